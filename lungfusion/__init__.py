@@ -1,0 +1,29 @@
+"""LungFusion reads a chest radiograph: lungs, findings, and what they rest on. Research and education only."""
+
+from .analysis import Analysis, AnalysisWarning, Finding
+from .models import (
+    LungFusionConfig,
+    LungFusionForImageClassification,
+    LungFusionImageProcessor,
+    LungUNetConfig,
+    LungUNetForSemanticSegmentation,
+)
+from .pipeline import LungFusionPipeline
+from .radiograph import Radiograph, RadiographError, load_radiograph
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Analysis",
+    "AnalysisWarning",
+    "Finding",
+    "LungFusionConfig",
+    "LungFusionForImageClassification",
+    "LungFusionImageProcessor",
+    "LungFusionPipeline",
+    "LungUNetConfig",
+    "LungUNetForSemanticSegmentation",
+    "Radiograph",
+    "RadiographError",
+    "load_radiograph",
+]

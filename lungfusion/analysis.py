@@ -1,0 +1,85 @@
+"""What the pipeline says of a radiograph."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .radiograph import Radiograph
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One finding the model was trained to name.
+
+    Attributes:
+        name: e.g. `tuberculosis`.
+        probability: float in [0, 1], calibrated on the validation patients of `source`.
+        threshold: float in (0, 1), the probability from which it counts as detected.
+        sensitivity: share of the validation patients' images with the finding that reach the threshold, or None.
+        specificity: share of those without it that stay below, or None.
+        source: the data on which it was learned and measured, or None.
+    """
+
+    name: str
+    probability: float
+    threshold: float
+    sensitivity: float | None = None
+    specificity: float | None = None
+    source: str | None = None
+
+    @property
+    def detected(self) -> bool:
+        return self.probability >= self.threshold
+
+    def to_dict(self) -> dict:
+        return vars(self) | {"detected": self.detected}
+
+
+@dataclass(frozen=True)
+class AnalysisWarning:
+    """A reason to trust an analysis less: a short `code` for programs, a `sentence` for people."""
+
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """The pipeline's answer for one radiograph.
+
+    Attributes:
+        radiograph: what was analysed.
+        alpha: (H, W) float32 in [0, 1], the lung mask in the geometry of the radiograph as loaded.
+        findings: one for each finding of the model; empty when the image is refused, or the model only segments.
+        warnings: reasons to trust the answer less; empty when there are none.
+    """
+
+    radiograph: Radiograph
+    alpha: np.ndarray
+    findings: tuple[Finding, ...] = ()
+    warnings: tuple[AnalysisWarning, ...] = ()
+
+    def __getitem__(self, name: str) -> Finding:
+        for finding in self.findings:
+            if finding.name == name:
+                return finding
+        known = ", ".join(f.name for f in self.findings) or "none"
+        raise KeyError(f"No finding {name!r} in this analysis; it has: {known}.")
+
+    @property
+    def lung_area(self) -> float:
+        """Share of the radiograph that the lungs cover, in [0, 1]."""
+        return float((self.alpha > 0.5).mean())
+
+    def to_dict(self) -> dict:
+        """JSON-ready; without pixels."""
+        height, width = self.radiograph.pixels.shape
+        return {
+            "name": self.radiograph.name,
+            "format": self.radiograph.format,
+            "height": height,
+            "width": width,
+            "lung_area": self.lung_area,
+            "findings": [finding.to_dict() for finding in self.findings],
+            "warnings": [vars(warning).copy() for warning in self.warnings],
+        }

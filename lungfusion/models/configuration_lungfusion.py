@@ -1,0 +1,110 @@
+"""Typed configurations: everything besides the weights that decides what the models compute."""
+
+from huggingface_hub.dataclasses import strict
+from transformers import PreTrainedConfig
+
+CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop")
+FUSIONS = ("concat", "gated", "lstm")
+
+
+@strict
+class LungUNetConfig(PreTrainedConfig):
+    r"""Configuration of [`LungUNetForSemanticSegmentation`].
+
+    Args:
+        encoder (`str`): `"plain"` for the U-Net of Ronneberger et al. 2015 (23 convolutions), or the name of any
+            encoder of segmentation_models_pytorch, e.g. `"tu-tf_efficientnet_lite0"`.
+        image_size (`int`): side in pixels of the square image the network reads. A multiple of 32.
+        width (`int`): channels of the first level of the plain U-Net (64 in the paper).
+        decoder_channels (`list[int]`): channels of the decoder's levels, deepest first (encoders of smp only).
+        image_mean, image_std (`float`): normalisation of the grey image, applied inside the model.
+    """
+
+    model_type = "lung_unet"
+
+    encoder: str = "plain"
+    image_size: int = 256
+    width: int = 64
+    decoder_channels: list[int] | tuple[int, ...] = (256, 128, 64, 32, 16)
+    image_mean: float = 0.5
+    image_std: float = 0.5
+
+    def __post_init__(self, **kwargs):
+        kwargs.setdefault("id2label", {0: "lung"})
+        kwargs.setdefault("label2id", {"lung": 0})
+        super().__post_init__(**kwargs)
+        if self.image_size % 32:
+            raise ValueError(f"image_size is {self.image_size}: give a multiple of 32, the U-Net halves it five times.")
+
+
+@strict
+class LungFusionConfig(PreTrainedConfig):
+    r"""Configuration of [`LungFusionForImageClassification`].
+
+    Args:
+        segmenter (`LungUNetConfig` or `dict`): the U-Net that draws the alpha mask.
+        image_size (`int`): side in pixels of the square `pixel_values`.
+        branch_size (`int`): side in pixels of the square image each branch reads.
+        branches (`list[str]`): timm names of the CNNs.
+        concatenation (`str`): how image and alpha are joined, one of `none`, `multiply`, `rgba` (the paper's),
+            `guided`, `learned`, `crop`.
+        fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
+        fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
+        dropout (`float`): dropout before each layer of the classifier.
+        findings (`list[str]`): the names of the findings, in the order of the logits.
+        thresholds (`dict[str, float]`): finding → probability from which it counts as detected.
+        temperatures (`dict[str, float]`): finding → divisor of its logit (Guo et al. 2017); 1 where absent.
+        operating_points (`dict[str, dict[str, float]]`): finding → `sensitivity` and `specificity` at its threshold, on
+            the validation patients.
+        sources (`dict[str, str]`): finding → the data on which it was learned and measured, in plain words.
+    """
+
+    model_type = "lungfusion"
+    sub_configs = {"segmenter": LungUNetConfig}
+
+    segmenter: LungUNetConfig | dict | None = None
+    image_size: int = 320
+    branch_size: int = 256
+    branches: list[str] | tuple[str, ...] = ("vgg16", "resnet50", "inception_v3", "xception")
+    concatenation: str = "rgba"
+    fusion: str = "concat"
+    fusion_size: int = 256
+    dropout: float = 0.3
+    findings: list[str] | tuple[str, ...] = ("pneumonia", "tuberculosis")
+    thresholds: dict[str, float] | None = None
+    temperatures: dict[str, float] | None = None
+    operating_points: dict[str, dict[str, float]] | None = None
+    sources: dict[str, str] | None = None
+
+    def __post_init__(self, **kwargs):
+        if not isinstance(self.segmenter, LungUNetConfig):
+            self.segmenter = LungUNetConfig(**(self.segmenter or {}))
+        self.thresholds = {name: 0.5 for name in self.findings} | (self.thresholds or {})
+        self.temperatures = {name: 1.0 for name in self.findings} | (self.temperatures or {})
+        self.operating_points = self.operating_points or {}
+        self.sources = self.sources or {}
+        kwargs["id2label"] = dict(enumerate(self.findings))
+        kwargs["label2id"] = {name: index for index, name in enumerate(self.findings)}
+        kwargs["problem_type"] = "multi_label_classification"
+        super().__post_init__(**kwargs)
+        self._check()
+
+    def _check(self):
+        if self.concatenation not in CONCATENATIONS:
+            raise ValueError(f"concatenation is {self.concatenation!r}: choose one of {', '.join(CONCATENATIONS)}.")
+        if self.fusion not in FUSIONS:
+            raise ValueError(f"fusion is {self.fusion!r}: choose one of {', '.join(FUSIONS)}.")
+        if not self.branches or not self.findings:
+            raise ValueError("A LungFusionConfig needs at least one branch and one finding.")
+        if len(set(self.findings)) != len(self.findings):
+            raise ValueError(f"findings names one twice: {', '.join(self.findings)}.")
+        for name in ("thresholds", "temperatures", "operating_points", "sources"):
+            if unknown := set(getattr(self, name)) - set(self.findings):
+                raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
+        if not all(0 < value < 1 for value in self.thresholds.values()):
+            raise ValueError("Each threshold is a probability: give values between 0 and 1, both exclusive.")
+        if not all(value > 0 for value in self.temperatures.values()):
+            raise ValueError("Each temperature divides a logit: give values above 0.")
+
+
+__all__ = ["LungFusionConfig", "LungUNetConfig"]

@@ -1,0 +1,84 @@
+"""From a radiograph to the model's input, and from the model's mask back to the radiograph."""
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms.v2 import functional as tvF
+from transformers import BatchFeature
+from transformers.image_processing_backends import TorchvisionBackend
+
+DARK, BRIGHT = 0.005, 0.995  # percentiles that become 0 and 1
+GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")  # of Pillow; kept at their depth
+
+
+class LungFusionImageProcessor(TorchvisionBackend):
+    """Grey, square, contrast stretched.
+
+    A radiograph's grey levels have no fixed meaning: they depend on the detector and on the window it was saved with.
+    So each image's own 0.5th and 99.5th percentile become 0 and 1. Images may be of any depth or range therefore:
+    8 or 16 bit, or float. The sides are stretched to one length: public data sets hold images already squashed to a
+    square, and what was trained on must be what is seen later.
+    """
+
+    size = {"height": 320, "width": 320}
+    model_input_names = ["pixel_values"]
+
+    def __call__(self, images, segmentation_maps=None, **kwargs):
+        """Prepare radiographs for the model.
+
+        Args:
+            images: one or a list of PIL images, arrays or tensors: (H, W), (H, W, 1 or 3) or (1 or 3, H, W), of any
+                integer or float type, bone white.
+            segmentation_maps: lung masks in the same geometry, one for each image, zero outside the lungs.
+
+        Returns:
+            `pixel_values` (B, 1, S, S) float32 in [0, 1]; with masks also `labels` (B, 1, S, S) float32 in [0, 1].
+        """
+        batch = super().__call__(images, **kwargs)
+        if segmentation_maps is not None:
+            masks = [(np.asarray(mask) > 0).astype(np.float32) for mask in segmentation_maps]
+            side = (self.size.height, self.size.width)
+            batch["labels"] = torch.stack([tvF.resize(torch.from_numpy(m)[None], side) for m in masks])
+        return batch
+
+    def _prepare_images_structure(self, images, expected_ndims=3):
+        if getattr(images, "ndim", 0) == 4 or isinstance(images, list | tuple):
+            return list(images)
+        return [images]
+
+    def process_image(self, image, **kwargs):
+        if isinstance(image, Image.Image) and image.mode not in GREY_MODES:
+            image = image.convert("RGB")
+        return super().process_image(image)
+
+    def _preprocess(self, images, size, return_tensors=None, **kwargs):
+        side = (size.height, size.width)
+        squares = [stretch_contrast(tvF.resize(grey(image), side, antialias=True)) for image in images]
+        return BatchFeature({"pixel_values": torch.stack(squares)}, tensor_type=return_tensors)
+
+    def post_process_alpha(self, alpha, target_sizes):
+        """The inverse: masks in the model's geometry back to the radiographs'.
+
+        Args:
+            alpha: (B, 1, S, S) float in [0, 1].
+            target_sizes: one (H, W) for each image.
+
+        Returns:
+            list of (H, W) float32 tensors in [0, 1].
+        """
+        return [tvF.resize(a, list(hw), antialias=True)[0].float() for a, hw in zip(alpha, target_sizes, strict=True)]
+
+
+def grey(image):
+    """(1, 3 or 4, H, W) of any type → (1, H, W) float32; alpha channels are dropped, colours weighed by ITU-R 601."""
+    image = image.to(torch.float32)[:3]
+    return tvF.rgb_to_grayscale(image) if len(image) == 3 else image[:1]
+
+
+def stretch_contrast(image):
+    """The 0.5th percentile → 0, the 99.5th → 1, what lies beyond is clipped. A single shade of grey → 0."""
+    low, high = torch.quantile(image.flatten(), torch.tensor([DARK, BRIGHT], device=image.device))
+    return ((image - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+
+
+__all__ = ["LungFusionImageProcessor"]

@@ -1,0 +1,139 @@
+"""The lung segmenter: a U-Net that draws the lungs of a chest radiograph as an alpha mask."""
+
+from dataclasses import dataclass
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from .configuration_lungfusion import LungUNetConfig
+
+
+@dataclass
+class LungUNetOutput(ModelOutput):
+    """What [`LungUNetForSemanticSegmentation`] returns.
+
+    Attributes:
+        loss: () float, Dice plus binary cross-entropy; only with `labels`.
+        logits: (B, 1, h, w) float, in the size of `pixel_values`; `sigmoid(logits)` is the alpha mask.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+
+
+class LungUNetForSemanticSegmentation(PreTrainedModel):
+    """U-Net (Ronneberger, Fischer, Brox 2015) for the lungs of a frontal chest radiograph."""
+
+    config_class = LungUNetConfig
+    base_model_prefix = "unet"
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: LungUNetConfig):
+        super().__init__(config)
+        self.unet = PlainUNet(config.width) if config.encoder == "plain" else encoder_unet(config)
+        self.post_init()
+
+    def forward(self, pixel_values, labels=None, return_dict=None):
+        """Draw the lungs.
+
+        Args:
+            pixel_values: (B, 1, h, w) float in [0, 1], bone white; h and w are free, the network works at
+                `config.image_size`.
+            labels: (B, 1, h, w) float in [0, 1], the true mask; gives `loss`.
+            return_dict: `False` for a plain tuple.
+        """
+        size = (self.config.image_size, self.config.image_size)
+        image = resize(pixel_values, size)  # (B, 1, S, S)
+        image = (image - self.config.image_mean) / self.config.image_std
+        logits = resize(self.unet(image), pixel_values.shape[-2:])  # (B, 1, h, w)
+        loss = None if labels is None else dice_bce_loss(logits, labels)
+        output = LungUNetOutput(loss=loss, logits=logits)
+        return output.to_tuple() if return_dict is False else output
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        initialize(self, module)
+
+
+class PlainUNet(nn.Module):
+    """The U-Net of Ronneberger et al. 2015, figure 1: 23 convolutions, five levels, skip connections.
+
+    Two changes, both usual since: convolutions are padded, so that the mask has the image's size, and each is
+    followed by batch normalisation, so that it trains from scratch on a few hundred radiographs.
+    """
+
+    def __init__(self, width=64):
+        super().__init__()
+        channels = [width * 2**level for level in range(5)]
+        self.down = nn.ModuleList(double_convolution(i, o) for i, o in zip([1, *channels], channels, strict=False))
+        self.up = nn.ModuleList(nn.ConvTranspose2d(2 * o, o, 2, stride=2) for o in reversed(channels[:-1]))
+        self.merge = nn.ModuleList(double_convolution(2 * o, o) for o in reversed(channels[:-1]))
+        self.mask = nn.Conv2d(width, 1, 1)
+
+    def forward(self, x):
+        """(B, 1, S, S) → (B, 1, S, S) logits; S is a multiple of 16."""
+        skips = []
+        for level, block in enumerate(self.down):
+            x = block(x if level == 0 else F.max_pool2d(x, 2))
+            skips.append(x)
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            x = merge(torch.cat([skip, up(x)], dim=1))
+        return self.mask(x)
+
+
+def double_convolution(inputs, outputs):
+    layers = []
+    for channels in (inputs, outputs):
+        layers += [nn.Conv2d(channels, outputs, 3, padding=1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(True)]
+    return nn.Sequential(*layers)
+
+
+def encoder_unet(config):
+    """A U-Net on an encoder of segmentation_models_pytorch; weights are never downloaded here."""
+    return smp.Unet(
+        encoder_name=config.encoder,
+        encoder_weights=None,
+        encoder_depth=len(config.decoder_channels),
+        decoder_channels=tuple(config.decoder_channels),
+        in_channels=1,
+        classes=1,
+    )
+
+
+def resize(x, size):
+    """Bilinear, antialiased; returns `x` itself where it has the size already."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
+
+
+def dice_bce_loss(logits, labels):
+    """Soft Dice loss (Milletari et al. 2016), per image, plus binary cross-entropy.
+
+    Args:
+        logits: (B, 1, h, w) float.
+        labels: (B, 1, h, w) float in [0, 1].
+    """
+    logits, labels = logits.float(), labels.float()
+    alpha = logits.sigmoid()
+    overlap = (alpha * labels).sum((1, 2, 3))
+    dice = (2 * overlap + 1) / (alpha.sum((1, 2, 3)) + labels.sum((1, 2, 3)) + 1)
+    return (1 - dice).mean() + F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def initialize(model, module):
+    """He initialisation (He et al. 2015) for what has no loaded weights; norms and LSTM as transformers does."""
+    if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+        init.kaiming_normal_(module.weight, nonlinearity="relu")
+        if module.bias is not None:
+            init.zeros_(module.bias)
+    else:
+        PreTrainedModel._init_weights(model, module)
+
+
+__all__ = ["LungUNetForSemanticSegmentation", "LungUNetOutput"]

@@ -1,0 +1,110 @@
+"""LungFusion: segment the lungs, join image and mask, look with several CNNs, fuse, classify."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import PreTrainedModel
+from transformers.utils import ModelOutput
+
+from .branches import Branch
+from .concatenation import CONCATENATION_MODULES
+from .configuration_lungfusion import LungFusionConfig
+from .fusion import FUSION_MODULES
+from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize
+
+
+@dataclass
+class LungFusionOutput(ModelOutput):
+    """What [`LungFusionForImageClassification`] returns.
+
+    Attributes:
+        loss: () float, binary cross-entropy over the known labels; only with `labels`.
+        logits: (B, findings) float, calibrated; `sigmoid(logits)` are the probabilities.
+        alpha: (B, 1, S, S) float in [0, 1], the lung mask.
+        joined: (B, 3 or 4, s, s) float in [0, 1], what the branches saw.
+        box: (B, 4) float in [0, 1], the region they saw: left, top, right, bottom.
+        feature_maps: one (B, C_i, h_i, w_i) float for each branch.
+        fused_features: (B, D) float.
+        fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
+    """
+
+    loss: torch.FloatTensor | None = None
+    logits: torch.FloatTensor | None = None
+    alpha: torch.FloatTensor | None = None
+    joined: torch.FloatTensor | None = None
+    box: torch.FloatTensor | None = None
+    feature_maps: tuple[torch.FloatTensor, ...] | None = None
+    fused_features: torch.FloatTensor | None = None
+    fusion_weights: torch.FloatTensor | None = None
+
+
+class LungFusionForImageClassification(PreTrainedModel):
+    """Findings in a chest radiograph, from the fused features of several CNNs over the segmented lungs."""
+
+    config_class = LungFusionConfig
+    base_model_prefix = "lungfusion"
+    main_input_name = "pixel_values"
+
+    def __init__(self, config: LungFusionConfig):
+        super().__init__(config)
+        self.segmenter = LungUNetForSemanticSegmentation(config.segmenter)
+        self.concatenation = CONCATENATION_MODULES[config.concatenation](config.branch_size)
+        self.branches = nn.ModuleList(Branch(name, self.concatenation.channels) for name in config.branches)
+        channels = [branch.num_features for branch in self.branches]
+        self.fusion = FUSION_MODULES[config.fusion](channels, config.fusion_size)
+        self.classifier = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(self.fusion.num_features, config.fusion_size),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.fusion_size, len(config.findings)),
+        )
+        self.post_init()
+
+    def forward(self, pixel_values, labels=None, alpha=None, return_dict=None):
+        """Name the findings.
+
+        Args:
+            pixel_values: (B, 1, S, S) float in [0, 1], bone white.
+            labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`.
+            alpha: (B, 1, S, S) float in [0, 1]: a lung mask known already, which the segmenter then need not draw
+                (in training: augmented together with the image).
+            return_dict: `False` for a plain tuple.
+        """
+        if alpha is None:
+            alpha = self.segmenter(pixel_values).logits.sigmoid()
+        joined, box = self.concatenation(pixel_values, alpha)
+        feature_maps = tuple(branch(joined) for branch in self.branches)
+        fused, weights = self.fusion(feature_maps)
+        logits = self.classifier(fused) / self.temperatures(fused)
+        loss = None if labels is None else masked_bce_loss(logits, labels)
+        output = LungFusionOutput(loss, logits, alpha, joined, box, feature_maps, fused, weights)
+        return output.to_tuple() if return_dict is False else output
+
+    def temperatures(self, like):
+        return like.new_tensor([self.config.temperatures[name] for name in self.config.findings])
+
+    @torch.no_grad()
+    def _init_weights(self, module):
+        initialize(self, module)
+
+
+def masked_bce_loss(logits, labels):
+    """Binary cross-entropy; unknown labels (NaN) do not count.
+
+    Each finding's loss is averaged over the images that know it, then over the findings, so that a finding of a
+    small source weighs as much as one of a large source.
+
+    Args:
+        logits: (B, findings) float.
+        labels: (B, findings) float in {0, 1, NaN}.
+    """
+    known = ~labels.isnan()
+    loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float().nan_to_num(0), reduction="none")
+    per_finding = (loss * known).sum(0) / known.sum(0).clamp(min=1)
+    return per_finding.sum() / known.any(0).sum().clamp(min=1)
+
+
+__all__ = ["LungFusionForImageClassification", "LungFusionOutput"]

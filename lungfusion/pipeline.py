@@ -1,0 +1,147 @@
+"""The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
+
+from importlib.resources import files
+
+import numpy as np
+import torch
+from transformers import AutoConfig, AutoImageProcessor
+
+from .analysis import Analysis, AnalysisWarning, Finding
+from .explanation import grad_cam
+from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
+from .radiograph import Radiograph, load_radiograph
+
+MODELS = {
+    LungFusionConfig.model_type: LungFusionForImageClassification,
+    LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
+}
+BATCH_SIZE = 8
+LEAST_LUNG_AREA = 0.02  # of the image; the smallest lungs of the training masks cover 0.09
+
+LUNGS_NOT_FOUND = AnalysisWarning(
+    "lungs_not_found",
+    "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
+)
+
+
+class LungFusionPipeline:
+    """Analyses chest radiographs.
+
+        pipe = LungFusionPipeline.from_pretrained()
+        analysis = pipe("xray.png")
+
+    Built once, called often; safe to call from several threads.
+
+    Args:
+        model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone.
+        processor: `LungFusionImageProcessor`.
+    """
+
+    def __init__(self, model, processor):
+        self.model = model.eval().to(memory_format=torch.channels_last)
+        self.processor = processor
+
+    @classmethod
+    def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None):
+        """Load a checkpoint.
+
+        Args:
+            name_or_path: id on the Hub, or a folder; the bundled checkpoint if None (no network needed).
+            revision: branch, tag or commit on the Hub.
+            device: where to run; a GPU if there is one.
+            dtype: of weights and computation; float32 unless given.
+
+        Raises:
+            OSError: nothing to load there.
+            ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
+        """
+        source = str(files("lungfusion") / "checkpoints" / "default") if name_or_path is None else str(name_or_path)
+        config = AutoConfig.from_pretrained(source, revision=revision)
+        if config.model_type not in MODELS:
+            raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
+        model, loaded = MODELS[config.model_type].from_pretrained(
+            source, revision=revision, dtype=dtype or torch.float32, output_loading_info=True
+        )
+        if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
+            raise ValueError(
+                f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
+            )
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        return cls(model.to(device), AutoImageProcessor.from_pretrained(source, revision=revision))
+
+    @property
+    def findings(self):
+        """Names of the findings the model was trained to name; empty for a segmenter."""
+        return tuple(getattr(self.model.config, "findings", ()))
+
+    def __call__(self, source):
+        """Analyse a radiograph, or a list of them.
+
+        Args:
+            source: path, bytes, file object, PIL image, array or `Radiograph` (see `load_radiograph`); or a list.
+
+        Returns:
+            `Analysis`; a list for a list.
+
+        Raises:
+            RadiographError: the source can't be read as a radiograph.
+        """
+        if not isinstance(source, list):
+            return self([source])[0]
+        analyses = []
+        for start in range(0, len(source), BATCH_SIZE):
+            analyses += self.analyse([load_radiograph(s) for s in source[start : start + BATCH_SIZE]])
+        return analyses
+
+    @torch.inference_mode()
+    def analyse(self, radiographs):
+        output = self.model(self.pixel_values(radiographs))
+        if not self.findings:
+            return [self.analysis(r, a, ()) for r, a in zip(radiographs, output.logits.sigmoid(), strict=True)]
+        probabilities = output.logits.float().sigmoid().tolist()
+        return [self.analysis(*row) for row in zip(radiographs, output.alpha, probabilities, strict=True)]
+
+    def pixel_values(self, radiographs):
+        pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
+        return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
+
+    def analysis(self, radiograph, alpha, probabilities):
+        alpha = self.in_geometry_of(radiograph, alpha)
+        found = (alpha > 0.5).mean() >= LEAST_LUNG_AREA
+        findings = [self.finding(*pair) for pair in zip(self.findings, probabilities, strict=False)] if found else []
+        return Analysis(radiograph, alpha, tuple(findings), () if found else (LUNGS_NOT_FOUND,))
+
+    def finding(self, name, probability):
+        config = self.model.config
+        return Finding(
+            name=name,
+            probability=probability,
+            threshold=config.thresholds[name],
+            source=config.sources.get(name),
+            **config.operating_points.get(name, {}),
+        )
+
+    def in_geometry_of(self, radiograph, x):
+        """(1, S, S) tensor in the model's geometry → (H, W) float32 array in the radiograph's."""
+        return self.processor.post_process_alpha([x], [radiograph.pixels.shape])[0].cpu().numpy()
+
+    def explain(self, source, finding):
+        """Where the networks looked for a finding.
+
+        Args:
+            source: as for calling the pipeline.
+            finding: its name.
+
+        Returns:
+            (H, W) float32 array in [0, 1], in the geometry of the radiograph; what it means: `explanation.grad_cam`.
+
+        Raises:
+            ValueError: the model was not trained to name that finding.
+        """
+        if finding not in self.findings:
+            raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
+        radiograph: Radiograph = load_radiograph(source)
+        with torch.enable_grad():
+            output = self.model(self.pixel_values([radiograph]))
+            saliency = grad_cam(output, self.findings.index(finding), self.processor.size.height)
+        return np.clip(self.in_geometry_of(radiograph, saliency[0].detach()), 0, 1)

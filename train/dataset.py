@@ -1,0 +1,180 @@
+"""Data sets: load a source, split it by patient, decode and resize each radiograph once, serve augmented tensors.
+
+The column contract (what `train.prepare` writes): `image`; `mask` (lungs, may be null); `label` (a ClassLabel) or
+`findings` (a list of names); `patient_id`; `file_name`. Anything more is kept and ignored.
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import Features, Image, Value, load_dataset
+from torch.utils.data import Dataset, WeightedRandomSampler
+from torchvision import tv_tensors
+
+from lungfusion import load_radiograph
+
+FOLDS = 5
+
+
+def load_source(source, split, fold=0):
+    """One part of a source.
+
+    A data set with a split of that name gives it as it is. Otherwise `train` and `validation` are made from its
+    `train` split by patient: a hash of the patient's id says to which of five folds it belongs, so that a patient
+    stays on one side in every run and every task. Exact copies of an image are dropped.
+
+    Args:
+        source: folder of Parquet files, or an id on the Hub.
+        split: `train`, `validation`, or any split the data set has.
+        fold: which fold is the validation part, 0 … 4.
+
+    Returns:
+        `datasets.Dataset` whose images and masks are not yet decoded.
+    """
+    parts = load_dataset(str(source))
+    derived = split in ("train", "validation") and "validation" not in parts
+    if not derived and split not in parts:
+        raise ValueError(f"{source} has no split {split!r}: it has {', '.join(parts)}.")
+    data = parts["train" if derived else split]
+    for column in {"image", "mask"} & set(data.column_names):
+        data = data.cast_column(column, Image(decode=False))
+    if derived:
+        wanted = split == "validation"
+        in_fold = [patient_fold(patient) == fold for patient in data["patient_id"]]
+        data = data.select([i for i, held_out in enumerate(in_fold) if held_out == wanted])
+    return drop_copies(data)
+
+
+def patient_fold(patient_id):
+    return int.from_bytes(hashlib.sha256(str(patient_id).encode()).digest()[:8], "big") % FOLDS
+
+
+def drop_copies(data):
+    first = {}
+    for index, image in enumerate(data["image"]):
+        first.setdefault(hashlib.sha256(image_bytes(image)).digest(), index)
+    return data.select(sorted(first.values()))
+
+
+def image_bytes(image):
+    return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def with_mask(data):
+    return data.select([i for i, mask in enumerate(data["mask"]) if mask is not None])
+
+
+def known_labels(data, findings):
+    """What a data set says of each finding.
+
+    A label means a finding when it contains its words: `bacterial_pneumonia` means `pneumonia`. A finding that no
+    label of the data set means is unknown there.
+
+    Args:
+        data: `datasets.Dataset` with `label` or `findings`.
+        findings: names.
+
+    Returns:
+        (N, findings) float32: 1 present, 0 absent, NaN unknown.
+    """
+    if "findings" in data.column_names:
+        rows = [{words(name) for name in row} for row in data["findings"]]
+        vocabulary = set().union(*rows)
+    else:
+        names = data.features["label"].names
+        rows = [{words(names[label])} for label in data["label"]]
+        vocabulary = {words(name) for name in names}
+    labels = np.full((len(rows), len(findings)), np.nan, np.float32)
+    for column, finding in enumerate(findings):
+        meaning = {label for label in vocabulary if words(finding) in label}
+        if meaning:
+            labels[:, column] = [bool(row & meaning) for row in rows]
+    return labels
+
+
+def words(name):
+    return "_" + name.lower().strip().replace(" ", "_").replace("-", "_") + "_"
+
+
+def cache_arrays(data, processor, workers=2):
+    """Decode and resize every radiograph (and mask) once; the result is kept on disk and memory-mapped.
+
+    Args:
+        data: `datasets.Dataset` with undecoded `image` and perhaps `mask`.
+        processor: `LungFusionImageProcessor`.
+
+    Returns:
+        `datasets.Dataset` with `pixels` (S · S bytes, 0 … 255) and, where there are masks, `mask` likewise.
+    """
+    features = Features({"pixels": Value("binary"), "mask": Value("binary")})
+    return data.map(
+        to_arrays,
+        fn_kwargs={"processor": processor},
+        features=features,
+        remove_columns=data.column_names,
+        num_proc=workers or None,
+        desc="Reading radiographs",
+    )
+
+
+def to_arrays(row, processor):
+    pixels = processor(load_radiograph(image_bytes(row["image"])).pixels)["pixel_values"]
+    mask = None
+    if row.get("mask") is not None:
+        shape = load_radiograph(image_bytes(row["mask"])).pixels
+        mask = to_bytes(processor(shape, segmentation_maps=[shape])["labels"])
+    return {"pixels": to_bytes(pixels), "mask": mask}
+
+
+def to_bytes(x):
+    """Tensor of floats in [0, 1] → bytes 0 … 255."""
+    return (x * 255).round().byte().numpy().tobytes()
+
+
+class RadiographDataset(Dataset):
+    """Radiographs as tensors, augmented image and mask together.
+
+    Args:
+        arrays: as `cache_arrays` returns, or several such data sets joined.
+        size: side S of the arrays.
+        transform: takes and returns (tv_tensors.Image, tv_tensors.Mask), both (1, S, S) float in [0, 1].
+        labels: (N, findings) float32, or None where the mask is the label.
+
+    Each item: `pixel_values` (1, S, S) float in [0, 1] and either `labels` (1, S, S), the true mask, or `labels`
+    (findings,) and `alpha` (1, S, S), the mask the segmenter drew.
+    """
+
+    def __init__(self, arrays, size, transform=None, labels=None):
+        self.arrays, self.size, self.transform, self.labels = arrays, size, transform, labels
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __getitem__(self, index):
+        row = self.arrays[int(index)]
+        image, mask = tv_tensors.Image(self.tensor(row["pixels"])), tv_tensors.Mask(self.tensor(row["mask"]))
+        if self.transform:
+            image, mask = self.transform(image, mask)
+        image, mask = image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor)
+        if self.labels is None:
+            return {"pixel_values": image, "labels": mask}
+        return {"pixel_values": image, "alpha": mask, "labels": torch.from_numpy(self.labels[index])}
+
+    def tensor(self, buffer):
+        return torch.frombuffer(bytearray(buffer), dtype=torch.uint8).view(1, self.size, self.size) / 255
+
+
+def balanced_sampler(groups, length):
+    """Draws every source equally often, and within a source every label equally often.
+
+    Args:
+        groups: one (source, label) for each image.
+        length: images in an epoch.
+    """
+    sources = [source for source, _ in groups]
+    labels_of = {source: len({g for g in groups if g[0] == source}) for source in set(sources)}
+    counts = {group: groups.count(group) for group in set(groups)}
+    weights = [1 / (labels_of[source] * counts[source, label]) for source, label in groups]
+    return WeightedRandomSampler(weights, length, generator=torch.Generator())

@@ -1,0 +1,130 @@
+"""Score a model on a data set: python -m train.evaluate --model DIR_OR_ID --dataset DIR_OR_ID --split NAME --output DIR
+
+Every radiograph goes through `LungFusionPipeline`, as it does in the app. Written to DIR: metrics.json, per_image.csv
+and figures.
+"""
+
+import argparse
+import csv
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from lungfusion import LungFusionPipeline, load_radiograph
+from train.dataset import image_bytes, known_labels, load_source
+from train.loop import write_json
+from train.metrics import bootstrap, finding_scores, mask_scores
+from train.report import write_card, write_figures
+from train.run import source_path
+
+MASK_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
+    parser.add_argument("--dataset", required=True, help="folder of Parquet files, or id on the Hub")
+    parser.add_argument("--split", default="validation", help="its split; validation is made by patient where there is none")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+    data = load_source(arguments.dataset, arguments.split)
+    rows = score_images(pipeline, data, Path(arguments.dataset).name)
+    metrics = {Path(arguments.dataset).name: {"split": arguments.split, **summarise(rows, pipeline)}}
+    write_results(metrics, rows, arguments.output)
+    write_figures(metrics, rows, [], arguments.output)
+
+
+def evaluate_run(recipe, output):
+    """Score a training run's model on the validation patients of each of its sources; write figures and card."""
+    pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    metrics, rows = {}, []
+    for name, source in recipe["sources"].items():
+        data = load_source(source_path(recipe, source), "validation", recipe["validation_fold"])
+        of_source = score_images(pipeline, data, name)
+        metrics[name] = {"split": "validation", **summarise(of_source, pipeline)}
+        rows += of_source
+    write_results(metrics, rows, output)
+    write_card(recipe, metrics, rows, pipeline, output)
+
+
+def score_images(pipeline, data, source, batch_size=8):
+    """Analyse every image of a data set.
+
+    Returns:
+        one dict for each image: source, patient_id, file_name; for each finding its `probability_…` (None where the
+        image was refused) and, where known, `label_…`; where there is a mask the scores of the drawn lungs.
+    """
+    labels = known_labels(data, pipeline.findings)
+    masks = data["mask"] if "mask" in data.column_names else [None] * len(data)
+    rows = []
+    for start in tqdm(range(0, len(data), batch_size), desc=f"Scoring {source}"):
+        part = range(start, min(start + batch_size, len(data)))
+        analyses = pipeline([image_bytes(data[i]["image"]) for i in part])
+        for i, analysis in zip(part, analyses, strict=True):
+            row = {"source": source, "patient_id": data[i]["patient_id"], "file_name": data[i]["file_name"]}
+            for name, label in zip(pipeline.findings, labels[i], strict=True):
+                row[f"probability_{name}"] = analysis[name].probability if analysis.findings else None
+                if not np.isnan(label):
+                    row[f"label_{name}"] = int(label)
+            if masks[i] is not None:
+                row |= lung_scores(analysis.alpha, load_radiograph(image_bytes(masks[i])).pixels)
+            rows.append(row)
+    return rows
+
+
+def lung_scores(alpha, mask):
+    scores = mask_scores(torch.from_numpy(alpha)[None, None], torch.from_numpy(mask)[None, None])
+    return {name: float(values[0]) for name, values in scores.items()}
+
+
+def summarise(rows, pipeline):
+    """Figures over the images of one source, each with a 95 % interval by bootstrap over patients."""
+    summary = {"images": len(rows), "patients": len({row["patient_id"] for row in rows})}
+    masked = [row for row in rows if "dice" in row]
+    if masked:
+        table = np.array([[row[name] for name in MASK_SCORES] for row in masked])
+        summary["lungs"] = {"images": len(masked), "least_dice": float(table[:, 0].min())}
+        summary["lungs"] |= with_interval(mean_of_columns, patients(masked), table)
+    summary["refused"] = sum(row.get(f"probability_{name}", 0) is None for row in rows for name in pipeline.findings[:1])
+    summary["findings"] = {}
+    for name in pipeline.findings:
+        known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+        truth = np.array([row[f"label_{name}"] for row in known])
+        if len(np.unique(truth)) == 2:
+            threshold = pipeline.model.config.thresholds[name]
+            probabilities = np.array([row[f"probability_{name}"] for row in known])
+            summary["findings"][name] = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
+            score = partial(finding_scores, threshold=threshold)
+            summary["findings"][name] |= with_interval(score, patients(known), truth, probabilities)
+    return summary
+
+
+def patients(rows):
+    return [row["patient_id"] for row in rows]
+
+
+def mean_of_columns(table):
+    return dict(zip(MASK_SCORES, table.mean(0).tolist(), strict=True))
+
+
+def with_interval(score, patient_ids, *arrays):
+    intervals = bootstrap(score, patient_ids, *arrays)
+    return {name: {"value": value, "interval": intervals[name]} for name, value in score(*arrays).items()}
+
+
+def write_results(metrics, rows, output):
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "metrics.json", metrics)
+    with open(output / "per_image.csv", "w", newline="") as file:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()

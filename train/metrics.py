@@ -1,0 +1,114 @@
+"""Figures, each with n and a 95 % interval."""
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
+
+SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
+
+
+def mask_scores(alpha, mask):
+    """Agreement of drawn and true lung masks, one row for each image.
+
+    Args:
+        alpha: (B, 1, H, W) float in [0, 1].
+        mask: (B, 1, H, W), the lungs where above 0.5.
+
+    Returns:
+        dict of (B,) arrays: dice, iou, pixel_accuracy, precision, recall.
+    """
+    stats = smp.metrics.get_stats(alpha.float(), (mask > 0.5).long(), mode="binary", threshold=0.5)
+    functions = {
+        "dice": smp.metrics.f1_score,
+        "iou": smp.metrics.iou_score,
+        "pixel_accuracy": smp.metrics.accuracy,
+        "precision": smp.metrics.precision,
+        "recall": smp.metrics.recall,
+    }
+    return {name: f(*stats)[:, 0].numpy() for name, f in functions.items()}
+
+
+def finding_scores(labels, probabilities, threshold):
+    """How well one finding is named.
+
+    Args:
+        labels: (N,) in {0, 1}.
+        probabilities: (N,) float in [0, 1].
+        threshold: probability from which the finding counts as detected.
+
+    Returns:
+        dict of numbers; sensitivity, specificity, accuracy and counts are at `threshold`. None if all labels are alike.
+    """
+    if len(np.unique(labels)) < 2:
+        return None
+    labels, detected = np.asarray(labels, bool), np.asarray(probabilities) >= threshold
+    tp, fn = int((detected & labels).sum()), int((~detected & labels).sum())
+    fp, tn = int((detected & ~labels).sum()), int((~detected & ~labels).sum())
+    return {
+        "auc": float(roc_auc_score(labels, probabilities)),
+        "average_precision": float(average_precision_score(labels, probabilities)),
+        "sensitivity": tp / max(tp + fn, 1),
+        "specificity": tn / max(tn + fp, 1),
+        "accuracy": (tp + tn) / len(labels),
+        "brier": float(brier_score_loss(labels, probabilities)),
+        "ece": expected_calibration_error(labels, probabilities),
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "tn": tn,
+    }
+
+
+def expected_calibration_error(labels, probabilities, bins=10):
+    """Mean gap between probability and observed frequency, in bins of equal width (Guo et al. 2017)."""
+    labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
+    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    gaps = [abs((labels - probabilities)[bin_of == b].sum()) for b in range(bins)]
+    return float(sum(gaps) / len(labels))
+
+
+def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
+    """95 % interval of a score, patients drawn with replacement.
+
+    Args:
+        score: function of the arrays that returns a dict of numbers, or None where it is not defined (a draw with one
+            class alone), which is then left out.
+        patients: (N,) ids; all rows of a patient are drawn together.
+        arrays: (N, …) each.
+
+    Returns:
+        dict: name → [lower, upper].
+    """
+    generator = np.random.default_rng(seed)
+    _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
+    rows_of = np.split(np.argsort(patient_of, kind="stable"), np.cumsum(np.bincount(patient_of))[:-1])
+    draws = []
+    for _ in range(rounds):
+        rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
+        drawn = score(*[array[rows] for array in arrays])
+        if drawn is not None:
+            draws.append(drawn)
+    return {k: [float(v) for v in np.percentile([d[k] for d in draws], [2.5, 97.5])] for k in draws[0]}
+
+
+def fit_temperature(logits, labels):
+    """The divisor of the logits that makes them most likely (Guo et al. 2017). Numbers (N,)."""
+
+    def loss(log_temperature):
+        return log_loss(labels, sigmoid(logits / np.exp(log_temperature)), labels=[0, 1])
+
+    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+
+def operating_threshold(labels, probabilities):
+    """The highest threshold whose sensitivity is at least `SENSITIVITY`, halfway to the next lower probability."""
+    _, sensitivities, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    index = int(np.argmax(sensitivities >= SENSITIVITY))
+    lower = thresholds[index + 1] if index + 1 < len(thresholds) else 0.0
+    return float(np.clip((thresholds[index] + lower) / 2, 1e-4, 1 - 1e-4))
+
+
+def sigmoid(x):
+    return torch.as_tensor(x, dtype=torch.float64).sigmoid().numpy()

@@ -1,0 +1,212 @@
+"""The report of a run: figures and model card, made from its metrics alone. No number here is typed by hand."""
+
+import json
+
+import matplotlib
+import numpy as np
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import roc_curve
+
+matplotlib.use("agg")
+
+USE = """```python
+from lungfusion import LungFusionPipeline
+
+pipe = LungFusionPipeline.from_pretrained("{place}")
+analysis = pipe("xray.png")
+```"""
+
+LIMITS = """- For research and education. Not a medical device: do not base care on it.
+- Frontal chest radiographs only. Each finding was learned within one source, from its patients alone (see the table);
+  elsewhere expect worse, and measure before you rely on it.
+- Thresholds, temperatures and the choice of the epoch were made on the validation patients scored here, so these
+  figures are somewhat better than those on patients nobody has looked at.
+- A lung mask leaves out lung behind the heart and the diaphragm."""
+
+NAMES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "auc": "ROC AUC",
+    "average_precision": "average precision",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "ece": "ECE",
+}
+
+
+def write_card(recipe, metrics, rows, pipeline, output):
+    """Write figures and README.md, the model card, into a run's folder."""
+    history = json.loads((output / "history.json").read_text())
+    figures = write_figures(metrics, rows, history, output)
+    card = ModelCard(card_text(recipe, metrics, history, pipeline.model, figures))
+    card.save(output / "README.md")
+
+
+def card_text(recipe, metrics, history, model, figures):
+    best = max(history, key=lambda epoch: epoch[chosen_by(history)])
+    lines = [
+        "---",
+        card_data(recipe, metrics).to_yaml(),
+        "---",
+        "",
+        f"# {recipe['name']}",
+        "",
+        recipe["description"].strip(),
+        "",
+        "For research and education, not a medical device.",
+        "",
+        "## Use",
+        "",
+        USE.format(place="FOLDER_OR_ID"),
+        "",
+        "## Figures",
+        "",
+        "On patients not trained on, one row for each source. 95 % intervals by bootstrap over patients.",
+        "",
+        *metrics_tables(metrics),
+        *[f"![{title}]({name})" for name, title in figures.items()],
+        "",
+        "## Training",
+        "",
+        f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
+        f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters.",
+        "",
+        *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
+        "",
+        "The whole recipe:",
+        "",
+        "```json",
+        json.dumps({k: v for k, v in recipe.items() if k not in ("description", "data_root", "pretrained", "segmenter")}),
+        "```",
+        "",
+        "## Limits",
+        "",
+        LIMITS,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def chosen_by(history):
+    """The figure that chose the epoch: the first one after epoch and loss."""
+    return [key for key in history[0] if key not in ("epoch", "loss")][0]
+
+
+def card_data(recipe, metrics):
+    results = []
+    for source, summary in metrics.items():
+        data = {"dataset_name": recipe["sources"][source]["title"], "dataset_type": recipe["sources"][source]["dataset"]}
+        data["dataset_split"] = "validation patients"
+        for name, figures in summary["findings"].items():
+            auc = {"metric_type": "roc_auc", "metric_name": f"ROC AUC, {name}", "metric_value": figures["auc"]["value"]}
+            results.append(EvalResult(task_type="image-classification", **data, **auc))
+        if "lungs" in summary:
+            dice = {"metric_type": "dice", "metric_name": "Dice", "metric_value": summary["lungs"]["dice"]["value"]}
+            results.append(EvalResult(task_type="image-segmentation", **data, **dice))
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag="image-classification" if recipe["task"] == "classification" else "image-segmentation",
+        tags=["chest-x-ray", "radiology", "medical"],
+        model_name=recipe["name"],
+        eval_results=results,
+    )
+
+
+def metrics_tables(metrics):
+    """Markdown tables: lungs, then findings, one row for each source."""
+    lungs = {source: summary["lungs"] for source, summary in metrics.items() if "lungs" in summary}
+    lines = []
+    if lungs:
+        names = [name for name in NAMES if name in next(iter(lungs.values()))]
+        lines += table_head(["lungs", "images", *[NAMES[n] for n in names], "least Dice"])
+        for source, figures in lungs.items():
+            cells = [source, str(figures["images"]), *[cell(figures[n]) for n in names], f"{figures['least_dice']:.3f}"]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    findings = [(s, f, v) for s, summary in metrics.items() for f, v in summary["findings"].items()]
+    if findings:
+        names = [name for name in NAMES if name in findings[0][2]]
+        lines += table_head(["finding", "source", "images (with it)", "threshold", *[NAMES[n] for n in names]])
+        for source, finding, figures in findings:
+            count = f"{figures['images']} ({figures['positive']})"
+            cells = [finding, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]]
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
+    return lines
+
+
+def table_head(titles):
+    return [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+
+
+def cell(figure):
+    low, high = figure["interval"]
+    return f"{figure['value']:.3f} ({low:.3f}–{high:.3f})"
+
+
+def write_figures(metrics, rows, history, output):
+    """Draw what there is to draw; returns {file name: title}."""
+    figures = {}
+    if history:
+        figures["history.png"] = "Training history"
+        draw_history(history).savefig(output / "history.png", dpi=120)
+    curves = [(s, f) for s, summary in metrics.items() for f in summary["findings"]]
+    if curves:
+        figures["curves.png"] = "ROC curves and reliability"
+        draw_curves(curves, rows).savefig(output / "curves.png", dpi=120)
+    if any("lungs" in summary for summary in metrics.values()):
+        figures["dice.png"] = "Dice of each image"
+        draw_dice(rows).savefig(output / "dice.png", dpi=120)
+    return figures
+
+
+def draw_history(history):
+    epochs = [epoch["epoch"] for epoch in history]
+    figure = Figure((9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [epoch["loss"] for epoch in history], "o-")
+    left.set(xlabel="epoch", ylabel="training loss")
+    for key in [k for k in history[0] if k not in ("epoch", "loss", "seconds")]:
+        right.plot(epochs, [epoch[key] for epoch in history], "o-", label=NAMES.get(key, key))
+    right.set(xlabel="epoch", ylabel="on validation patients")
+    right.legend(fontsize=8)
+    return figure
+
+
+def draw_curves(curves, rows):
+    figure = Figure((9, 4.2), layout="constrained")
+    roc, reliability = figure.subplots(1, 2)
+    for source, finding in curves:
+        label, probability = f"label_{finding}", f"probability_{finding}"
+        known = [r for r in rows if r["source"] == source and label in r and r[probability] is not None]
+        truth, probabilities = np.array([r[label] for r in known]), np.array([r[probability] for r in known])
+        false_positive, true_positive, _ = roc_curve(truth, probabilities)
+        roc.plot(false_positive, true_positive, label=f"{finding}, {source}, n={len(known)}")
+        observed, predicted = calibration_curve(truth, probabilities, n_bins=5, strategy="quantile")
+        reliability.plot(predicted, observed, "o-", label=finding)
+    for axes, x, y in (
+        (roc, "1 − specificity", "sensitivity"),
+        (reliability, "predicted probability", "observed frequency"),
+    ):
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+        axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1.01))
+        axes.legend(fontsize=8)
+    return figure
+
+
+def draw_dice(rows):
+    figure = Figure((9, 3), layout="constrained")
+    axes = figure.subplots()
+    for source in dict.fromkeys(row["source"] for row in rows if "dice" in row):
+        dice = sorted(row["dice"] for row in rows if row["source"] == source and "dice" in row)
+        axes.plot(np.linspace(0, 1, len(dice)), dice, ".-", label=f"{source}, n={len(dice)}")
+    axes.set(xlabel="share of the images", ylabel="Dice")
+    axes.legend(fontsize=8)
+    return figure

@@ -1,0 +1,35 @@
+"""A run's folder: recipe.yaml, history.json, model/, metrics.json, figures, README.md (the card)."""
+
+import os
+from pathlib import Path
+
+import torch
+import yaml
+from datasets import concatenate_datasets
+
+
+def prepare_output(accelerator, recipe, output):
+    """Make the folder, keep the recipe in it, start the TensorBoard log, share out the cores.
+
+    `accelerate launch` gives each process one thread unless told otherwise; on a CPU that leaves cores idle.
+    """
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
+    if accelerator.is_main_process:
+        output.mkdir(parents=True, exist_ok=True)
+        (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    accelerator.wait_for_everyone()
+    accelerator.init_trackers("tensorboard")
+
+
+def source_path(recipe, source):
+    """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
+    root = recipe["data_root"]
+    return Path(root) / source["dataset"] if root else source["dataset"]
+
+
+def concatenate_arrays(parts):
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise ValueError("No radiograph is left to train on: check the recipe's sources.")
+    return concatenate_datasets(parts)

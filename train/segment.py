@@ -1,0 +1,75 @@
+"""Train a lung segmenter: accelerate launch -m train.segment --recipe train/recipes/lungs.yaml --output runs/lungs"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+
+from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
+from train.dataset import RadiographDataset, cache_arrays, load_source, with_mask
+from train.evaluate import evaluate_run
+from train.loop import fit
+from train.metrics import mask_scores
+from train.pretrained import load_pretrained_backbone
+from train.recipe import parse_arguments
+from train.run import concatenate_arrays, prepare_output, source_path
+from train.transforms import augmentation
+
+
+def main():
+    recipe, output = parse_arguments(__doc__)
+    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+    prepare_output(accelerator, recipe, output)
+    set_seed(recipe["seed"])
+
+    config = LungUNetConfig(**recipe["model"])
+    side = config.image_size
+    processor = LungFusionImageProcessor(size={"height": side, "width": side})
+    with accelerator.main_process_first():
+        arrays = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
+    train = RadiographDataset(arrays["train"], side, augmentation(**recipe["augmentation"]))
+    validation = RadiographDataset(arrays["validation"], side)
+    train_loader = DataLoader(
+        train, recipe["batch_size"], shuffle=True, drop_last=len(train) > recipe["batch_size"], num_workers=recipe["workers"]
+    )
+    validation_loader = accelerator.prepare(DataLoader(validation, recipe["batch_size"], num_workers=recipe["workers"]))
+
+    model = LungUNetForSemanticSegmentation(config)
+    if recipe["pretrained"] and config.encoder.startswith("tu-"):
+        load_pretrained_backbone(model.unet.encoder.model, config.encoder.removeprefix("tu-"), recipe["pretrained"])
+    model.to(memory_format=torch.channels_last)
+
+    validate = partial(mean_scores, accelerator, validation_loader)
+    fit(accelerator, model, processor, train_loader, None, validate, recipe, output)
+    if accelerator.is_main_process:
+        evaluate_run(recipe, output)
+    accelerator.end_training()
+
+
+def load_arrays(recipe, split, processor):
+    parts = []
+    for source in recipe["sources"].values():
+        data = with_mask(load_source(source_path(recipe, source), split, recipe["validation_fold"]))
+        parts.append(cache_arrays(data, processor, recipe["workers"]))
+    return concatenate_arrays(parts)
+
+
+@torch.inference_mode()
+def mean_scores(accelerator, loader, model):
+    """Mean scores over the validation images, the Dice first: it chooses the epoch."""
+    rows = []
+    for batch in loader:
+        with accelerator.autocast():
+            alpha = model(batch["pixel_values"]).logits.sigmoid()
+        scores = mask_scores(alpha, batch["labels"])
+        table = torch.from_numpy(np.stack(list(scores.values()), axis=1)).to(accelerator.device)
+        rows.append(accelerator.gather_for_metrics(table).cpu())
+    return dict(zip(scores, torch.cat(rows).mean(0).tolist(), strict=True))
+
+
+if __name__ == "__main__":
+    main()
