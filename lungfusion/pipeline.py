@@ -1,6 +1,7 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
 from importlib.resources import files
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -56,6 +57,8 @@ class LungFusionPipeline:
             ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
         """
         source = str(files("lungfusion") / "checkpoints" / "default") if name_or_path is None else str(name_or_path)
+        if Path(source).is_dir() and not (Path(source) / "config.json").exists():
+            raise OSError(f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub.")
         config = AutoConfig.from_pretrained(source, revision=revision)
         if config.model_type not in MODELS:
             raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")

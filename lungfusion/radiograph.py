@@ -177,8 +177,6 @@ def _white(array: np.ndarray) -> int:
     """The value that stands for white in an array of this dtype and with this largest value."""
     if array.dtype == bool:
         return 1
-    if array.dtype == np.uint8:
-        return 255
     if array.dtype.kind not in "iuf":
         raise RadiographError("an array must hold bool, integer or float values; convert it to uint8")
     low, high = array.min(), array.max()
@@ -241,7 +239,9 @@ def _dicom_pixels(data: bytes) -> np.ndarray:
     dataset = pydicom.dcmread(BytesIO(data), force=True)
     dataset.file_meta.setdefault("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
     _check_dicom(dataset)
-    stored = pixel_array(dataset)
+    # pylibjpeg's RLE decoder panics over a broken file, which no `except Exception` catches; pydicom has its own
+    is_rle = dataset.file_meta.TransferSyntaxUID == pydicom.uid.RLELossless
+    stored = pixel_array(dataset, decoding_plugin="pydicom" if is_rle else "")
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
     return _monochrome_pixels(stored, dataset) if stored.ndim == 2 else _array_pixels(stored)

@@ -108,15 +108,19 @@ def cache_arrays(data, processor, workers=2):
     Returns:
         `datasets.Dataset` with `pixels` (S · S bytes, 0 … 255) and, where there are masks, `mask` likewise.
     """
-    features = Features({"pixels": Value("binary"), "mask": Value("binary")})
-    return data.map(
-        to_arrays,
-        fn_kwargs={"processor": processor},
-        features=features,
-        remove_columns=data.column_names,
-        num_proc=workers or None,
-        desc="Reading radiographs",
-    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # the images are small and the processes several: threads would wait for each other
+    try:
+        return data.map(
+            to_arrays,
+            fn_kwargs={"processor": processor},
+            features=Features({"pixels": Value("binary"), "mask": Value("binary")}),
+            remove_columns=data.column_names,
+            num_proc=workers or None,
+            desc="Reading radiographs",
+        )
+    finally:
+        torch.set_num_threads(threads)
 
 
 def to_arrays(row, processor):
@@ -126,6 +130,37 @@ def to_arrays(row, processor):
         shape = load_radiograph(image_bytes(row["mask"])).pixels
         mask = to_bytes(processor(shape, segmentation_maps=[shape])["labels"])
     return {"pixels": to_bytes(pixels), "mask": mask}
+
+
+def draw_alpha(arrays, segmenter, size, batch_size=16):
+    """Draw the lungs of every cached radiograph once, so that image and mask can be augmented together.
+
+    Args:
+        arrays: as `cache_arrays` returns.
+        segmenter: `LungUNetForSemanticSegmentation`.
+        size: side S of the arrays.
+
+    Returns:
+        the same data set, `mask` holding the drawn alpha.
+    """
+    segmenter.eval().to(memory_format=torch.channels_last)
+
+    def draw(rows):
+        pixels = torch.stack([from_bytes(buffer, size) for buffer in rows["pixels"]])
+        with torch.inference_mode():
+            alpha = segmenter(pixels.contiguous(memory_format=torch.channels_last)).logits.sigmoid()
+        return {"mask": [to_bytes(a) for a in alpha]}
+
+    weights = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in segmenter.parameters()))
+    fingerprint = hashlib.sha256(f"{arrays._fingerprint} {weights.hexdigest()}".encode()).hexdigest()[:32]
+    return arrays.map(
+        draw, batched=True, batch_size=batch_size, new_fingerprint=fingerprint, desc="Drawing lungs", features=arrays.features
+    )
+
+
+def from_bytes(buffer, size):
+    """Bytes 0 … 255 → (1, S, S) float tensor in [0, 1]."""
+    return torch.frombuffer(bytearray(buffer), dtype=torch.uint8).view(1, size, size) / 255
 
 
 def to_bytes(x):
@@ -154,16 +189,14 @@ class RadiographDataset(Dataset):
 
     def __getitem__(self, index):
         row = self.arrays[int(index)]
-        image, mask = tv_tensors.Image(self.tensor(row["pixels"])), tv_tensors.Mask(self.tensor(row["mask"]))
+        image = tv_tensors.Image(from_bytes(row["pixels"], self.size))
+        mask = tv_tensors.Mask(from_bytes(row["mask"], self.size))
         if self.transform:
             image, mask = self.transform(image, mask)
         image, mask = image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor)
         if self.labels is None:
             return {"pixel_values": image, "labels": mask}
         return {"pixel_values": image, "alpha": mask, "labels": torch.from_numpy(self.labels[index])}
-
-    def tensor(self, buffer):
-        return torch.frombuffer(bytearray(buffer), dtype=torch.uint8).view(1, self.size, self.size) / 255
 
 
 def balanced_sampler(groups, length):

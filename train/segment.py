@@ -1,7 +1,6 @@
 """Train a lung segmenter: accelerate launch -m train.segment --recipe train/recipes/lungs.yaml --output runs/lungs"""
 
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch.utils.data import DataLoader
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
 from train.dataset import RadiographDataset, cache_arrays, load_source, with_mask
 from train.evaluate import evaluate_run
-from train.loop import fit
+from train.loop import fit, round_weights, save_model
 from train.metrics import mask_scores
 from train.pretrained import load_pretrained_backbone
 from train.recipe import parse_arguments
@@ -46,6 +45,8 @@ def main():
     validate = partial(mean_scores, accelerator, validation_loader)
     fit(accelerator, model, processor, train_loader, None, validate, recipe, output)
     if accelerator.is_main_process:
+        best = LungUNetForSemanticSegmentation.from_pretrained(output / "model")
+        save_model(round_weights(best), processor, output / "model")
         evaluate_run(recipe, output)
     accelerator.end_training()
 

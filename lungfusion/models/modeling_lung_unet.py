@@ -106,10 +106,10 @@ def encoder_unet(config):
 
 
 def resize(x, size):
-    """Bilinear, antialiased; returns `x` itself where it has the size already."""
+    """Bilinear, antialiased, in float32 (torch has no other on CPU); `x` itself where it has the size already."""
     if tuple(x.shape[-2:]) == tuple(size):
         return x
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=True)
+    return F.interpolate(x.float(), size=size, mode="bilinear", align_corners=False, antialias=True).to(x.dtype)
 
 
 def dice_bce_loss(logits, labels):

@@ -1,0 +1,84 @@
+"""Command line: python -m lungfusion IMAGE… [--model DIR_OR_ID] [--json] [--out DIR]"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from tqdm.auto import tqdm
+from transformers.utils import logging
+
+from .pipeline import LungFusionPipeline
+from .radiograph import RadiographError
+from .view import mask_image, overlay_image
+
+DISCLAIMER = "For research and education. Not a medical device."
+
+
+def main(arguments=None):
+    """Analyse files; returns the exit status: 0 if all were read, 1 if one was not."""
+    arguments = parse(arguments)
+    logging.disable_progress_bar()
+    try:
+        pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+    except (OSError, ValueError) as error:
+        print(f"The model could not be loaded. {error}", file=sys.stderr)
+        return 1
+    names = output_names(arguments.images)
+    results, failures = [], 0
+    for path in tqdm(arguments.images, desc="Analysing", unit="image", disable=len(arguments.images) == 1):
+        try:
+            analysis = pipeline(path)
+        except RadiographError as error:
+            failures += 1
+            results.append({"path": path, "error": str(error)})
+            tqdm.write(f"{path}: {error}", file=sys.stderr)
+            continue
+        results.append({"path": path} | analysis.to_dict())
+        if arguments.out:
+            arguments.out.mkdir(parents=True, exist_ok=True)
+            overlay_image(analysis).save(arguments.out / f"{names[path]}_overlay.png")
+            mask_image(analysis).save(arguments.out / f"{names[path]}_mask.png")
+        if not arguments.json:
+            tqdm.write(table(path, analysis))
+    if arguments.json:
+        print(json.dumps(results, indent=2))
+    elif failures < len(results):
+        print(DISCLAIMER)
+    return 1 if failures else 0
+
+
+def parse(arguments):
+    parser = argparse.ArgumentParser(prog="python -m lungfusion", description=f"Analyse chest X-rays. {DISCLAIMER}")
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, WebP, TIFF, BMP or DICOM file")
+    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write IMAGE_overlay.png and IMAGE_mask.png there")
+    return parser.parse_args(arguments)
+
+
+def output_names(paths):
+    """A name for each file's pictures: its own without the ending, numbered where several files share it."""
+    names, used = {}, {}
+    for path in dict.fromkeys(paths):
+        stem = Path(path).stem
+        used[stem] = used.get(stem, 0) + 1
+        names[path] = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
+    return names
+
+
+def table(path, analysis):
+    """A readable answer: warnings first, then a line for each finding."""
+    lines = [path, f"  lungs cover {analysis.lung_area:.0%} of the image"]
+    lines += [f"  ! {warning.sentence}" for warning in analysis.warnings]
+    width = max((len(finding.name) for finding in analysis.findings), default=0)
+    for finding in analysis.findings:
+        verdict = "detected" if finding.detected else "not detected"
+        lines.append(
+            f"  {finding.name:<{width}}  {finding.probability:6.1%}  (threshold {finding.threshold:.1%})  {verdict}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

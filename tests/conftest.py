@@ -1,0 +1,77 @@
+"""What the tests share: tiny real models and images made in code."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
+
+import numpy as np
+import pytest
+import torch
+
+from transformers.utils import logging
+
+from examples.phantom import draw_phantom
+from lungfusion.models import (
+    LungFusionConfig,
+    LungFusionForImageClassification,
+    LungFusionImageProcessor,
+    LungUNetConfig,
+    LungUNetForSemanticSegmentation,
+)
+
+logging.disable_progress_bar()
+SIDE = 96
+TINY_SEGMENTER = {"width": 4, "image_size": 64}
+TINY_MODEL = {
+    "segmenter": TINY_SEGMENTER,
+    "image_size": SIDE,
+    "branch_size": 64,
+    "branches": ["test_efficientnet", "test_resnet"],
+    "fusion_size": 8,
+}
+
+
+def tiny_model(**changes):
+    """An untrained classifier of a few thousand weights, the same at every call."""
+    torch.manual_seed(0)
+    return LungFusionForImageClassification(LungFusionConfig(**(TINY_MODEL | changes))).eval()
+
+
+def tiny_segmenter(**changes):
+    torch.manual_seed(0)
+    return LungUNetForSemanticSegmentation(LungUNetConfig(**(TINY_SEGMENTER | changes))).eval()
+
+
+def find_lungs_everywhere(segmenter, logit=3.0):
+    """Make an untrained segmenter call every pixel lung (or, with a negative logit, none)."""
+    torch.nn.init.zeros_(segmenter.unet.mask.weight)
+    torch.nn.init.constant_(segmenter.unet.mask.bias, logit)
+
+
+@pytest.fixture(scope="session")
+def phantom():
+    """(pixels (256, 256) float32 in [0, 1], mask (256, 256) bool)."""
+    return draw_phantom(seed=0, size=256)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """Folder of a tiny classifier that finds lungs everywhere, with a threshold on either side of its answers."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    model = tiny_model(
+        concatenation="crop",
+        fusion="gated",
+        thresholds={"pneumonia": 0.01, "tuberculosis": 0.99},
+        operating_points={"pneumonia": {"sensitivity": 0.9, "specificity": 0.8}},
+        sources={"pneumonia": "phantoms"},
+    )
+    find_lungs_everywhere(model.segmenter)
+    torch.nn.init.normal_(model.classifier[-1].weight, std=0.01)  # probabilities near one half
+    model.save_pretrained(folder)
+    LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def pixel_values():
+    return torch.from_numpy(np.random.default_rng(0).random((2, 1, SIDE, SIDE), dtype=np.float32))

@@ -1,0 +1,118 @@
+"""Splits, labels, sampling, augmentation, pretrained weights."""
+
+import collections
+
+import numpy as np
+import pytest
+import timm
+import torch
+from datasets import ClassLabel, Dataset, Features, Sequence, Value
+from safetensors.torch import save_file
+from torchvision import tv_tensors
+
+from tests.test_train import write_source
+from train.dataset import balanced_sampler, known_labels, load_source, patient_fold
+from train.pretrained import load_pretrained_backbone
+from train.transforms import augmentation
+
+NAN = float("nan")
+
+
+def test_split_is_by_patient_and_complete(tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=True)
+    parts = {split: load_source(tmp_path / "source", split) for split in ("train", "validation")}
+    patients = {split: set(part["patient_id"]) for split, part in parts.items()}
+    assert not patients["train"] & patients["validation"]
+    assert patients["validation"] == {p for p in patients["train"] | patients["validation"] if patient_fold(p) == 0}
+    assert len(parts["train"]) + len(parts["validation"]) == 24
+    other = load_source(tmp_path / "source", "validation", fold=1)
+    assert not set(other["patient_id"]) & patients["validation"]
+
+
+def test_exact_copies_are_dropped(tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=False)
+    path = tmp_path / "source" / "train-00000-of-00001.parquet"
+    data = Dataset.from_parquet(str(path))
+    Dataset.from_list([*data.to_list(), data.to_list()[0]], features=data.features).to_parquet(path)
+    assert sum(len(load_source(tmp_path / "source", split)) for split in ("train", "validation")) == 24
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=False)
+    with pytest.raises(ValueError, match="has no split 'test': it has train"):
+        load_source(tmp_path / "source", "test")
+
+
+def test_labels_mean_findings_by_their_words():
+    names = ["normal", "bacterial_pneumonia", "viral_pneumonia"]
+    data = Dataset.from_dict({"label": [0, 1, 2]}, features=Features({"label": ClassLabel(names=names)}))
+    labels = known_labels(data, ["pneumonia", "viral_pneumonia", "tuberculosis"])
+    np.testing.assert_array_equal(labels, [[0, 0, NAN], [1, 0, NAN], [1, 1, NAN]])
+    lists = Dataset.from_dict(
+        {"findings": [["Effusion", "Mass"], [], ["Pneumothorax"]]}, features=Features({"findings": Sequence(Value("string"))})
+    )
+    np.testing.assert_array_equal(known_labels(lists, ["mass", "pneumonia"]), [[1, NAN], [0, NAN], [0, NAN]])
+
+
+def test_sampler_draws_sources_and_labels_equally():
+    groups = [("large", "sick")] * 700 + [("large", "well")] * 200 + [("small", "sick")] * 30 + [("small", "well")] * 70
+    sampler = balanced_sampler(groups, 8000)
+    sampler.generator.manual_seed(0)
+    drawn = collections.Counter(groups[index] for index in sampler)
+    assert all(abs(count - 2000) < 200 for count in drawn.values())
+    assert len(drawn) == 4
+
+
+def test_augmentation_moves_image_and_mask_together():
+    square = torch.zeros(1, 64, 64)
+    square[:, 20:44, 16:40] = 1
+    move = augmentation(brightness=0, contrast=0, noise=0)
+    torch.manual_seed(0)
+    different = 0
+    for _ in range(20):
+        image, mask = move(tv_tensors.Image(square), tv_tensors.Mask(square))
+        overlap = ((image > 0.5) & (mask > 0.5)).sum() / ((image > 0.5) | (mask > 0.5)).sum()
+        assert overlap > 0.85
+        different += not torch.equal(mask, square)
+    assert different == 20
+
+
+def test_augmentation_leaves_the_masks_values_alone():
+    torch.manual_seed(0)
+    image, mask = augmentation()(tv_tensors.Image(torch.rand(1, 64, 64)), tv_tensors.Mask(torch.ones(1, 64, 64)))
+    assert set(mask.unique().tolist()) <= {0.0, 1.0}
+    assert image.std() > 0
+
+
+def test_classification_recipes_never_flip():
+    from train.recipe import load_recipe
+
+    assert load_recipe("train/recipes/findings.yaml")["augmentation"]["flip"] == 0
+    square = torch.zeros(1, 32, 32)
+    square[:, :, :10] = 1
+    still = augmentation(rotation=0, shift=0, scale=(1, 1), shear=0, brightness=0, contrast=0, noise=0)
+    for _ in range(10):
+        image, _ = still(tv_tensors.Image(square), tv_tensors.Mask(square))
+        torch.testing.assert_close(torch.Tensor(image), square)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_pretrained_weights_load_from_a_folder_and_fit_the_channels(channels, tmp_path):
+    torch.manual_seed(0)
+    teacher = timm.create_model("test_efficientnet", num_classes=0).eval()
+    save_file({k: v.half() for k, v in teacher.state_dict().items()}, tmp_path / "test_efficientnet.in1k.safetensors")
+    network = timm.create_model("test_efficientnet", num_classes=0, in_chans=channels).eval()
+    load_pretrained_backbone(network, "test_efficientnet", str(tmp_path))
+    grey = torch.rand(1, 1, 64, 64)
+    colours = grey.expand(-1, 3, -1, -1)
+    seen = {1: grey, 3: colours, 4: torch.cat([colours, torch.rand(1, 1, 64, 64)], dim=1)}[channels]
+    torch.testing.assert_close(network(seen), teacher(colours), rtol=0, atol=0.02)
+
+
+def test_pretrained_weights_that_are_not_there(tmp_path):
+    network = timm.create_model("test_efficientnet", num_classes=0)
+    with pytest.raises(FileNotFoundError, match=r"test_efficientnet\.safetensors"):
+        load_pretrained_backbone(network, "test_efficientnet", str(tmp_path))
+    save_file({"conv_stem.weight": torch.zeros(1)}, tmp_path / "test_efficientnet.safetensors")
+    with pytest.raises(RuntimeError, match="lack"):
+        load_pretrained_backbone(network, "test_efficientnet", str(tmp_path))

@@ -1,0 +1,147 @@
+"""Contract of the models: every option runs, learns, survives saving, and says what is wrong with a configuration."""
+
+import pytest
+import torch
+from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSemanticSegmentation
+from huggingface_hub.errors import StrictDataclassError
+
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig
+from lungfusion.models.configuration_lungfusion import CONCATENATIONS, FUSIONS
+from lungfusion.models.modeling_lung_unet import LungUNetForSemanticSegmentation, dice_bce_loss
+from lungfusion.models.modeling_lungfusion import masked_bce_loss
+from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("concatenation", CONCATENATIONS)
+def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tmp_path):
+    model = tiny_model(concatenation=concatenation, fusion=fusion)
+    output = model(pixel_values, labels=torch.tensor([[1, NAN], [NAN, 0]]))
+
+    assert output.logits.shape == (2, 2)
+    assert output.alpha.shape == (2, 1, SIDE, SIDE)
+    assert 0 <= output.alpha.min() and output.alpha.max() <= 1
+    assert output.joined.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
+    assert output.box.shape == (2, 4)
+    assert len(output.feature_maps) == 2
+    assert output.fused_features.shape == (2, model.fusion.num_features)
+    if fusion == "gated":
+        assert torch.allclose(output.fusion_weights.sum(1), torch.ones(2))
+    else:
+        assert output.fusion_weights is None
+
+    output.loss.backward()
+    trained = [*model.branches.parameters(), *model.fusion.parameters(), *model.classifier.parameters()]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
+
+    model.save_pretrained(tmp_path)
+    again = AutoModelForImageClassification.from_pretrained(tmp_path)
+    assert type(again) is LungFusionForImageClassification
+    for key, tensor in model.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[key]), key
+    torch.testing.assert_close(again(pixel_values).logits, model(pixel_values).logits, rtol=0, atol=1e-6)
+    assert lasting(again.config) == lasting(model.config)
+
+
+def lasting(config):
+    """What a configuration says, without what saving adds to it."""
+    kept = {k: v for k, v in config.to_dict().items() if k not in ("dtype", "architectures", "auto_map", "_name_or_path")}
+    kept["segmenter"] = {k: v for k, v in kept["segmenter"].items() if k not in ("dtype", "architectures")}
+    return kept
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"encoder": "tu-test_efficientnet", "decoder_channels": [32, 16, 8, 8, 4]}], ids=["plain", "smp"]
+)
+def test_segmenter_keeps_the_contract(changes, pixel_values, tmp_path):
+    model = tiny_segmenter(**changes)
+    output = model(pixel_values, labels=(pixel_values > 0.5).float())
+    assert output.logits.shape == pixel_values.shape
+    output.loss.backward()
+    assert all(p.grad is not None for p in model.parameters())
+    model.save_pretrained(tmp_path)
+    again = AutoModelForSemanticSegmentation.from_pretrained(tmp_path)
+    torch.testing.assert_close(again(pixel_values).logits, model(pixel_values).logits, rtol=0, atol=1e-6)
+    assert AutoConfig.from_pretrained(tmp_path).id2label == {0: "lung"}
+
+
+def test_plain_unet_has_the_papers_23_convolutions_and_31_million_weights():
+    with torch.device("meta"):
+        model = LungUNetForSemanticSegmentation(LungUNetConfig())
+    convolutions = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
+    assert len(convolutions) == 23
+    assert sum(c.weight.numel() for c in convolutions) == pytest.approx(31.03e6, rel=0.001)
+
+
+def test_a_known_alpha_replaces_the_segmenter(pixel_values):
+    model = tiny_model(concatenation="rgba")
+    drawn = model(pixel_values)
+    given = model(pixel_values, alpha=drawn.alpha)
+    assert torch.equal(given.logits, drawn.logits)
+    assert not torch.equal(model(pixel_values, alpha=torch.zeros_like(drawn.alpha)).logits, drawn.logits)
+
+
+def test_return_dict_false_gives_a_tuple(pixel_values):
+    model = tiny_model()
+    assert torch.equal(model(pixel_values, return_dict=False)[0], model(pixel_values).logits)
+
+
+def test_temperature_divides_the_logits(pixel_values):
+    plain = tiny_model()(pixel_values).logits
+    cooled = tiny_model(temperatures={"tuberculosis": 2.0})(pixel_values).logits
+    assert torch.allclose(cooled, plain / torch.tensor([1.0, 2.0]))
+
+
+def test_unknown_labels_do_not_count():
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0], [1.0, 0.0]])
+    labels = torch.tensor([[1.0, NAN], [NAN, NAN], [0.0, NAN]])
+    known = torch.nn.functional.binary_cross_entropy_with_logits(logits[[0, 2], 0], labels[[0, 2], 0])
+    assert torch.allclose(masked_bce_loss(logits, labels), known)
+    assert masked_bce_loss(logits, torch.full((3, 2), NAN)) == 0
+
+
+def test_a_perfect_mask_has_almost_no_loss():
+    mask = torch.zeros(1, 1, 8, 8)
+    mask[..., 2:6, 2:6] = 1
+    assert dice_bce_loss((mask * 2 - 1) * 20, mask) < 1e-3
+    assert dice_bce_loss((1 - mask * 2) * 20, mask) > 10
+
+
+def test_crop_shows_the_branches_the_lungs_box():
+    model = tiny_model(concatenation="crop")
+    find_lungs_everywhere(model.segmenter)
+    image = torch.rand(1, 1, SIDE, SIDE)
+    alpha = torch.zeros(1, 1, SIDE, SIDE)
+    alpha[..., 30:60, 24:72] = 1
+    left, top, right, bottom = model(image, alpha=alpha).box[0].tolist()
+    assert 0.15 < left < 0.25 and 0.75 < right < 0.85
+    assert 0.25 < top < 0.3125 and 0.625 < bottom < 0.70
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"concatenation": "glue"}, "choose one of none, multiply"),
+        ({"fusion": "sum"}, "choose one of concat"),
+        ({"branches": []}, "at least one branch"),
+        ({"findings": ["a", "a"]}, "names one twice"),
+        ({"thresholds": {"gout": 0.5}}, "gout"),
+        ({"thresholds": {"pneumonia": 1.0}}, "probability"),
+        ({"temperatures": {"pneumonia": 0.0}}, "above 0"),
+        ({"segmenter": {"image_size": 100}}, "multiple of 32"),
+    ],
+)
+def test_a_wrong_configuration_says_what_to_do(changes, sentence):
+    with pytest.raises((ValueError, StrictDataclassError)) as raised:
+        LungFusionConfig(**changes)
+    messages = f"{raised.value} {raised.value.__cause__}"
+    assert sentence in messages
+
+
+def test_golden_logits(pixel_values):
+    """The arithmetic of the whole forward, held against a change by accident."""
+    logits = tiny_model(concatenation="rgba", fusion="concat")(pixel_values).logits
+    golden = torch.tensor([[-0.5037, 3.1182], [-0.5083, 3.2153]])
+    torch.testing.assert_close(logits.detach(), golden, rtol=0, atol=2e-3)

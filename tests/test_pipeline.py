@@ -1,0 +1,167 @@
+"""The one inference path, on a tiny real checkpoint."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from transformers import AutoImageProcessor, pipeline
+
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
+from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+
+
+@pytest.fixture(scope="module")
+def pipe(checkpoint):
+    return LungFusionPipeline.from_pretrained(checkpoint)
+
+
+def test_analysis_of_a_path(pipe, phantom, tmp_path):
+    path = tmp_path / "xray.png"
+    Image.fromarray((phantom[0] * 255).astype(np.uint8)).resize((300, 200)).save(path)
+    analysis = pipe(path)
+    assert analysis.alpha.shape == (200, 300)
+    assert analysis.alpha.dtype == np.float32
+    assert 0 <= analysis.alpha.min() <= analysis.alpha.max() <= 1
+    assert [finding.name for finding in analysis.findings] == ["pneumonia", "tuberculosis"]
+    assert analysis["pneumonia"].detected and not analysis["tuberculosis"].detected
+    assert analysis["pneumonia"].sensitivity == 0.9
+    assert analysis["tuberculosis"].sensitivity is None
+    assert analysis.warnings == ()
+    with pytest.raises(KeyError, match="pneumonia, tuberculosis"):
+        analysis["gout"]
+
+
+def test_to_dict_is_json_ready(pipe, phantom):
+    answer = json.loads(json.dumps(pipe(phantom[0]).to_dict()))
+    assert answer["height"] == answer["width"] == 256
+    assert answer["lung_area"] == 1.0
+    assert answer["findings"][0] | {"probability": 0} == {
+        "name": "pneumonia",
+        "probability": 0,
+        "threshold": 0.01,
+        "sensitivity": 0.9,
+        "specificity": 0.8,
+        "source": "phantoms",
+        "detected": True,
+    }
+
+
+def test_every_source_gives_the_same(pipe, phantom, tmp_path):
+    grey = Image.fromarray((phantom[0] * 255).astype(np.uint8))
+    path = tmp_path / "xray.png"
+    grey.save(path)
+    sources = [str(path), path.read_bytes(), grey, np.asarray(grey), np.asarray(grey) / 255, load_radiograph(path)]
+    with path.open("rb") as file:
+        answers = [pipe(source) for source in [*sources, file]]
+    probabilities = [[finding.probability for finding in answer.findings] for answer in answers]
+    np.testing.assert_allclose(probabilities, probabilities[:1] * len(answers), atol=1e-5)
+
+
+def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
+    rng = np.random.default_rng(0)
+    images = [rng.random((100 + i, 120)).astype(np.float32) for i in range(11)]
+    together = pipe(images)
+    assert [analysis.alpha.shape[0] for analysis in together] == [100 + i for i in range(11)]
+    for image, analysis in zip(images, together, strict=True):
+        assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-5)
+    assert pipe([]) == []
+
+
+def test_no_lungs_no_findings(phantom):
+    model = tiny_model()
+    find_lungs_everywhere(model.segmenter, logit=-5)
+    analysis = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))(phantom[0])
+    assert analysis.findings == ()
+    assert [warning.code for warning in analysis.warnings] == ["lungs_not_found"]
+    assert analysis.to_dict()["warnings"][0]["sentence"].startswith("No lungs were found")
+
+
+def test_a_segmenter_alone_draws_lungs(phantom, tmp_path):
+    tiny_segmenter().save_pretrained(tmp_path)
+    LungFusionImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path)
+    pipe = LungFusionPipeline.from_pretrained(tmp_path)
+    assert pipe(phantom[0]).alpha.shape == (256, 256)
+    assert pipe.findings == ()
+    with pytest.raises(ValueError, match="no findings"):
+        pipe.explain(phantom[0], "pneumonia")
+
+
+def test_explain(pipe, phantom):
+    saliency = pipe.explain(phantom[0][:200], "tuberculosis")
+    assert saliency.shape == (200, 256)
+    assert saliency.dtype == np.float32
+    assert 0 <= saliency.min() <= saliency.max() <= 1
+    with pytest.raises(ValueError, match="not 'gout'"):
+        pipe.explain(phantom[0], "gout")
+
+
+def test_explanations_differ_between_findings(pipe, phantom):
+    assert not np.allclose(pipe.explain(phantom[0], "tuberculosis"), pipe.explain(phantom[0], "pneumonia"))
+
+
+def test_what_is_no_radiograph_raises(pipe):
+    with pytest.raises(RadiographError):
+        pipe(b"not an image")
+
+
+def test_missing_weights_are_never_filled_in(checkpoint, tmp_path):
+    for path in checkpoint.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    weights = load_file(checkpoint / "model.safetensors")
+    weights.pop("classifier.4.weight")
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"lacks 1 of the model's weights, classifier\.4\.weight"):
+        LungFusionPipeline.from_pretrained(tmp_path)
+
+
+def test_a_folder_without_a_model_is_an_error(tmp_path):
+    with pytest.raises(OSError, match=r"config\.json"):
+        LungFusionPipeline.from_pretrained(tmp_path)
+
+
+def test_another_models_checkpoint_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(ValueError, match="vit model"):
+        LungFusionPipeline.from_pretrained(tmp_path)
+
+
+def test_bfloat16_stays_close(checkpoint, pipe, phantom):
+    half = LungFusionPipeline.from_pretrained(checkpoint, dtype=torch.bfloat16)(phantom[0])
+    assert half["pneumonia"].probability == pytest.approx(pipe(phantom[0])["pneumonia"].probability, abs=0.05)
+
+
+def test_processor_survives_saving_and_ignores_depth(checkpoint, phantom):
+    processor = AutoImageProcessor.from_pretrained(checkpoint)
+    assert type(processor) is LungFusionImageProcessor
+    assert processor.size.height == SIDE
+    eight = (phantom[0] * 255).astype(np.uint8)
+    expected = processor(eight)["pixel_values"]
+    assert expected.shape == (1, 1, SIDE, SIDE)
+    assert expected.min() == 0 and expected.max() == 1
+    same = [eight.astype(np.uint16) * 257, eight / 255, np.stack([eight] * 3, -1), Image.fromarray(eight)]
+    same += [Image.fromarray(eight).convert("RGB"), Image.fromarray(eight).convert("P"), torch.from_numpy(eight)[None]]
+    for image in same:
+        torch.testing.assert_close(processor(image)["pixel_values"], expected, rtol=0, atol=2e-3)
+
+
+def test_mask_returns_to_the_radiographs_geometry():
+    processor = LungFusionImageProcessor(size={"height": SIDE, "width": SIDE})
+    mask = np.zeros((200, 300), np.float32)
+    mask[50:150, 60:240] = 1
+    labels = processor(np.random.default_rng(0).random((200, 300)), segmentation_maps=[mask])["labels"]
+    assert labels.shape == (1, 1, SIDE, SIDE)
+    back = processor.post_process_alpha(labels, [(200, 300)])[0].numpy()
+    assert back.shape == mask.shape
+    assert ((back > 0.5) == (mask > 0.5)).mean() > 0.98
+
+
+def test_transformers_own_pipeline_gives_the_same(checkpoint, pipe, phantom, tmp_path):
+    path = tmp_path / "xray.png"
+    Image.fromarray((phantom[0] * 255).astype(np.uint8)).save(path)
+    classifier = pipeline("image-classification", model=str(checkpoint), trust_remote_code=False)
+    theirs = {answer["label"]: answer["score"] for answer in classifier(str(path))}
+    ours = {finding.name: finding.probability for finding in pipe(path).findings}
+    assert theirs == pytest.approx(ours, abs=1e-5)

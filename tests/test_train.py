@@ -1,0 +1,215 @@
+"""Training for real, tiny: both mains, resume after a cut-off, two processes, evaluation, card and bundle."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from datasets import ClassLabel, Dataset, Features, Image, Value
+from PIL import Image as PILImage
+from safetensors.torch import load_file
+
+from examples.phantom import draw_phantom
+from lungfusion import LungFusionPipeline
+from train.bundle import bundle
+from train.recipe import load_recipe
+
+ROOT = Path(__file__).parent.parent
+PATIENTS = 24
+TINY_LUNGS = ["model={encoder: plain, image_size: 64, width: 4}", "epochs=2", "batch_size=4", "workers=0", "pretrained=null"]
+TINY_FINDINGS = [
+    "model.branches=[test_efficientnet, test_resnet]",
+    "model.image_size=64",
+    "model.branch_size=64",
+    "epochs=2",
+    "epoch_size=16",
+    "batch_size=4",
+    "workers=0",
+    "pretrained=null",
+]
+
+
+def png(pixels):
+    buffer = BytesIO()
+    PILImage.fromarray((np.asarray(pixels) * 255).astype(np.uint8)).save(buffer, "PNG")
+    return {"bytes": buffer.getvalue(), "path": None}
+
+
+def write_source(folder, names, opacity, with_mask):
+    """A Parquet data set of phantoms: every second one has the sign, two images for each patient."""
+    rows = []
+    for index in range(PATIENTS):
+        sick = index % 2
+        pixels, mask = draw_phantom(seed=index, size=96, opacity=opacity if sick else None)
+        row = {"image": png(pixels), "label": sick, "patient_id": f"{opacity} {index // 2}", "file_name": f"{index}.png"}
+        rows.append(row | ({"mask": png(mask)} if with_mask else {}))
+    features = {"image": Image(), "label": ClassLabel(names=names), "patient_id": Value("string"), "file_name": Value("string")}
+    features |= {"mask": Image()} if with_mask else {}
+    folder.mkdir(parents=True)
+    Dataset.from_list(rows, features=Features(features)).to_parquet(folder / "train-00000-of-00001.parquet")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_source(root / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
+    write_source(root / "kermany-pneumonia", ["normal", "bacterial_pneumonia"], "consolidation", with_mask=False)
+    return root
+
+
+def launch(module, recipe, output, *overrides, processes=1, expect=0):
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", module]
+    command += ["--recipe", str(ROOT / "train" / "recipes" / recipe), "--output", str(output), *overrides]
+    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500)
+    assert done.returncode == expect, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def lungs_run(data, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "lungs"
+    launch("train.segment", "lungs.yaml", output, f"data_root={data}", *TINY_LUNGS)
+    return output
+
+
+@pytest.fixture(scope="module")
+def findings_run(data, lungs_run, tmp_path_factory):
+    output = tmp_path_factory.mktemp("runs") / "findings"
+    launch("train.classify", "findings.yaml", output, f"data_root={data}", f"segmenter={lungs_run}/model", *TINY_FINDINGS)
+    return output
+
+
+def test_segmentation_run_learns_and_loads(lungs_run, data):
+    history = json.loads((lungs_run / "history.json").read_text())
+    assert len(history) == 2
+    assert history[1]["loss"] < history[0]["loss"]
+    metrics = json.loads((lungs_run / "metrics.json").read_text())["shenzhen"]
+    assert metrics["images"] == metrics["lungs"]["images"] > 0
+    low, high = metrics["lungs"]["dice"]["interval"]
+    assert low <= metrics["lungs"]["dice"]["value"] <= high
+    pixels, _ = draw_phantom(seed=1, size=128)
+    analysis = LungFusionPipeline.from_pretrained(lungs_run / "model")(pixels)
+    assert analysis.alpha.shape == (128, 128)
+    assert analysis.findings == ()
+
+
+def test_classification_run_holds_all_it_should(findings_run):
+    names = {path.name for path in findings_run.iterdir()}
+    assert {"recipe.yaml", "metrics.json", "history.json", "per_image.csv", "model", "README.md", "tensorboard"} <= names
+    pipeline = LungFusionPipeline.from_pretrained(findings_run / "model")
+    assert pipeline.findings == ("pneumonia", "tuberculosis")
+    config = pipeline.model.config
+    assert config.sources["pneumonia"].startswith("Kermany")
+    assert config.sources["tuberculosis"].startswith("Shenzhen")
+    assert all(point["sensitivity"] >= 0.9 for point in config.operating_points.values())
+
+
+def test_card_repeats_the_metrics_and_nothing_else(findings_run):
+    card = (findings_run / "README.md").read_text()
+    metrics = json.loads((findings_run / "metrics.json").read_text())
+    auc = metrics["kermany"]["findings"]["pneumonia"]["auc"]
+    assert f"{auc['value']:.3f} ({auc['interval'][0]:.3f}–{auc['interval'][1]:.3f})" in card
+    front = yaml.safe_load(card.split("---")[1])
+    assert front["license"] == "apache-2.0"
+    assert front["pipeline_tag"] == "image-classification"
+    assert str(findings_run) not in card
+
+
+def test_findings_are_scored_only_within_the_sources_that_know_them(findings_run):
+    metrics = json.loads((findings_run / "metrics.json").read_text())
+    assert list(metrics["kermany"]["findings"]) == ["pneumonia"]
+    assert list(metrics["shenzhen"]["findings"]) == ["tuberculosis"]
+
+
+def test_segmenter_inside_the_classifier_is_the_trained_one(lungs_run, findings_run):
+    alone = load_file(lungs_run / "model" / "model.safetensors")
+    inside = load_file(findings_run / "model" / "model.safetensors")
+    for key, tensor in alone.items():
+        assert torch.equal(inside[f"segmenter.{key}"], tensor), key
+
+
+def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, data, tmp_path):
+    output = tmp_path / "lungs"
+    overrides = [f"data_root={data}", *TINY_LUNGS]
+    cut = subprocess.Popen(
+        [sys.executable, "-c", CUT_OFF, "--recipe", "train/recipes/lungs.yaml", "--output", str(output), *overrides],
+        cwd=ROOT,
+        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+    )
+    assert cut.wait(300) == 9
+    assert [p.name for p in output.glob("checkpoint-*")] == ["checkpoint-1"]
+    said = launch("train.segment", "lungs.yaml", output, *overrides)
+    assert "Resuming after epoch 1" in said
+    undisturbed = load_file(lungs_run / "checkpoint-2" / "model.safetensors")
+    resumed = load_file(output / "checkpoint-2" / "model.safetensors")
+    for key, tensor in undisturbed.items():
+        assert torch.equal(resumed[key], tensor), key
+
+
+CUT_OFF = """
+import os
+import train.loop
+from train.segment import main
+
+save = train.loop.save_checkpoint
+
+def save_then_die(accelerator, output, history):
+    save(accelerator, output, history)
+    os._exit(9)
+
+train.loop.save_checkpoint = save_then_die
+main()
+"""
+
+
+def test_two_processes_train_together(data, tmp_path):
+    launch(
+        "train.segment", "lungs.yaml", tmp_path / "two", f"data_root={data}", *TINY_LUNGS, processes=2
+    )
+    metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
+    assert metrics["shenzhen"]["lungs"]["dice"]["value"] > 0
+
+
+def test_evaluate_scores_a_data_set(findings_run, data, tmp_path):
+    command = [sys.executable, "-m", "train.evaluate", "--model", str(findings_run / "model"), "--output", str(tmp_path)]
+    command += ["--dataset", str(data / "shenzhen-tuberculosis"), "--split", "validation"]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=300)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["shenzhen-tuberculosis"]
+    in_run = json.loads((findings_run / "metrics.json").read_text())["shenzhen"]
+    assert metrics["findings"] == in_run["findings"]
+    assert metrics["lungs"] == in_run["lungs"]
+
+
+def test_bundle_is_half_the_size_and_says_the_same(findings_run, tmp_path):
+    bundle(findings_run, tmp_path / "bundled")
+    pixels, _ = draw_phantom(seed=3, size=96)
+    before = LungFusionPipeline.from_pretrained(findings_run / "model")(pixels)
+    after = LungFusionPipeline.from_pretrained(tmp_path / "bundled")(pixels)
+    np.testing.assert_allclose(after.alpha, before.alpha, atol=1e-5)
+    for one, other in zip(before.findings, after.findings, strict=True):
+        assert other.probability == pytest.approx(one.probability, abs=1e-5)
+    assert not list((tmp_path / "bundled").glob("*.py"))
+    weights = load_file(tmp_path / "bundled" / "model.safetensors")
+    assert {t.dtype for t in weights.values() if t.is_floating_point()} == {torch.float16}
+
+
+def test_an_override_that_is_not_in_the_recipe_is_refused():
+    with pytest.raises(ValueError, match="'epoch' is not in"):
+        load_recipe(ROOT / "train" / "recipes" / "lungs.yaml", ["epoch=3"])
+    with pytest.raises(ValueError, match="write key=value"):
+        load_recipe(ROOT / "train" / "recipes" / "lungs.yaml", ["epochs"])
+
+
+def test_missing_data_is_an_error(tmp_path):
+    said = launch("train.segment", "lungs.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS, expect=1)
+    assert "shenzhen-tuberculosis" in said
+    shutil.rmtree(tmp_path)

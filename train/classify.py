@@ -1,0 +1,118 @@
+"""Train the fused classifier: accelerate launch -m train.classify --recipe train/recipes/findings.yaml --output runs/findings"""
+
+from functools import partial
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from sklearn.metrics import roc_auc_score
+from torch.utils.data import DataLoader
+
+from lungfusion.models import (
+    LungFusionConfig,
+    LungFusionForImageClassification,
+    LungFusionImageProcessor,
+    LungUNetForSemanticSegmentation,
+)
+from train.calibration import calibrate
+from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, draw_alpha, known_labels, load_source
+from train.evaluate import evaluate_run
+from train.loop import fit, round_weights, save_model
+from train.pretrained import load_pretrained_backbone
+from train.recipe import parse_arguments
+from train.run import concatenate_arrays, prepare_output, source_path
+from train.transforms import augmentation
+
+
+def main():
+    recipe, output = parse_arguments(__doc__)
+    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+    prepare_output(accelerator, recipe, output)
+    set_seed(recipe["seed"])
+
+    segmenter = LungUNetForSemanticSegmentation.from_pretrained(recipe["segmenter"], dtype=torch.float32)
+    sources = {name: f"{s['title']}, {s['population']}" for name, s in recipe["sources"].items()}
+    config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
+    side = config.image_size
+    processor = LungFusionImageProcessor(size={"height": side, "width": side})
+    with accelerator.main_process_first():
+        parts = {split: load_parts(recipe, split, config, processor, segmenter) for split in ("train", "validation")}
+    train = joined_dataset(parts["train"], side, augmentation(**recipe["augmentation"]))
+    validation = joined_dataset(parts["validation"], side)
+    sampler = balanced_sampler(groups(parts["train"]), recipe["epoch_size"])
+    loading = {"batch_size": recipe["batch_size"], "num_workers": recipe["workers"]}
+    train_loader = DataLoader(train, sampler=sampler, drop_last=recipe["epoch_size"] > recipe["batch_size"], **loading)
+    validation_loader = accelerator.prepare(DataLoader(validation, **loading))
+
+    model = LungFusionForImageClassification(config)
+    model.segmenter.load_state_dict(segmenter.state_dict())
+    model.segmenter.requires_grad_(False)
+    for branch, name in zip(model.branches, config.branches, strict=True):
+        if recipe["pretrained"]:
+            load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
+    model.to(memory_format=torch.channels_last)
+
+    fit(accelerator, model, processor, train_loader, sampler, partial(aucs, accelerator, validation_loader), recipe, output)
+    accelerator.wait_for_everyone()
+    best = round_weights(LungFusionForImageClassification.from_pretrained(output / "model")).to(accelerator.device)
+    logits, labels = predict(accelerator, validation_loader, best.eval())
+    if accelerator.is_main_process:
+        calibrate(best.config, logits, labels, learned_from(parts["train"], config.findings, sources))
+        save_model(best, processor, output / "model")
+        evaluate_run(recipe, output)
+    accelerator.end_training()
+
+
+def load_parts(recipe, split, config, processor, segmenter):
+    """One (source, arrays with alpha, labels) for each source."""
+    parts = []
+    for name, source in recipe["sources"].items():
+        data = load_source(source_path(recipe, source), split, recipe["validation_fold"])
+        arrays = draw_alpha(cache_arrays(data, processor, recipe["workers"]), segmenter, config.image_size)
+        parts.append((name, arrays, known_labels(data, config.findings)))
+    return parts
+
+
+def joined_dataset(parts, side, transform=None):
+    labels = np.concatenate([labels for _, _, labels in parts])
+    return RadiographDataset(concatenate_arrays([arrays for _, arrays, _ in parts]), side, transform, labels)
+
+
+def groups(parts):
+    return [(source, row.tobytes()) for source, _, labels in parts for row in np.nan_to_num(labels, nan=-1)]
+
+
+def learned_from(parts, findings, titles):
+    """Finding → the sources whose patients taught it, in plain words."""
+    return {
+        finding: "; ".join(titles[source] for source, _, labels in parts if not np.isnan(labels[:, column]).all())
+        for column, finding in enumerate(findings)
+    }
+
+
+def predict(accelerator, loader, model):
+    """Logits and labels of the validation images: (N, findings) arrays each."""
+    rows = []
+    for batch in loader:
+        with torch.inference_mode(), accelerator.autocast():
+            logits = model(batch["pixel_values"], alpha=batch["alpha"]).logits.float()
+        rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
+    return tuple(torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
+
+
+def aucs(accelerator, loader, model):
+    """ROC AUC of each finding on the validation images that know it; their mean comes first and chooses the epoch."""
+    logits, labels = predict(accelerator, loader, model)
+    figures = {}
+    for column, name in enumerate(model.config.findings):
+        known = ~np.isnan(labels[:, column])
+        if len(np.unique(labels[known, column])) == 2:
+            figures[f"auc_{name}"] = float(roc_auc_score(labels[known, column], logits[known, column]))
+    if not figures:
+        raise ValueError("No finding has both present and absent validation images: check the recipe's sources.")
+    return {"mean_auc": float(np.mean(list(figures.values())))} | figures
+
+
+if __name__ == "__main__":
+    main()
