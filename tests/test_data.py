@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torchvision import tv_tensors
 
 from tests.test_train import write_source
-from train.dataset import balanced_sampler, known_labels, load_source, patient_fold
+from train.dataset import balanced_sampler, known_labels, load_source, patient, patient_fold
 from train.pretrained import load_pretrained_backbone
 from train.transforms import augmentation
 
@@ -52,6 +52,27 @@ def test_labels_mean_findings_by_their_words():
         {"findings": [["Effusion", "Mass"], [], ["Pneumothorax"]]}, features=Features({"findings": Sequence(Value("string"))})
     )
     np.testing.assert_array_equal(known_labels(lists, ["mass", "pneumonia"]), [[1, NAN], [0, NAN], [0, NAN]])
+
+
+def test_a_label_that_leaves_a_finding_open():
+    names = ["normal", "viral_pneumonia", "covid"]
+    data = Dataset.from_dict({"label": [0, 1, 2]}, features=Features({"label": ClassLabel(names=names)}))
+    np.testing.assert_array_equal(known_labels(data, ["pneumonia", "covid"]), [[0, 0], [1, 0], [NAN, 1]])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_of"),
+    [
+        ("person99", "person99"),
+        ("IM-0429", "IM-0429"),
+        ("IM-0429-0001", "IM-0429"),
+        ("NORMAL2-IM-0429-0001", "IM-0429"),
+        ("CHNCXR_0001", "CHNCXR_0001"),
+        ("75", "75"),
+    ],
+)
+def test_all_images_of_a_patient_share_an_id(name, is_of):
+    assert patient(name) == is_of
 
 
 def test_sampler_draws_sources_and_labels_equally():

@@ -1,7 +1,8 @@
 """Ship a run with the package: python -m train.bundle RUN_DIR [OUT_DIR]
 
 Writes weights in float16 (a run's weights are rounded to it before they are scored, so nothing changes), config,
-processor, card, metrics and figures. Code stays out: the package holds it.
+processor, card, metrics and figures. Code stays out: the package holds it. For the default checkpoint the tables of
+the README are written anew.
 """
 
 import argparse
@@ -10,8 +11,11 @@ import shutil
 from pathlib import Path
 
 from lungfusion import LungFusionPipeline
+from train.report import metrics_tables
 
 DEFAULT = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
+README = Path(__file__).parent.parent / "README.md"
+TABLES = "<!-- figures: python -m train.bundle -->", "<!-- /figures -->"  # stand around the tables in the README
 ALONGSIDE = ("README.md", "metrics.json", "history.json", "*.png")
 
 
@@ -21,6 +25,8 @@ def main():
     parser.add_argument("output", type=Path, nargs="?", default=DEFAULT)
     arguments = parser.parse_args()
     bundle(arguments.run, arguments.output)
+    if arguments.output == DEFAULT:
+        write_tables(README, json.loads((arguments.run / "metrics.json").read_text()))
 
 
 def bundle(run, output):
@@ -39,6 +45,12 @@ def bundle(run, output):
     for pattern in ALONGSIDE:
         for path in run.glob(pattern):
             shutil.copy(path, output / path.name)
+
+
+def write_tables(path, metrics):
+    before, _, rest = path.read_text().partition(TABLES[0])
+    after = rest.partition(TABLES[1])[2]
+    path.write_text("\n".join([before + TABLES[0], "", *metrics_tables(metrics)]) + TABLES[1] + after)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,35 @@
+"""Analyse one radiograph and save what was seen: python examples/quickstart.py [IMAGE] [PICTURE]"""
+
+import sys
+from pathlib import Path
+
+from PIL import Image
+
+from lungfusion import LungFusionPipeline
+from lungfusion.view import masked_image, overlay_image, radiograph_image
+
+HERE = Path(__file__).parent
+
+
+def main(image=HERE / "radiographs" / "phantom_clear.png", picture=HERE / "overview.png"):
+    analysis = LungFusionPipeline.from_pretrained()(image)
+    for warning in analysis.warnings:
+        print(warning.sentence)
+    for finding in analysis.findings:
+        verdict = "detected" if finding.detected else "not detected"
+        print(f"{finding.name}: {finding.probability:.1%}, threshold {finding.threshold:.1%}: {verdict}")
+    side_by_side(radiograph_image(analysis), overlay_image(analysis), masked_image(analysis)).save(picture)
+    print(f"Written: {picture}")
+
+
+def side_by_side(*images):
+    sheet = Image.new("RGB", (sum(image.width for image in images), max(image.height for image in images)))
+    left = 0
+    for image in images:
+        sheet.paste(image.convert("RGB"), (left, 0))
+        left += image.width
+    return sheet
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,278 @@
+"""A small Hub on this machine: enough of its HTTP protocol for the real huggingface_hub and transformers.
+
+    with HubServer(tokens={"hf_secret": "owner"}) as hub:
+        HfApi(endpoint=hub.url, token="hf_secret").create_repo("owner/name")
+
+Models only. Large files travel by LFS's basic transfer, so clients that upload set HF_HUB_DISABLE_XET=1.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote, urlsplit
+
+import yaml
+
+LARGE = (".safetensors", ".png")  # kept as LFS objects, as the Hub's .gitattributes has it
+ROUTES = []
+
+
+class Refusal(Exception):
+    """An answer that is an error; `code` is what the Hub says in X-Error-Code."""
+
+    def __init__(self, status, message, code=None, headers=None):
+        super().__init__(message)
+        self.status = status
+        self.headers = {"X-Error-Message": message, **({"X-Error-Code": code} if code else {}), **(headers or {})}
+
+
+class Repo:
+    """A model repository. commits: {commit id: {path: bytes}}; branches: {name: commit id}."""
+
+    def __init__(self, name, private):
+        self.name, self.private, self.commits, self.branches = name, private, {}, {}
+        self.commit("main", {".gitattributes": b"".join(b"*%s filter=lfs\n" % suffix.encode() for suffix in LARGE)})
+
+    def commit(self, branch, files):
+        oid = hashlib.sha1(f"{self.name} {len(self.commits)}".encode()).hexdigest()
+        self.commits[oid], self.branches[branch] = files, oid
+        return oid
+
+    def find(self, revision):
+        """A branch or commit id → commit id, {path: bytes}."""
+        oid = self.branches.get(revision, revision)
+        if oid not in self.commits:
+            raise Refusal(404, f"Invalid rev id: {revision}", "RevisionNotFound")
+        return oid, self.commits[oid]
+
+
+def route(method, pattern):
+    """Register a method of `HubServer` for a path in which {name} stands for one part, {repo} for OWNER/NAME."""
+    pattern = pattern.replace("{repo}", "(?P<repo>[^/]+/[^/]+?)").replace("{path}", "(?P<path>.+)")
+    pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", pattern))
+
+    def register(function):
+        ROUTES.append((method, pattern, function))
+        return function
+
+    return register
+
+
+class HubServer(ThreadingHTTPServer):
+    """The server, a context manager.
+
+    Args:
+        tokens: {token: user}; a user may write under their own name.
+
+    Attributes:
+        url: what HF_ENDPOINT is set to.
+        storage: where LFS objects are, another host than `url`.
+        repos: {OWNER/NAME: `Repo`}.
+        objects: {SHA-256: bytes} of LFS.
+        requests: "METHOD path" of every request, in order.
+
+    What follows the first few methods is one for each route. They take the `Handler` (`user`, `body`, `headers`) and
+    the named parts of the path; they return status, headers and content, or raise `Refusal`.
+    """
+
+    def __init__(self, tokens):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.tokens, self.repos, self.objects, self.requests = tokens, {}, {}, []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.storage = f"http://localhost:{self.server_port}/lfs"  # as elsewhere: clients go there without their token
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *error):
+        self.shutdown()
+        super().__exit__(*error)
+
+    def readable(self, name, user):
+        repo = self.repos.get(name)
+        if repo is None or (repo.private and user != name.split("/")[0]):
+            raise Refusal(401 if user is None else 404, "Repository not found", "RepoNotFound")
+        return repo
+
+    def writable(self, name, user):
+        repo = self.readable(name, user)
+        check_may_write(name.split("/")[0], user)
+        return repo
+
+    @route("GET", "/api/whoami-v2")
+    def whoami(self, request):
+        check_may_write(request.user, request.user)
+        return as_json({"type": "user", "name": request.user, "auth": {"type": "access_token"}})
+
+    @route("POST", "/api/repos/create")
+    def create_repo(self, request):
+        asked = json.loads(request.body)
+        owner = asked["organization"] or request.user
+        check_may_write(owner, request.user)
+        name = f"{owner}/{asked['name']}"
+        status = 409 if name in self.repos else 200
+        self.repos.setdefault(name, Repo(name, private=asked.get("visibility") == "private"))
+        return as_json({"url": f"{self.url}/{name}", "name": name}, status)
+
+    @route("POST", "/api/validate-yaml")
+    def validate_yaml(self, request):
+        try:
+            card_data(json.loads(request.body)["content"])
+        except yaml.YAMLError as error:
+            return as_json({"errors": [{"message": str(error)}], "warnings": []}, 400)
+        return as_json({"errors": [], "warnings": []})
+
+    @route("POST", "/api/models/{repo}/branch/{branch}")
+    def create_branch(self, request, repo, branch):
+        repo = self.writable(repo, request.user)
+        if branch in repo.branches:
+            raise Refusal(409, "Reference already exists")
+        repo.branches[branch] = repo.branches["main"]
+        return as_json({})
+
+    @route("POST", "/api/models/{repo}/preupload/{revision}")
+    def preupload(self, request, repo, revision):
+        _, present = self.writable(repo, request.user).find(revision)
+        files = []
+        for path in (file["path"] for file in json.loads(request.body)["files"]):
+            oid = etag(path, present[path]) if path in present else None
+            mode = "lfs" if path.endswith(LARGE) else "regular"
+            files.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+        return as_json({"files": files})
+
+    @route("POST", "/{repo}.git/info/lfs/objects/batch")
+    def lfs_batch(self, request, repo):
+        self.writable(repo, request.user)
+        objects = [{"oid": item["oid"], "size": item["size"]} for item in json.loads(request.body)["objects"]]
+        for item in objects:
+            if item["oid"] not in self.objects:
+                item["actions"] = {"upload": {"href": f"{self.storage}/{item['oid']}"}}
+        return as_json({"transfer": "basic", "objects": objects})
+
+    @route("PUT", "/lfs/{oid}")
+    def lfs_upload(self, request, oid):
+        if hashlib.sha256(request.body).hexdigest() != oid:
+            raise Refusal(400, "The content is not what was announced")
+        self.objects[oid] = request.body
+        return 200, {}, b""
+
+    @route("GET", "/lfs/{oid}")
+    def lfs_download(self, request, oid):
+        return part(self.objects[oid], request.headers["Range"], {"ETag": f'"{oid}"'})
+
+    @route("POST", "/api/models/{repo}/commit/{revision}")
+    def commit(self, request, repo, revision):
+        repo = self.writable(repo, request.user)
+        files = dict(repo.find(revision)[1])
+        for operation in map(json.loads, request.body.splitlines()):
+            value = operation["value"]
+            if operation["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                files[value["path"]] = self.objects[value["oid"]]
+        oid = repo.commit(revision, files)
+        return as_json({"success": True, "commitOid": oid, "commitUrl": f"{self.url}/{repo.name}/commit/{oid}"})
+
+    @route("GET", "/api/models/{repo}(/revision/{revision})?")
+    def model_info(self, request, repo, revision):
+        repo = self.readable(repo, request.user)
+        oid, files = repo.find(revision or "main")
+        card = card_data(files.get("README.md", b"").decode())
+        about = {"id": repo.name, "sha": oid, "private": repo.private, "pipeline_tag": card.get("pipeline_tag")}
+        return as_json(about | {"siblings": [{"rfilename": path} for path in sorted(files)]})
+
+    @route("GET", "/api/models/{repo}/tree/{revision}(/{path})?")
+    def tree(self, request, repo, revision, path):
+        _, files = self.readable(repo, request.user).find(revision)
+        inside = {name: content for name, content in files.items() if not path or name.startswith(f"{path}/")}
+        if not inside:
+            raise Refusal(404, f"{path} does not exist", "EntryNotFound")
+        sizes = {name: {"size": len(content), "oid": etag(name, content)} for name, content in inside.items()}
+        return as_json([{"type": "file", "path": name, **size} for name, size in sorted(sizes.items())])
+
+    @route("GET", "/{repo}/resolve/{revision}/{path}")
+    def resolve(self, request, repo, revision, path):
+        oid, files = self.readable(repo, request.user).find(revision)
+        headers = {"X-Repo-Commit": oid}
+        if path not in files:
+            raise Refusal(404, "Entry not found", "EntryNotFound", headers)
+        tag = etag(path, files[path])
+        if path.endswith(LARGE):
+            linked = {"X-Linked-Etag": f'"{tag}"', "X-Linked-Size": len(files[path])}
+            return 302, headers | linked | {"Location": f"{self.storage}/{tag}"}, b""
+        return part(files[path], request.headers["Range"], headers | {"ETag": f'"{tag}"'})
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Finds the route of a request and sends what its function answers."""
+
+    protocol_version = "HTTP/1.1"
+
+    def answer(self):
+        self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = urlsplit(self.path).path
+        self.server.requests.append(f"{self.command} {path}")
+        try:
+            status, headers, content = self.call(path)
+        except Refusal as refusal:
+            status, _, content = as_json({"error": str(refusal)}, refusal.status)
+            headers = refusal.headers
+        self.send_response(status)
+        for name, value in {"Content-Length": len(content), **headers}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(content)
+
+    do_GET = do_HEAD = do_POST = do_PUT = answer
+
+    def call(self, path):
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token and token not in self.server.tokens:
+            raise Refusal(401, "Invalid credentials in Authorization header")
+        self.user = self.server.tokens.get(token)
+        for method, pattern, function in ROUTES:
+            match = pattern.fullmatch(path)
+            if match and method == self.command.replace("HEAD", "GET"):
+                return function(self.server, self, **{k: v and unquote(v) for k, v in match.groupdict().items()})
+        raise Refusal(404, "Sorry, we can't find the page you are looking for.")
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def check_may_write(owner, user):
+    if user is None:
+        raise Refusal(401, "Invalid username or password.")
+    if user != owner:
+        raise Refusal(403, f'You don\'t have the rights to write under the namespace "{owner}"')
+
+
+def as_json(content, status=200):
+    return status, {"Content-Type": "application/json"}, json.dumps(content).encode()
+
+
+def card_data(card):
+    """What a card says in YAML between its first two lines of dashes."""
+    return yaml.safe_load(card.split("---")[1]) if card.startswith("---\n") else {}
+
+
+def etag(path, content):
+    """SHA-256 of an LFS object, else git's own hash."""
+    if path.endswith(LARGE):
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def part(content, wanted, headers):
+    """The content, or what of it a Range header (bytes=FIRST-) wants."""
+    if wanted is None:
+        return 200, {"Accept-Ranges": "bytes", **headers}, content
+    first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+    if first >= len(content):
+        raise Refusal(416, "Range not satisfiable", headers={"Content-Range": f"bytes */{len(content)}"})
+    return 206, {**headers, "Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}, content[first:]

@@ -1,0 +1,298 @@
+"""Publishing, against a Hub on this machine: what is sent loads again, with the package and without it."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+import torch
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import RepositoryNotFoundError
+from PIL import Image
+from safetensors.torch import load
+
+import train.push
+from lungfusion import LungFusionForImageClassification, LungFusionImageProcessor, LungFusionPipeline
+from tests import hub_server
+from tests.conftest import SIDE, tiny_model, tiny_segmenter
+from tests.hub_server import HubServer, Refusal
+from train.push import PushError, main, push, reason
+
+ROOT = Path(__file__).parent.parent
+TOKENS = {"hf_owner": "owner", "hf_stranger": "stranger"}
+CARD = """---
+license: apache-2.0
+pipeline_tag: image-classification
+---
+
+pipe = LungFusionPipeline.from_pretrained("FOLDER_OR_ID")
+"""
+SENT = {
+    "README.md",
+    "branches.py",
+    "concatenation.py",
+    "config.json",
+    "configuration_lungfusion.py",
+    "curves.png",
+    "fusion.py",
+    "image_processing_lungfusion.py",
+    "metrics.json",
+    "model.safetensors",
+    "modeling_lung_unet.py",
+    "modeling_lungfusion.py",
+    "preprocessor_config.json",
+}
+
+WITH_THE_PACKAGE = """
+import json, sys
+from PIL import Image
+from lungfusion import LungFusionPipeline
+answers = []
+for name, revision in (("owner/tiny", None), ("owner/private", "trial")):
+    pipe = LungFusionPipeline.from_pretrained(name, revision=revision, device="cpu")
+    pixel_values = pipe.processor(Image.open(sys.argv[1]))["pixel_values"]
+    answers.append(pipe.model(pixel_values).logits.tolist())
+print(json.dumps(answers))
+"""
+WITHOUT_THE_PACKAGE = """
+import json, sys
+sys.modules["lungfusion"] = None  # even if it is installed
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForImageClassification, pipeline
+model = AutoModelForImageClassification.from_pretrained("owner/tiny", trust_remote_code=True).eval()
+processor = AutoImageProcessor.from_pretrained("owner/tiny", trust_remote_code=True)
+image = Image.open(sys.argv[1])
+logits = model(**processor(image, return_tensors="pt")).logits.tolist()
+scores = pipeline("image-classification", "owner/tiny", trust_remote_code=True, device="cpu")(image)
+print(json.dumps({"logits": logits, "scores": scores, "module": type(model).__module__}))
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A finished run's folder, with what must stay at home besides."""
+    folder = tmp_path_factory.mktemp("run")
+    tiny_model().save_pretrained(folder / "model")
+    LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder / "model")
+    (folder / "README.md").write_text(CARD)
+    (folder / "metrics.json").write_text('{"shenzhen": {}}')
+    Image.new("RGB", (8, 8)).save(folder / "curves.png")
+    for private in ("checkpoint-3/optimizer.bin", "train/events.out.tfevents.1", "per_image.csv", "recipe.yaml"):
+        (folder / private).parent.mkdir(exist_ok=True)
+        (folder / private).write_text("stays at home")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory, phantom):
+    path = tmp_path_factory.mktemp("image") / "phantom.png"
+    Image.fromarray((phantom[0] * 255).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def hub():
+    with HubServer(TOKENS) as server:
+        yield server
+
+
+@pytest.fixture
+def online(hub, monkeypatch):
+    """Lets this process talk to the server, as its owner."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(train.push, "HfApi", partial(HfApi, endpoint=hub.url))
+    monkeypatch.setenv("HF_TOKEN", "hf_owner")
+    return hub
+
+
+def python(hub, home, *arguments, cwd=ROOT):
+    """Run Python with an empty cache, as the owner; on one thread, so that sums are added in the same order."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_TOKEN": "hf_owner", "HF_HUB_OFFLINE": "0"}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, *arguments], env=environment, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def logits(model, processor, image):
+    """What a model says of an image, on one thread.
+
+    The original is loaded from the run's folder for this: where weights lie in memory decides the last bit of a sum.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    values = model(processor(Image.open(image))["pixel_values"]).logits.tolist()
+    torch.set_num_threads(threads)
+    return values
+
+
+@pytest.fixture(scope="module")
+def published(hub, run, tmp_path_factory):
+    """What the command said when it published the run."""
+    return python(hub, tmp_path_factory.mktemp("home"), "-m", "train.push", str(run), "--repo-id", "owner/tiny")
+
+
+def test_what_is_published(hub, run, published):
+    files = hub.repos["owner/tiny"].find("main")[1]
+    assert set(files) == SENT | {".gitattributes"}
+    assert not any(b"stays at home" in content or str(run).encode() in content for content in files.values())
+    assert files["README.md"].decode() == CARD.replace("FOLDER_OR_ID", "owner/tiny")
+    assert files["metrics.json"] == (run / "metrics.json").read_bytes()
+    config = json.loads(files["config.json"])
+    assert config["auto_map"] == {
+        "AutoConfig": "configuration_lungfusion.LungFusionConfig",
+        "AutoModelForImageClassification": "modeling_lungfusion.LungFusionForImageClassification",
+    }
+    auto_map = json.loads(files["preprocessor_config.json"])["auto_map"]
+    assert auto_map["AutoImageProcessor"] == "image_processing_lungfusion.LungFusionImageProcessor"
+    weights = load(files["model.safetensors"])
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in tiny_model().state_dict().items())
+    assert hub.requests.count("POST /api/models/owner/tiny/commit/main") == 1
+    assert f"Published: {hub.url}/owner/tiny/commit/" in published
+    assert f"{len(CARD) + len('owner/tiny') - len('FOLDER_OR_ID'):>13,} bytes  README.md" in published
+
+
+def test_loads_with_the_package(online, run, published, image, tmp_path):
+    push(run, "owner/private", private=True, revision="trial")
+    assert set(online.repos["owner/private"].find("main")[1]) == {".gitattributes"}
+    with pytest.raises(RepositoryNotFoundError):
+        HfApi(endpoint=online.url, token="hf_stranger").model_info("owner/private")
+
+    answers = json.loads(python(online, tmp_path, "-c", WITH_THE_PACKAGE, str(image)).splitlines()[-1])
+    original = LungFusionPipeline.from_pretrained(run / "model", device="cpu")
+    assert answers == [logits(original.model, original.processor, image)] * 2
+
+
+def test_loads_without_the_package(hub, run, published, image, tmp_path):
+    answer = json.loads(python(hub, tmp_path, "-c", WITHOUT_THE_PACKAGE, str(image), cwd=tmp_path).splitlines()[-1])
+    assert answer["module"].startswith("transformers_modules.")
+    model = LungFusionForImageClassification.from_pretrained(run / "model").eval()
+    original = logits(model, LungFusionImageProcessor.from_pretrained(run / "model"), image)
+    assert answer["logits"] == original
+    # the pipeline makes the image RGB, and grey again: not to the last bit
+    expected = torch.tensor(original[0]).sigmoid().tolist()
+    scores = {score["label"]: score["score"] for score in answer["scores"]}
+    assert scores == pytest.approx(dict(zip(("pneumonia", "tuberculosis"), expected, strict=True)), abs=1e-3)
+
+
+def test_a_download_can_be_resumed(hub, published):
+    weights = hub.repos["owner/tiny"].find("main")[1]["model.safetensors"]
+    address = f"{hub.url}/owner/tiny/resolve/main/model.safetensors"
+    with urlopen(Request(address, headers={"Range": "bytes=1000-"})) as response:
+        assert (response.status, response.read()) == (206, weights[1000:])
+
+
+def test_publishing_again_sends_only_what_changed(online, run, published):
+    before = len(online.requests)
+    push(run, "owner/tiny")
+    sent = online.requests[before:]
+    assert not [request for request in sent if request.startswith("PUT") or "/commit/" in request]
+
+
+def test_dry_run_lists_and_sends_nothing(online, run, monkeypatch, capsys):
+    monkeypatch.delenv("HF_TOKEN")
+    before = len(online.requests)
+    monkeypatch.setattr("sys.argv", ["train.push", str(run), "--repo-id", "owner/tiny", "--dry-run"])
+    main()
+    *listed, last = capsys.readouterr().out.splitlines()
+    assert {line.split()[-1] for line in listed} == SENT
+    assert last == "This would be sent to owner/tiny. Nothing was sent."
+    assert len(online.requests) == before
+
+
+def test_a_checkpoint_in_half_precision_is_sent_as_it_is(online, tmp_path):
+    tiny_segmenter().half().save_pretrained(tmp_path)
+    LungFusionImageProcessor().save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text(CARD)
+    push(tmp_path, "owner/lungs")
+    files = online.repos["owner/lungs"].find("main")[1]
+    assert load(files["model.safetensors"])["unet.mask.weight"].dtype == torch.float16
+    assert "AutoModelForSemanticSegmentation" in json.loads(files["config.json"])["auto_map"]
+
+
+def test_no_token(online, run, monkeypatch, tmp_path):
+    monkeypatch.delenv("HF_TOKEN")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    monkeypatch.setattr("sys.argv", ["train.push", str(run), "--repo-id", "owner/tiny"])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    assert exit.value.code.startswith("There is no token for the Hub: log in")  # a sentence: status 1
+
+
+@pytest.mark.parametrize(
+    ("token", "why"), [("hf_expired", "does not accept the token"), ("hf_stranger", "this token may not write there")]
+)
+def test_a_token_that_will_not_do(online, run, monkeypatch, token, why):
+    monkeypatch.setenv("HF_TOKEN", token)
+    with pytest.raises(PushError, match=f"Nothing was published as owner/other: .*{why}"):
+        push(run, "owner/other")
+    assert "owner/other" not in online.repos
+
+
+@pytest.mark.parametrize(
+    ("status", "why"), [(404, "no such repository or owner"), (503, "answered with status 503; try again later")]
+)
+def test_a_hub_that_refuses(online, run, monkeypatch, status, why):
+    def refuse(*_):
+        raise Refusal(status, "not now")
+
+    monkeypatch.setattr(hub_server, "check_may_write", refuse)
+    with pytest.raises(PushError, match=why):
+        push(run, "owner/other")
+
+
+def test_no_network(online, run, monkeypatch):
+    with HubServer(TOKENS) as gone:
+        nobody_listens = gone.url
+    monkeypatch.setattr(train.push, "HfApi", partial(HfApi, endpoint=nobody_listens))
+    with pytest.raises(PushError, match=r"the Hub can't be reached .* check the network"):
+        push(run, "owner/tiny")
+
+
+def test_offline_mode(online, run, monkeypatch):
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(PushError, match="unset HF_HUB_OFFLINE"):
+        push(run, "owner/tiny")
+
+
+def test_an_upload_that_breaks_off_is_told_by_its_cause():
+    error = RuntimeError("Error while uploading 'model.safetensors' to the Hub.")
+    error.__cause__ = ConnectionResetError("connection reset")
+    assert reason(error) == "the Hub can't be reached (connection reset); check the network"
+
+
+def test_metadata_the_hub_does_not_take(online, run, tmp_path):
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "README.md").write_text("---\nlicense: [\n---\n")
+    with pytest.raises(PushError, match=r"Invalid metadata in README\.md"):
+        push(folder, "owner/tiny")
+
+
+@pytest.mark.parametrize(
+    ("missing", "why"),
+    [
+        ("model", "holds no model: give a run's folder"),
+        ("README.md", r"has no README\.md, the model card"),
+        ("model/model.safetensors", "model can't be loaded"),
+    ],
+)
+def test_a_folder_that_is_not_whole(run, tmp_path, missing, why):
+    folder = shutil.copytree(run, tmp_path / "run")
+    path = folder / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    with pytest.raises(PushError, match=why):
+        push(folder, "owner/tiny", dry_run=True)
+
+
+@pytest.mark.parametrize(("name", "why"), [("tiny", "write OWNER/NAME"), ("owner/ti ny", "must use alphanumeric")])
+def test_a_name_that_is_none(run, name, why):
+    with pytest.raises(PushError, match=why):
+        push(run, name, dry_run=True)
