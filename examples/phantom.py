@@ -358,7 +358,10 @@ def write_dicom(path, pixels):
     ds = Dataset()
     ds.file_meta = meta
     ds.SOPClassUID, ds.SOPInstanceUID, ds.StudyInstanceUID, ds.SeriesInstanceUID = (
-        ComputedRadiographyImageStorage, instance, study, series,
+        ComputedRadiographyImageStorage,
+        instance,
+        study,
+        series,
     )
     ds.PatientName, ds.PatientID, ds.SeriesDescription = "PHANTOM^DRAWN", "PHANTOM", "Drawn by a program: no patient"
     ds.Modality, ds.BodyPartExamined, ds.ViewPosition, ds.BurnedInAnnotation = "CR", "CHEST", "PA", "YES"

@@ -10,14 +10,14 @@ from transformers import AutoConfig, AutoImageProcessor
 from .analysis import Analysis, AnalysisWarning, Finding
 from .explanation import grad_cam
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
-from .radiograph import Radiograph, load_radiograph
+from .radiograph import load_radiograph
 
 MODELS = {
     LungFusionConfig.model_type: LungFusionForImageClassification,
     LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
 }
 BATCH_SIZE = 8
-LEAST_LUNG_AREA = 0.02  # of the image; the smallest lungs of the training masks cover 0.09
+LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 
 LUNGS_NOT_FOUND = AnalysisWarning(
     "lungs_not_found",
@@ -58,7 +58,9 @@ class LungFusionPipeline:
         """
         source = str(files("lungfusion") / "checkpoints" / "default") if name_or_path is None else str(name_or_path)
         if Path(source).is_dir() and not (Path(source) / "config.json").exists():
-            raise OSError(f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub.")
+            raise OSError(
+                f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub."
+            )
         config = AutoConfig.from_pretrained(source, revision=revision)
         if config.model_type not in MODELS:
             raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
@@ -143,8 +145,11 @@ class LungFusionPipeline:
         """
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
-        radiograph: Radiograph = load_radiograph(source)
+        radiograph = load_radiograph(source)
+        pixel_values = self.pixel_values([radiograph])
+        with torch.no_grad():
+            alpha = self.model.segmenter(pixel_values).logits.sigmoid()
         with torch.enable_grad():
-            output = self.model(self.pixel_values([radiograph]))
+            output = self.model(pixel_values, alpha=alpha)
             saliency = grad_cam(output, self.findings.index(finding), self.processor.size.height)
         return np.clip(self.in_geometry_of(radiograph, saliency[0].detach()), 0, 1)

@@ -7,7 +7,6 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
 import numpy as np
 import pytest
 import torch
-
 from transformers.utils import logging
 
 from examples.phantom import draw_phantom

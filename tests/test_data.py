@@ -49,7 +49,8 @@ def test_labels_mean_findings_by_their_words():
     labels = known_labels(data, ["pneumonia", "viral_pneumonia", "tuberculosis"])
     np.testing.assert_array_equal(labels, [[0, 0, NAN], [1, 0, NAN], [1, 1, NAN]])
     lists = Dataset.from_dict(
-        {"findings": [["Effusion", "Mass"], [], ["Pneumothorax"]]}, features=Features({"findings": Sequence(Value("string"))})
+        {"findings": [["Effusion", "Mass"], [], ["Pneumothorax"]]},
+        features=Features({"findings": Sequence(Value("string"))}),
     )
     np.testing.assert_array_equal(known_labels(lists, ["mass", "pneumonia"]), [[1, NAN], [0, NAN], [0, NAN]])
 

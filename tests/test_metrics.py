@@ -22,7 +22,9 @@ def test_mask_scores_by_hand():
     alpha[..., :4, :] = 0.9  # 40 of them found
     alpha[..., 9, :] = 0.6  # and 10 too many
     scores = {name: float(value[0]) for name, value in mask_scores(alpha, mask).items()}
-    assert scores == pytest.approx({"dice": 0.8, "iou": 40 / 60, "pixel_accuracy": 0.8, "precision": 0.8, "recall": 0.8})
+    assert scores == pytest.approx(
+        {"dice": 0.8, "iou": 40 / 60, "pixel_accuracy": 0.8, "precision": 0.8, "recall": 0.8}
+    )
 
 
 def test_finding_scores_by_hand():

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSemanticSegmentation
 from huggingface_hub.errors import StrictDataclassError
+from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSemanticSegmentation
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig
 from lungfusion.models.configuration_lungfusion import CONCATENATIONS, FUSIONS
@@ -22,7 +22,7 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tm
 
     assert output.logits.shape == (2, 2)
     assert output.alpha.shape == (2, 1, SIDE, SIDE)
-    assert 0 <= output.alpha.min() and output.alpha.max() <= 1
+    assert output.alpha.min() >= 0 and output.alpha.max() <= 1
     assert output.joined.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
     assert output.box.shape == (2, 4)
     assert len(output.feature_maps) == 2
@@ -47,7 +47,9 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tm
 
 def lasting(config):
     """What a configuration says, without what saving adds to it."""
-    kept = {k: v for k, v in config.to_dict().items() if k not in ("dtype", "architectures", "auto_map", "_name_or_path")}
+    kept = {
+        k: v for k, v in config.to_dict().items() if k not in ("dtype", "architectures", "auto_map", "_name_or_path")
+    }
     kept["segmenter"] = {k: v for k, v in kept["segmenter"].items() if k not in ("dtype", "architectures")}
     return kept
 

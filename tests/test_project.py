@@ -64,7 +64,9 @@ def test_package_imports_neither_train_nor_gradio(path):
 
 def test_view_imports_of_the_package_only_analysis():
     package = {"radiograph", "models", "pipeline", "explanation", "analysis"}
-    assert {name for name, level in imports(ROOT / "lungfusion" / "view.py") if level and name in package} <= {"analysis"}
+    assert {name for name, level in imports(ROOT / "lungfusion" / "view.py") if level and name in package} <= {
+        "analysis"
+    }
 
 
 def test_app_does_no_machine_learning():

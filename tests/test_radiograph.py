@@ -835,7 +835,7 @@ WHOLE = TRUNCATED | {
 
 @pytest.mark.parametrize("name", WHOLE)
 def test_damaged_file_is_read_or_refused_but_nothing_else(name):
-    chance = random.Random(name)  # noqa: S311
+    chance = random.Random(name)
     for _ in range(20):
         data = bytearray(WHOLE[name])
         for _ in range(chance.choice([1, 2, 8])):

@@ -21,7 +21,9 @@ def calibrate(config, logits, labels, sources):
         known = ~np.isnan(labels[:, column])
         truth, raw = labels[known, column], logits[known, column].astype(np.float64)
         if len(np.unique(truth)) < 2:
-            raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
+            raise ValueError(
+                f"{name} cannot be calibrated: the validation patients need some with it and some without."
+            )
         config.temperatures[name] = fit_temperature(raw, truth)
         probabilities = sigmoid(raw / config.temperatures[name])
         config.thresholds[name] = operating_threshold(truth, probabilities)

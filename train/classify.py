@@ -1,4 +1,4 @@
-"""Train the fused classifier: accelerate launch -m train.classify --recipe train/recipes/findings.yaml --output runs/findings"""
+"""Train the fused classifier: accelerate launch -m train.classify --recipe train/recipes/findings.yaml"""
 
 from functools import partial
 
@@ -53,7 +53,16 @@ def main():
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     model.to(memory_format=torch.channels_last)
 
-    fit(accelerator, model, processor, train_loader, sampler, partial(aucs, accelerator, validation_loader), recipe, output)
+    fit(
+        accelerator,
+        model,
+        processor,
+        train_loader,
+        sampler,
+        partial(aucs, accelerator, validation_loader),
+        recipe,
+        output,
+    )
     accelerator.wait_for_everyone()
     best = round_weights(LungFusionForImageClassification.from_pretrained(output / "model")).to(accelerator.device)
     logits, labels = predict(accelerator, validation_loader, best.eval())

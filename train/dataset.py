@@ -168,7 +168,12 @@ def draw_alpha(arrays, segmenter, size, batch_size=16):
     weights = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in segmenter.parameters()))
     fingerprint = hashlib.sha256(f"{arrays._fingerprint} {weights.hexdigest()}".encode()).hexdigest()[:32]
     return arrays.map(
-        draw, batched=True, batch_size=batch_size, new_fingerprint=fingerprint, desc="Drawing lungs", features=arrays.features
+        draw,
+        batched=True,
+        batch_size=batch_size,
+        new_fingerprint=fingerprint,
+        desc="Drawing lungs",
+        features=arrays.features,
     )
 
 

@@ -27,7 +27,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
     parser.add_argument("--dataset", required=True, help="folder of Parquet files, or id on the Hub")
-    parser.add_argument("--split", default="validation", help="its split; validation is made by patient where there is none")
+    parser.add_argument(
+        "--split", default="validation", help="its split; validation is made by patient where there is none"
+    )
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
@@ -89,7 +91,9 @@ def summarise(rows, pipeline):
         table = np.array([[row[name] for name in MASK_SCORES] for row in masked])
         summary["lungs"] = {"images": len(masked), "least_dice": float(table[:, 0].min())}
         summary["lungs"] |= with_interval(mean_of_columns, patients(masked), table)
-    summary["refused"] = sum(row.get(f"probability_{name}", 0) is None for row in rows for name in pipeline.findings[:1])
+    summary["refused"] = sum(
+        row.get(f"probability_{name}", 0) is None for row in rows for name in pipeline.findings[:1]
+    )
     summary["findings"] = {}
     for name in pipeline.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]

@@ -49,5 +49,7 @@ def folder_weights(name, folder):
     files = sorted(folder.glob(f"{name}.safetensors")) + sorted(folder.glob(f"{name}.*.safetensors"))
     files += sorted(folder.glob(f"{name}_features.*.safetensors"))
     if not files:
-        raise FileNotFoundError(f"{folder} has no weights of {name}: put {name}.safetensors there, or say pretrained=hub.")
+        raise FileNotFoundError(
+            f"{folder} has no weights of {name}: put {name}.safetensors there, or say pretrained=hub."
+        )
     return {key: tensor.float() for key, tensor in load_file(files[0]).items()}

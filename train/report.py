@@ -83,7 +83,9 @@ def card_text(recipe, metrics, history, model, figures):
         "The whole recipe:",
         "",
         "```json",
-        json.dumps({k: v for k, v in recipe.items() if k not in ("description", "data_root", "pretrained", "segmenter")}),
+        json.dumps(
+            {k: v for k, v in recipe.items() if k not in ("description", "data_root", "pretrained", "segmenter")}
+        ),
         "```",
         "",
         "## Limits",
@@ -95,13 +97,16 @@ def card_text(recipe, metrics, history, model, figures):
 
 def chosen_by(history):
     """The figure that chose the epoch: the first one after epoch and loss."""
-    return [key for key in history[0] if key not in ("epoch", "loss")][0]
+    return next(key for key in history[0] if key not in ("epoch", "loss"))
 
 
 def card_data(recipe, metrics):
     results = []
     for source, summary in metrics.items():
-        data = {"dataset_name": recipe["sources"][source]["title"], "dataset_type": recipe["sources"][source]["dataset"]}
+        data = {
+            "dataset_name": recipe["sources"][source]["title"],
+            "dataset_type": recipe["sources"][source]["dataset"],
+        }
         data["dataset_split"] = "validation patients"
         for name, figures in summary["findings"].items():
             auc = {"metric_type": "roc_auc", "metric_name": f"ROC AUC, {name}", "metric_value": figures["auc"]["value"]}

@@ -1,4 +1,4 @@
-"""Train a lung segmenter: accelerate launch -m train.segment --recipe train/recipes/lungs.yaml --output runs/lungs"""
+"""Train a lung segmenter: accelerate launch -m train.segment --recipe train/recipes/lungs.yaml"""
 
 from functools import partial
 
@@ -33,7 +33,11 @@ def main():
     train = RadiographDataset(arrays["train"], side, augmentation(**recipe["augmentation"]))
     validation = RadiographDataset(arrays["validation"], side)
     train_loader = DataLoader(
-        train, recipe["batch_size"], shuffle=True, drop_last=len(train) > recipe["batch_size"], num_workers=recipe["workers"]
+        train,
+        recipe["batch_size"],
+        shuffle=True,
+        drop_last=len(train) > recipe["batch_size"],
+        num_workers=recipe["workers"],
     )
     validation_loader = accelerator.prepare(DataLoader(validation, recipe["batch_size"], num_workers=recipe["workers"]))
 

@@ -22,7 +22,9 @@ for config, auto_model, model in (
 ):
     AutoConfig.register(config.model_type, config)
     auto_model.register(config, model)
-    AutoImageProcessor.register(config, slow_image_processor_class=None, fast_image_processor_class=LungFusionImageProcessor)
+    AutoImageProcessor.register(
+        config, slow_image_processor_class=None, fast_image_processor_class=LungFusionImageProcessor
+    )
     config.register_for_auto_class()
     model.register_for_auto_class(auto_model.__name__)
 LungFusionImageProcessor.register_for_auto_class()

@@ -79,8 +79,8 @@ class LungFusionConfig(PreTrainedConfig):
     def __post_init__(self, **kwargs):
         if not isinstance(self.segmenter, LungUNetConfig):
             self.segmenter = LungUNetConfig(**(self.segmenter or {}))
-        self.thresholds = {name: 0.5 for name in self.findings} | (self.thresholds or {})
-        self.temperatures = {name: 1.0 for name in self.findings} | (self.temperatures or {})
+        self.thresholds = dict.fromkeys(self.findings, 0.5) | (self.thresholds or {})
+        self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
         self.operating_points = self.operating_points or {}
         self.sources = self.sources or {}
         kwargs["id2label"] = dict(enumerate(self.findings))

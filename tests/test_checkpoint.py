@@ -1,0 +1,125 @@
+"""The bundled checkpoint: loads without a network, says what it said when it was scored, and is small."""
+
+import json
+import os
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from PIL import Image
+
+from examples.phantom import draw_phantom, write_dicom
+from lungfusion import LungFusionPipeline, RadiographError
+
+ROOT = Path(__file__).parent.parent
+CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
+DATA = Path(os.environ.get("LUNGFUSION_DATA", ROOT.parent / "shared" / "data"))
+SHENZHEN = DATA / "shenzhen-tuberculosis"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return LungFusionPipeline.from_pretrained(device="cpu")
+
+
+def dice(alpha, mask):
+    drawn = alpha > 0.5
+    return 2 * (drawn & mask).sum() / (drawn.sum() + mask.sum())
+
+
+def test_golden_answers_on_the_phantom(pipe):
+    golden = {None: (0.0, 0.0), "consolidation": (0.0, 0.0), "upper_lobe": (0.0, 0.0)}
+    for sign, probabilities in golden.items():
+        analysis = pipe(draw_phantom(seed=0, size=512, opacity=sign)[0])
+        answer = [analysis[name].probability for name in ("pneumonia", "tuberculosis")]
+        assert answer == pytest.approx(probabilities, abs=5e-3), sign
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_draws_the_phantoms_lungs(pipe, seed):
+    pixels, mask = draw_phantom(seed=seed, size=512)
+    assert dice(pipe(pixels).alpha, mask) > 0.9
+
+
+def test_tilt_moves_the_lungs_along(pipe):
+    pixels, mask = draw_phantom(seed=1, size=512, tilt=15)
+    assert dice(pipe(pixels).alpha, mask) > 0.9
+
+
+def test_noise_is_not_given_lungs_nor_findings(pipe):
+    analysis = pipe(np.random.default_rng(0).random((300, 300)).astype(np.float32))
+    assert analysis.findings == ()
+    assert [warning.code for warning in analysis.warnings] == ["lungs_not_found"]
+
+
+def test_every_finding_says_what_it_rests_on(pipe):
+    for finding in pipe(draw_phantom(seed=0, size=256)[0]).findings:
+        assert 0 < finding.threshold < 1
+        assert finding.sensitivity >= 0.9
+        assert finding.source
+
+
+def test_card_and_readme_repeat_the_metrics(pipe):
+    metrics = json.loads((CHECKPOINT / "metrics.json").read_text())
+    for text in ((CHECKPOINT / "README.md").read_text(), (ROOT / "README.md").read_text()):
+        shown = set(re.findall(r"\d\.\d{3} \(\d\.\d{3}–\d\.\d{3}\)", text))
+        figures = [f for s in metrics.values() for name in s["findings"].values() for f in name.values()]
+        figures += [f for s in metrics.values() for f in s.get("lungs", {}).values()]
+        known = {
+            "{:.3f} ({:.3f}–{:.3f})".format(f["value"], *f["interval"]) for f in figures if isinstance(f, dict)
+        }
+        assert shown and shown <= known
+
+
+def test_figures_the_project_asks_of_it():
+    metrics = json.loads((CHECKPOINT / "metrics.json").read_text())
+    assert metrics["shenzhen"]["lungs"]["dice"]["value"] >= 0.955
+    assert metrics["shenzhen"]["lungs"]["pixel_accuracy"]["value"] >= 0.978
+    assert metrics["kermany"]["findings"]["pneumonia"]["auc"]["value"] >= 0.985
+    assert metrics["shenzhen"]["findings"]["tuberculosis"]["auc"]["value"] >= 0.93
+
+
+def test_is_small_and_holds_no_code():
+    assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) < 60e6
+    assert not list(CHECKPOINT.glob("*.py"))
+
+
+@pytest.mark.skipif(not SHENZHEN.exists(), reason="the Shenzhen radiographs are not on this machine")
+def test_file_formats_of_real_radiographs_agree(pipe, tmp_path):
+    from datasets import load_dataset
+
+    rows = load_dataset(str(SHENZHEN), split="train").select([5, 400])
+    for image in rows["image"]:
+        grey = np.asarray(image.convert("L"))
+        paths = [tmp_path / name for name in ("xray.png", "xray16.png", "xray.dcm")]
+        Image.fromarray(grey).save(paths[0])
+        Image.fromarray(grey.astype(np.uint16) * 257).save(paths[1])
+        write_dicom(paths[2], grey / 255)
+        answers = [[finding.probability for finding in pipe(path).findings] for path in paths]
+        np.testing.assert_allclose(answers, answers[:1] * 3, atol=0.02)
+        assert pydicom.dcmread(paths[2]).PhotometricInterpretation == "MONOCHROME1"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"dear doctor, the picture is attached", "not a picture"),
+        (b"", "empty"),
+        ("truncated", "cut short"),
+        ("huge", "megapixels"),
+    ],
+    ids=["text", "empty", "truncated", "huge"],
+)
+def test_refuses_what_is_no_radiograph_with_one_sentence(pipe, content, says):
+    if content == "truncated":
+        content = (ROOT / "examples" / "radiographs" / "phantom_clear.png").read_bytes()[:20000]
+    elif content == "huge":
+        buffer = BytesIO()
+        Image.new("L", (20000, 20000)).save(buffer, "PNG")
+        content = buffer.getvalue()
+    with pytest.raises(RadiographError, match=says) as refused:
+        pipe(content)
+    assert "\n" not in str(refused.value)
