@@ -1,6 +1,7 @@
 """The web app: a page around the pipeline, and the same as an API. Start it with `python app.py`."""
 
 import os
+import signal
 from html import escape
 from pathlib import Path
 
@@ -35,7 +36,8 @@ WELCOME = """
 <div class="welcome"><p>The answer appears here:</p><ul>
 <li>the lungs, outlined and cut out</li>
 <li>each finding with its probability, its threshold, and how often the model is right</li>
-<li>heat maps, the mask and the numbers to download</li></ul>
+<li>where each score is sensitive, as a heat map</li>
+<li>the mask and the numbers, to download</li></ul>
 <p>Use a frontal chest X-ray.</p></div>
 """
 BUSY = '<p class="welcome" role="status">Analysing the radiograph…</p>'
@@ -117,7 +119,7 @@ def answered(path):
     try:
         analysis = analysed(load_radiograph(path))
     except RadiographError as error:
-        return {report: view.message_html(str(error))}
+        return {report: view.message_html(f"{error}.")}
     return {
         report: view.report_html(analysis),
         pictures: gr.Column(visible=True),
@@ -172,6 +174,7 @@ element.addEventListener("click", event => {
   if (button) trigger("click", {example: button.value});
 });
 """
+SHOW_REPORT_JS = '() => document.querySelector("#report").scrollIntoView({block: "nearest"})'  # on a phone it is below
 
 with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60 * (KEPT_MINUTES - 1))) as demo:
     gr.HTML(HEADER, elem_classes="header")
@@ -182,7 +185,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
             gr.HTML(f'<p class="small">{FORMATS} {PRIVACY}</p>')
             examples = gr.HTML(EXAMPLES_HTML, js_on_load=EXAMPLES_JS, apply_default_css=False, visible=bool(EXAMPLES))
         with gr.Column(scale=3, min_width=320):
-            report = gr.HTML(WELCOME)
+            report = gr.HTML(WELCOME, elem_id="report")
             with gr.Column(visible=False) as pictures:
                 with gr.Tabs() as tabs:
                     with gr.Tab("Lungs", id="lungs"), gr.Row():
@@ -201,15 +204,18 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     page = [report, pictures, tabs, outline, lungs, mask, downloads, heat_tab, finding, heat_map, heat_words]
     one_at_a_time = {"concurrency_id": "model", "trigger_mode": "always_last"}
     examples.click(chosen, None, upload, api_visibility="private")
-    upload.change(
-        cleared, upload, [report, pictures], queue=False, scroll_to_output=True, api_visibility="private"
-    ).then(answered, upload, page, show_progress_on=report, api_visibility="private", **one_at_a_time)
+    clearing = upload.change(cleared, upload, [report, pictures], queue=False, api_visibility="private")
+    answering = clearing.then(
+        answered, upload, page, show_progress_on=report, api_visibility="private", **one_at_a_time
+    )
+    answering.then(None, js=SHOW_REPORT_JS)
     finding.input(heated, [upload, finding], [heat_map, heat_words], api_visibility="private", **one_at_a_time)
-    gr.on([], analyze, upload, gr.JSON(visible=False), api_name="analyze", concurrency_id="model")
+    gr.on([], analyze, upload, gr.JSON(label="analysis", visible=False), api_name="analyze", concurrency_id="model")
 
 demo.queue(max_size=20, default_concurrency_limit=1)
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C: Gradio then deletes all it kept
     demo.launch(
         theme=THEME,
         css=CSS,

@@ -145,20 +145,19 @@ def finding_html(finding: Finding) -> str:
     """One finding: its name, a bar with a mark at the threshold, and what the number means."""
     probability, threshold = percentages(finding)
     side = "at or above" if finding.detected else "below"
-    words = f"Probability {probability}: {side} {threshold}, the threshold this model uses."
     return (
         f'<section class="finding {"detected" if finding.detected else ""}">'
         f"<h3>{escape(title(finding.name))} <span>{probability}</span></h3>"
-        f'<div class="bar" role="img" aria-label="{words}">'
-        f'<div class="fill" style="width:{finding.probability:.1%}"></div>'
+        f'<div class="bar" aria-hidden="true"><div class="fill" style="width:{finding.probability:.1%}"></div>'
         f'<div class="threshold" style="left:{finding.threshold:.1%}"></div></div>'
-        f"<p>{words} {escape(reliability(finding))}</p></section>"
+        f"<p>Probability {probability}: {side} {threshold}, the threshold this model uses. "
+        f"{escape(reliability(finding))}</p></section>"
     )
 
 
 def title(name: str) -> str:
     """What is seen of a finding, as a heading."""
-    return phrase(name).capitalize()
+    return phrase(name)[:1].upper() + phrase(name)[1:]
 
 
 def phrase(name: str) -> str:
