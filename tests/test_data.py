@@ -55,6 +55,12 @@ def test_labels_mean_findings_by_their_words():
     np.testing.assert_array_equal(known_labels(lists, ["mass", "pneumonia"]), [[1, NAN], [0, NAN], [0, NAN]])
 
 
+def test_a_data_set_of_masks_alone_says_nothing_of_findings():
+    data = Dataset.from_dict({"patient_id": ["1", "2"]})
+    np.testing.assert_array_equal(known_labels(data, ["pneumonia"]), [[NAN], [NAN]])
+    assert known_labels(data, ()).shape == (2, 0)
+
+
 def test_a_label_that_leaves_a_finding_open():
     names = ["normal", "viral_pneumonia", "covid"]
     data = Dataset.from_dict({"label": [0, 1, 2]}, features=Features({"label": ClassLabel(names=names)}))

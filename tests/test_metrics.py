@@ -11,6 +11,7 @@ from train.metrics import (
     fit_temperature,
     mask_scores,
     operating_threshold,
+    outline_scores,
     sigmoid,
 )
 
@@ -25,6 +26,52 @@ def test_mask_scores_by_hand():
     assert scores == pytest.approx(
         {"dice": 0.8, "iou": 40 / 60, "pixel_accuracy": 0.8, "precision": 0.8, "recall": 0.8}
     )
+
+
+def box(top, left, bottom, right, shape=(60, 80)):
+    mask = np.zeros(shape, bool)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+def test_outlines_of_a_shifted_square_by_hand():
+    """Of the 76 pixels of an outline 34 lie 3 pixels from the other square's, none farther; on average 1.5."""
+    scores = outline_scores(box(20, 23, 40, 43), box(20, 20, 40, 40))
+    assert scores == pytest.approx({"hd95": 3, "assd": 1.5, "hd95_width": 3 / 80, "assd_width": 1.5 / 80})
+    assert outline_scores(box(20, 20, 40, 40), box(20, 20, 40, 40))["assd"] == 0
+
+
+def test_a_stray_pixel_moves_the_mean_alone():
+    drawn = box(20, 20, 40, 40) | box(30, 69, 31, 70)  # 30 pixels from the square, whose outline has 76
+    scores = outline_scores(drawn, box(20, 20, 40, 40))
+    assert (scores["hd95"], scores["assd"]) == pytest.approx((0, 30 / (77 + 76)))
+
+
+def test_the_worse_direction_counts():
+    """A line alone is right wherever it is, but three pixels are missed, 6 away: more than 5 % of the true 23."""
+    scores = outline_scores(box(10, 10, 11, 30), box(10, 10, 11, 30) | box(16, 10, 17, 13))
+    assert (scores["hd95"], scores["assd"]) == pytest.approx((6, 3 * 6 / (20 + 23)))
+
+
+def test_an_outline_goes_along_the_edge_of_the_image():
+    scores = outline_scores(box(0, 0, 60, 80), box(0, 0, 60, 80))
+    assert scores["hd95"] == 0
+    assert outline_scores(box(0, 0, 60, 80), box(0, 0, 60, 76))["hd95"] == 4
+
+
+def test_outlines_of_empty_masks():
+    empty, square = box(0, 0, 0, 0), box(20, 20, 40, 40)
+    for pair in ((empty, square), (square, empty)):
+        assert outline_scores(*pair) == {"hd95": 100, "assd": 100, "hd95_width": 1.25, "assd_width": 1.25}
+    assert set(outline_scores(empty, empty).values()) == {0}
+
+
+def test_fractions_of_the_width_do_not_depend_on_the_scale():
+    masks = box(20, 25, 45, 50), box(20, 20, 40, 40)
+    small = outline_scores(*masks)
+    large = outline_scores(*[np.kron(mask, np.ones((30, 30), bool)) for mask in masks])
+    assert large["hd95_width"] == pytest.approx(small["hd95_width"], rel=0.05)
+    assert large["assd"] == pytest.approx(30 * small["assd"], rel=0.05)
 
 
 def test_finding_scores_by_hand():

@@ -83,7 +83,8 @@ def run(tmp_path_factory):
     (folder / "README.md").write_text(CARD)
     (folder / "metrics.json").write_text('{"shenzhen": {}}')
     Image.new("RGB", (8, 8)).save(folder / "curves.png")
-    for private in ("checkpoint-3/optimizer.bin", "train/events.out.tfevents.1", "per_image.csv", "recipe.yaml"):
+    stay = ("checkpoint-3/optimizer.bin", "train/events.out.tfevents.1", "per_image.csv", "recipe.yaml")
+    for private in (*stay, "images/worst.png", "images/segmentation.png"):
         (folder / private).parent.mkdir(exist_ok=True)
         (folder / private).write_text("stays at home")
     return folder

@@ -84,10 +84,10 @@ def known_labels(data, findings):
     """What a data set says of each finding.
 
     A label means a finding when it contains its words: `bacterial_pneumonia` means `pneumonia`. A finding that no
-    label of the data set means is unknown there.
+    label of the data set means is unknown there; all are, where it has masks alone.
 
     Args:
-        data: `datasets.Dataset` with `label` or `findings`.
+        data: `datasets.Dataset` with `label` or `findings` or neither.
         findings: names.
 
     Returns:
@@ -96,10 +96,12 @@ def known_labels(data, findings):
     if "findings" in data.column_names:
         rows = [{words(name) for name in row} for row in data["findings"]]
         vocabulary = set().union(*rows)
-    else:
+    elif "label" in data.column_names:
         names = data.features["label"].names
         rows = [{words(names[label])} for label in data["label"]]
         vocabulary = {words(name) for name in names}
+    else:
+        rows, vocabulary = [set()] * len(data), set()
     labels = np.full((len(rows), len(findings)), np.nan, np.float32)
     for column, finding in enumerate(findings):
         meaning = {label for label in vocabulary if words(finding) in label}

@@ -1,7 +1,7 @@
 """Score a model on a data set: python -m train.evaluate --model DIR_OR_ID --dataset DIR_OR_ID --split NAME --output DIR
 
-Every radiograph goes through `LungFusionPipeline`, as it does in the app. Written to DIR: metrics.json, per_image.csv
-and figures.
+Every radiograph goes through `LungFusionPipeline`, as it does in the app. Written to DIR: metrics.json, per_image.csv,
+figures, and where there are masks images/, sheets of the data set's radiographs with the lungs drawn on them.
 """
 
 import argparse
@@ -16,11 +16,12 @@ from tqdm.auto import tqdm
 from lungfusion import LungFusionPipeline, load_radiograph
 from train.dataset import image_bytes, known_labels, load_source
 from train.loop import write_json
-from train.metrics import bootstrap, finding_scores, mask_scores
+from train.metrics import bootstrap, finding_scores, mask_scores, outline_scores
 from train.report import write_card, write_figures
 from train.run import source_path
+from train.sheets import write_sheets
 
-MASK_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall")
+LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
 
 
 def main():
@@ -33,32 +34,51 @@ def main():
     parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    data = load_source(arguments.dataset, arguments.split)
-    rows = score_images(pipeline, data, Path(arguments.dataset).name)
-    metrics = {Path(arguments.dataset).name: {"split": arguments.split, **summarise(rows, pipeline)}}
-    write_results(metrics, rows, arguments.output)
+    parts = {Path(arguments.dataset).name: load_source(arguments.dataset, arguments.split)}
+    metrics, rows = evaluate(pipeline, parts, arguments.split, arguments.output)
     write_figures(metrics, rows, [], arguments.output)
 
 
 def evaluate_run(recipe, output):
     """Score a training run's model on the validation patients of each of its sources; write figures and card."""
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    parts = {
+        name: load_source(source_path(recipe, source), "validation", recipe["validation_fold"])
+        for name, source in recipe["sources"].items()
+    }
+    metrics, rows = evaluate(pipeline, parts, "validation", output)
+    write_card(recipe, metrics, rows, pipeline, output)
+
+
+def evaluate(pipeline, parts, split, output):
+    """Score a model on several sources; write metrics.json, per_image.csv and images/.
+
+    Args:
+        pipeline: `LungFusionPipeline`.
+        parts: source → `datasets.Dataset` as `load_source` gives it.
+        split: what part of their sources these are.
+        output: `Path` of the folder to write to.
+
+    Returns:
+        metrics, source → figures; rows, as `score_images` returns them, of all sources.
+    """
     metrics, rows = {}, []
-    for name, source in recipe["sources"].items():
-        data = load_source(source_path(recipe, source), "validation", recipe["validation_fold"])
+    for name, data in parts.items():
         of_source = score_images(pipeline, data, name)
-        metrics[name] = {"split": "validation", **summarise(of_source, pipeline)}
+        metrics[name] = {"split": split, **summarise(of_source, pipeline)}
         rows += of_source
     write_results(metrics, rows, output)
-    write_card(recipe, metrics, rows, pipeline, output)
+    write_sheets(pipeline, parts, rows, output / "images")
+    return metrics, rows
 
 
 def score_images(pipeline, data, source, batch_size=8):
     """Analyse every image of a data set.
 
     Returns:
-        one dict for each image: source, patient_id, file_name; for each finding its `probability_…` (None where the
-        image was refused) and, where known, `label_…`; where there is a mask the scores of the drawn lungs.
+        one dict for each image: source, index (its place in `data`), patient_id, file_name; for each finding its
+        `probability_…` (None where the image was refused) and, where known, `label_…`; where there is a mask
+        `LUNG_SCORES`.
     """
     labels = known_labels(data, pipeline.findings)
     masks = data["mask"] if "mask" in data.column_names else [None] * len(data)
@@ -67,7 +87,8 @@ def score_images(pipeline, data, source, batch_size=8):
         part = range(start, min(start + batch_size, len(data)))
         analyses = pipeline([image_bytes(data[i]["image"]) for i in part])
         for i, analysis in zip(part, analyses, strict=True):
-            row = {"source": source, "patient_id": data[i]["patient_id"], "file_name": data[i]["file_name"]}
+            row = {"source": source, "index": i}
+            row |= {"patient_id": data[i]["patient_id"], "file_name": data[i]["file_name"]}
             for name, label in zip(pipeline.findings, labels[i], strict=True):
                 row[f"probability_{name}"] = analysis[name].probability if analysis.findings else None
                 if not np.isnan(label):
@@ -79,8 +100,9 @@ def score_images(pipeline, data, source, batch_size=8):
 
 
 def lung_scores(alpha, mask):
+    """`LUNG_SCORES` of one image. alpha, mask: (H, W) float32 in [0, 1]."""
     scores = mask_scores(torch.from_numpy(alpha)[None, None], torch.from_numpy(mask)[None, None])
-    return {name: float(values[0]) for name, values in scores.items()}
+    return {name: float(values[0]) for name, values in scores.items()} | outline_scores(alpha > 0.5, mask > 0.5)
 
 
 def summarise(rows, pipeline):
@@ -88,7 +110,7 @@ def summarise(rows, pipeline):
     summary = {"images": len(rows), "patients": len({row["patient_id"] for row in rows})}
     masked = [row for row in rows if "dice" in row]
     if masked:
-        table = np.array([[row[name] for name in MASK_SCORES] for row in masked])
+        table = np.array([[row[name] for name in LUNG_SCORES] for row in masked])
         summary["lungs"] = {"images": len(masked), "least_dice": float(table[:, 0].min())}
         summary["lungs"] |= with_interval(mean_of_columns, patients(masked), table)
     summary["refused"] = sum(
@@ -112,7 +134,7 @@ def patients(rows):
 
 
 def mean_of_columns(table):
-    return dict(zip(MASK_SCORES, table.mean(0).tolist(), strict=True))
+    return dict(zip(LUNG_SCORES, table.mean(0).tolist(), strict=True))
 
 
 def with_interval(score, patient_ids, *arrays):

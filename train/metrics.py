@@ -3,7 +3,9 @@
 import numpy as np
 import segmentation_models_pytorch as smp
 import torch
+from scipy.ndimage import binary_erosion
 from scipy.optimize import minimize_scalar
+from scipy.spatial import KDTree
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
 
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
@@ -28,6 +30,32 @@ def mask_scores(alpha, mask):
         "recall": smp.metrics.recall,
     }
     return {name: f(*stats)[:, 0].numpy() for name, f in functions.items()}
+
+
+def outline_scores(drawn, true):
+    """How far the outlines of two masks lie apart: HD95 and ASSD, as Maier-Hein et al. 2024 (Nature Methods 21) define.
+
+    An outline is the pixels of a mask beside the background or at the image's edge. From each of its pixels the
+    distance to the nearest of the other outline is taken. HD95 is the 95th percentile, of the two directions the larger
+    one; ASSD is the mean over the pixels of both outlines. If one mask is empty, both are the image's diagonal, which
+    nothing exceeds; if both are empty, 0.
+
+    Args:
+        drawn: (H, W) bool.
+        true: (H, W) bool.
+
+    Returns:
+        dict of numbers: hd95, assd in pixels; hd95_width, assd_width in fractions of the image's width W.
+    """
+    height, width = true.shape
+    if drawn.any() and true.any():
+        one, other = (np.argwhere(mask & ~binary_erosion(mask)) for mask in (drawn, true))
+        forth, back = KDTree(other).query(one)[0], KDTree(one).query(other)[0]
+    else:
+        forth = back = np.array([np.hypot(height, width) * (drawn.any() or true.any())])
+    hd95 = float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+    assd = float(np.concatenate([forth, back]).mean())
+    return {"hd95": hd95, "assd": assd, "hd95_width": hd95 / width, "assd_width": assd / width}
 
 
 def finding_scores(labels, probabilities, threshold):

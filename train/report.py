@@ -25,12 +25,19 @@ LIMITS = """- For research and education. Not a medical device: do not base care
   figures are somewhat better than those on patients nobody has looked at.
 - A lung mask leaves out lung behind the heart and the diaphragm."""
 
+DISTANCES = (
+    "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
+    "fractions of the image's width (the image's diagonal where no lungs are drawn)."
+)
+
 NAMES = {
     "dice": "Dice",
     "iou": "IoU",
     "pixel_accuracy": "pixel accuracy",
     "precision": "precision",
     "recall": "recall",
+    "hd95_width": "HD95 / width",
+    "assd_width": "ASSD / width",
     "auc": "ROC AUC",
     "average_precision": "average precision",
     "sensitivity": "sensitivity",
@@ -135,6 +142,8 @@ def metrics_tables(metrics):
             cells = [source, str(figures["images"]), *[cell(figures[n]) for n in names], f"{figures['least_dice']:.3f}"]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
+        if "hd95_width" in names:
+            lines += [DISTANCES, ""]
     findings = [(s, f, v) for s, summary in metrics.items() for f, v in summary["findings"].items()]
     if findings:
         names = [name for name in NAMES if name in findings[0][2]]

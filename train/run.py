@@ -1,4 +1,4 @@
-"""A run's folder: recipe.yaml, history.json, model/, metrics.json, figures, README.md (the card)."""
+"""A run's folder: recipe.yaml, history.json, model/, metrics.json, figures, images/, README.md (the card)."""
 
 import os
 from pathlib import Path

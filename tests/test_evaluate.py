@@ -1,0 +1,113 @@
+"""Evaluation on a data set of masks alone, and the sheets it draws."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from datasets import Dataset
+from PIL import Image
+
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from lungfusion.view import CONTOUR_COLOUR
+from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.test_train import write_source
+from train import evaluate, sheets
+from train.dataset import image_bytes, load_source
+from train.report import metrics_tables
+
+FIGURE = {"value": 0.5, "interval": [0.4, 0.6]}
+
+
+@pytest.fixture(scope="module")
+def masks_alone(tmp_path_factory):
+    """Folder of a data set with neither `label` nor `findings`."""
+    root = tmp_path_factory.mktemp("data")
+    write_source(root / "labelled", ["normal", "tuberculosis"], "nodule", with_mask=True)
+    data = Dataset.from_parquet(str(root / "labelled" / "train-00000-of-00001.parquet"))
+    (root / "masks").mkdir()
+    data.remove_columns("label").to_parquet(root / "masks" / "train-00000-of-00001.parquet")
+    return root / "masks"
+
+
+def lungs_everywhere():
+    model = tiny_segmenter()
+    find_lungs_everywhere(model)
+    return model
+
+
+def lungs_nowhere():
+    model = tiny_model()
+    find_lungs_everywhere(model.segmenter, logit=-3)
+    return model
+
+
+@pytest.mark.parametrize("make_model", [lungs_everywhere, lungs_nowhere])
+def test_a_data_set_of_masks_alone(make_model, masks_alone, tmp_path, monkeypatch):
+    make_model().save_pretrained(tmp_path / "model")
+    LungFusionImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "model")
+    command = ["evaluate", "--model", str(tmp_path / "model"), "--dataset", str(masks_alone), "--split", "train"]
+    monkeypatch.setattr("sys.argv", [*command, "--output", str(tmp_path)])
+    evaluate.main()
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["masks"]
+    assert metrics["findings"] == {}
+    assert set(metrics["lungs"]) == {"images", "least_dice", *evaluate.LUNG_SCORES}
+    with open(tmp_path / "per_image.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == list(range(metrics["images"]))
+    assert {path.name for path in tmp_path.rglob("*.png")} == {"dice.png", "worst.png", "segmentation.png"}
+    assert {path.name for path in (tmp_path / "images").iterdir()} == {"worst.png", "segmentation.png"}
+    if make_model is lungs_nowhere:
+        assert [float(row["hd95_width"]) for row in rows] == pytest.approx([2**0.5] * len(rows))
+        assert metrics["refused"] == metrics["images"]
+
+
+class Recorder:
+    """A pipeline that says what it was asked."""
+
+    def __init__(self, pipeline):
+        self.pipeline, self.asked = pipeline, []
+
+    def __call__(self, source):
+        self.asked.append(source)
+        return self.pipeline(source)
+
+
+@pytest.fixture(scope="module")
+def pipeline():
+    return LungFusionPipeline(lungs_everywhere(), LungFusionImageProcessor(size={"height": 64, "width": 64}))
+
+
+def test_sheets_show_the_worst_and_the_percentiles_and_read_no_more(pipeline, masks_alone, tmp_path):
+    data = load_source(masks_alone, "train")
+    scores = np.random.default_rng(0).permutation(len(data)) / 100
+    rows = [
+        {"source": "masks", "index": i, "dice": score, "file_name": "cost_$1_$2.png"} for i, score in enumerate(scores)
+    ]
+    without_mask = {"source": "other", "index": 0, "file_name": "1.png"}
+    recorder = Recorder(pipeline)
+    sheets.write_sheets(recorder, {"masks": data}, [without_mask, *rows], tmp_path / "images")
+    places = [
+        int(np.flatnonzero([image_bytes(image) == asked for image in data["image"]])[0]) for asked in recorder.asked
+    ]
+    last = len(data) - 1
+    expected = [*range(10), *[round(share * last) for share in (0.1, 0.5, 0.9)]]
+    assert [round(100 * scores[place]) for place in places] == expected
+    colours = np.asarray(Image.open(tmp_path / "images" / "worst.png").convert("RGB")).reshape(-1, 3)
+    for colour in (sheets.HUMAN_COLOUR, CONTOUR_COLOUR):
+        assert (colours == colour).all(1).any()
+
+
+def test_no_sheets_without_masks(pipeline, tmp_path):
+    sheets.write_sheets(pipeline, {}, [{"source": "other", "index": 0, "file_name": "1.png"}], tmp_path / "images")
+    assert not (tmp_path / "images").exists()
+
+
+def test_tables_show_what_a_run_measured_and_no_more():
+    older = {"images": 3, "least_dice": 0.1, "dice": FIGURE}
+    table = "\n".join(metrics_tables({"shenzhen": {"lungs": older, "findings": {}}}))
+    assert "Dice" in table and "HD95" not in table
+    newer = older | dict.fromkeys(evaluate.LUNG_SCORES, FIGURE)
+    table = "\n".join(metrics_tables({"shenzhen": {"lungs": newer, "findings": {}}}))
+    assert "| HD95 / width | ASSD / width | least Dice |" in table
+    assert table.count("0.500 (0.400–0.600)") == 7  # those in pixels are left to metrics.json
