@@ -50,12 +50,16 @@ class Analysis:
     Attributes:
         radiograph: what was analysed.
         alpha: (H, W) float32 in [0, 1], the lung mask in the geometry of the radiograph as loaded.
+        right_lung_area: share of the radiograph that the patient's right lung covers, in [0, 1]; 0 if it was not found.
+        left_lung_area: the same of the left lung.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
     """
 
     radiograph: Radiograph
     alpha: np.ndarray
+    right_lung_area: float
+    left_lung_area: float
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
 
@@ -68,8 +72,8 @@ class Analysis:
 
     @property
     def lung_area(self) -> float:
-        """Share of the radiograph that the lungs cover, in [0, 1]."""
-        return float((self.alpha > 0.5).mean())
+        """Share of the radiograph that both lungs cover, in [0, 1]."""
+        return self.right_lung_area + self.left_lung_area
 
     def to_dict(self) -> dict:
         """JSON-ready; without pixels."""
@@ -80,6 +84,8 @@ class Analysis:
             "height": height,
             "width": width,
             "lung_area": self.lung_area,
+            "right_lung_area": self.right_lung_area,
+            "left_lung_area": self.left_lung_area,
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": [vars(warning).copy() for warning in self.warnings],
         }

@@ -10,6 +10,7 @@ from transformers import AutoConfig, AutoImageProcessor
 from .analysis import Analysis, AnalysisWarning, Finding
 from .explanation import grad_cam
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
+from .models.lungs import keep_lungs, split_lungs
 from .radiograph import load_radiograph
 
 MODELS = {
@@ -22,6 +23,10 @@ LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of t
 LUNGS_NOT_FOUND = AnalysisWarning(
     "lungs_not_found",
     "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
+)
+ONE_LUNG_FOUND = AnalysisWarning(
+    "one_lung_found",
+    "Only one lung was found. The other may be hidden by disease, missing, cut off or overlooked: see the outline.",
 )
 
 
@@ -102,19 +107,24 @@ class LungFusionPipeline:
     def analyse(self, radiographs):
         output = self.model(self.pixel_values(radiographs))
         if not self.findings:
-            return [self.analysis(r, a, ()) for r, a in zip(radiographs, output.logits.sigmoid(), strict=True)]
+            alphas = as_array(output.logits.sigmoid())
+            return [self.analysis(*row, ()) for row in zip(radiographs, alphas, strict=True)]
         probabilities = output.logits.float().sigmoid().tolist()
-        return [self.analysis(*row) for row in zip(radiographs, output.alpha, probabilities, strict=True)]
+        return [self.analysis(*row) for row in zip(radiographs, as_array(output.alpha), probabilities, strict=True)]
 
     def pixel_values(self, radiographs):
         pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
         return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
     def analysis(self, radiograph, alpha, probabilities):
+        """radiograph, the (S, S) alpha and the probabilities that the model gave for it → `Analysis`."""
+        alpha = keep_lungs(alpha)
+        areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
         alpha = self.in_geometry_of(radiograph, alpha)
-        found = (alpha > 0.5).mean() >= LEAST_LUNG_AREA
-        findings = [self.finding(*pair) for pair in zip(self.findings, probabilities, strict=False)] if found else []
-        return Analysis(radiograph, alpha, tuple(findings), () if found else (LUNGS_NOT_FOUND,))
+        if sum(areas) < LEAST_LUNG_AREA:
+            return Analysis(radiograph, alpha, *areas, warnings=(LUNGS_NOT_FOUND,))
+        findings = [self.finding(*pair) for pair in zip(self.findings, probabilities, strict=True)]
+        return Analysis(radiograph, alpha, *areas, tuple(findings), () if all(areas) else (ONE_LUNG_FOUND,))
 
     def finding(self, name, probability):
         config = self.model.config
@@ -127,8 +137,8 @@ class LungFusionPipeline:
         )
 
     def in_geometry_of(self, radiograph, x):
-        """(1, S, S) tensor in the model's geometry → (H, W) float32 array in the radiograph's."""
-        return self.processor.post_process_alpha([x], [radiograph.pixels.shape])[0].cpu().numpy()
+        """(S, S) float32 array in the model's geometry → (H, W) float32 array in the radiograph's."""
+        return self.processor.resize_back([x], [radiograph.pixels.shape])[0].numpy()
 
     def explain(self, source, finding):
         """Where the networks looked for a finding.
@@ -152,4 +162,9 @@ class LungFusionPipeline:
         with torch.enable_grad():
             output = self.model(pixel_values, alpha=alpha)
             saliency = grad_cam(output, self.findings.index(finding), self.processor.size.height)
-        return np.clip(self.in_geometry_of(radiograph, saliency[0].detach()), 0, 1)
+        return np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
+
+
+def as_array(maps):
+    """(B, 1, S, S) float tensor → (B, S, S) float32 array."""
+    return maps[:, 0].detach().float().cpu().numpy()

@@ -198,7 +198,8 @@ def details_html(analysis: Analysis) -> str:
     height, width = radiograph.pixels.shape
     return (
         f'<p class="small">{escape(radiograph.name)}: {escape(radiograph.format)}, {width} × {height} pixels. '
-        f"The lungs cover {analysis.lung_area:.0%} of it.</p>"
+        f"The lungs cover {analysis.lung_area:.0%} of it "
+        f"(right lung {analysis.right_lung_area:.0%}, left lung {analysis.left_lung_area:.0%}).</p>"
     )
 
 

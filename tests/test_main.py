@@ -20,6 +20,8 @@ def test_table(checkpoint, xray, capsys):
     assert main([xray, "--model", str(checkpoint)]) == 0
     said = capsys.readouterr().out
     assert xray in said
+    assert "lungs cover 100% of the image (right 0%, left 100%)" in said
+    assert "! Only one lung was found" in said
     assert "pneumonia" in said and "(threshold 1.0%)  detected" in said
     assert "(threshold 99.0%)  not detected" in said
     assert "Not a medical device" in said

@@ -1,6 +1,7 @@
 """The one inference path, on a tiny real checkpoint."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ def test_analysis_of_a_path(pipe, phantom, tmp_path):
     assert analysis["pneumonia"].detected and not analysis["tuberculosis"].detected
     assert analysis["pneumonia"].sensitivity == 0.9
     assert analysis["tuberculosis"].sensitivity is None
-    assert analysis.warnings == ()
+    assert [warning.code for warning in analysis.warnings] == ["one_lung_found"]  # it covers everything
     with pytest.raises(KeyError, match="pneumonia, tuberculosis"):
         analysis["gout"]
 
@@ -37,7 +38,7 @@ def test_analysis_of_a_path(pipe, phantom, tmp_path):
 def test_to_dict_is_json_ready(pipe, phantom):
     answer = json.loads(json.dumps(pipe(phantom[0]).to_dict()))
     assert answer["height"] == answer["width"] == 256
-    assert answer["lung_area"] == 1.0
+    assert answer["lung_area"] == answer["right_lung_area"] + answer["left_lung_area"] == 1.0
     assert answer["findings"][0] | {"probability": 0} == {
         "name": "pneumonia",
         "probability": 0,
@@ -77,6 +78,34 @@ def test_no_lungs_no_findings(phantom):
     assert analysis.findings == ()
     assert [warning.code for warning in analysis.warnings] == ["lungs_not_found"]
     assert analysis.to_dict()["warnings"][0]["sentence"].startswith("No lungs were found")
+
+
+def drawing(pipe, monkeypatch, mask):
+    """The pipeline, its segmenter drawing this mask (S, S) whatever the image."""
+    logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
+    monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: SimpleNamespace(logits=logits))
+    return pipe
+
+
+def test_both_lungs_are_measured(pipe, phantom, monkeypatch):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[20:80, 10:40] = mask[20:70, 56:80] = True
+    mask[90:93, 90:93] = True
+    analysis = drawing(pipe, monkeypatch, mask)(phantom[0][:200])
+    assert analysis.right_lung_area == pytest.approx(60 * 30 / SIDE**2)
+    assert analysis.left_lung_area == pytest.approx(50 * 24 / SIDE**2)
+    assert analysis.lung_area == pytest.approx((analysis.alpha > 0.5).mean(), abs=0.01)
+    assert analysis.alpha[180:, 230:].max() == 0  # where the speck was
+    assert analysis.warnings == ()
+
+
+def test_one_lung_is_a_warning_and_findings_are_given(pipe, phantom, monkeypatch):
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[20:80, 56:86] = True
+    analysis = drawing(pipe, monkeypatch, mask)(phantom[0])
+    assert (analysis.right_lung_area, analysis.left_lung_area) == (0, pytest.approx(60 * 30 / SIDE**2))
+    assert [warning.code for warning in analysis.warnings] == ["one_lung_found"]
+    assert len(analysis.findings) == 2
 
 
 def test_a_segmenter_alone_draws_lungs(phantom, tmp_path):
@@ -156,6 +185,15 @@ def test_mask_returns_to_the_radiographs_geometry():
     back = processor.post_process_alpha(labels, [(200, 300)])[0].numpy()
     assert back.shape == mask.shape
     assert ((back > 0.5) == (mask > 0.5)).mean() > 0.98
+
+
+def test_alpha_in_bfloat16_is_post_processed_too():
+    alpha = torch.zeros(2, 1, 32, 32, dtype=torch.bfloat16)
+    alpha[0, 0, 8:24, 4:12] = 0.9
+    lungs, nothing = LungFusionImageProcessor().post_process_alpha(alpha, [(32, 32), (50, 40)])
+    assert lungs.dtype == torch.float32
+    torch.testing.assert_close(lungs, alpha[0, 0].float())
+    assert nothing.shape == (50, 40) and nothing.max() == 0
 
 
 def test_transformers_own_pipeline_gives_the_same(checkpoint, pipe, phantom, tmp_path):

@@ -15,6 +15,7 @@ MODELS_MAY_IMPORT = {
     "huggingface_hub",
     "numpy",
     "PIL",
+    "scipy",
     "segmentation_models_pytorch",
     "timm",
     "torch",

@@ -42,6 +42,7 @@ SENT = {
     "curves.png",
     "fusion.py",
     "image_processing_lungfusion.py",
+    "lungs.py",
     "metrics.json",
     "model.safetensors",
     "modeling_lung_unet.py",
@@ -68,9 +69,11 @@ from transformers import AutoImageProcessor, AutoModelForImageClassification, pi
 model = AutoModelForImageClassification.from_pretrained("owner/tiny", trust_remote_code=True).eval()
 processor = AutoImageProcessor.from_pretrained("owner/tiny", trust_remote_code=True)
 image = Image.open(sys.argv[1])
-logits = model(**processor(image, return_tensors="pt")).logits.tolist()
+output = model(**processor(image, return_tensors="pt"))
+lungs = processor.post_process_alpha(output.alpha, [(30, 20)])
 scores = pipeline("image-classification", "owner/tiny", trust_remote_code=True, device="cpu")(image)
-print(json.dumps({"logits": logits, "scores": scores, "module": type(model).__module__}))
+answer = {"logits": output.logits.tolist(), "scores": scores, "lungs": lungs[0].shape, "module": type(model).__module__}
+print(json.dumps(answer))
 """
 
 
@@ -178,6 +181,7 @@ def test_loads_without_the_package(hub, run, published, image, tmp_path):
     model = LungFusionForImageClassification.from_pretrained(run / "model").eval()
     original = logits(model, LungFusionImageProcessor.from_pretrained(run / "model"), image)
     assert answer["logits"] == original
+    assert answer["lungs"] == [30, 20]
     # the pipeline makes the image RGB, and grey again: not to the last bit
     expected = torch.tensor(original[0]).sigmoid().tolist()
     scores = {score["label"]: score["score"] for score in answer["scores"]}

@@ -18,10 +18,10 @@ TUBERCULOSIS = Finding("tuberculosis", 0.63, 0.31, sensitivity=0.9149, specifici
 PNEUMONIA = Finding("pneumonia", 0.2, 0.5)
 
 
-def analysis(pixels=None, alpha=None, findings=(), warnings=(), name="chest.png"):
+def analysis(pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0)):
     pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
     alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
-    return Analysis(Radiograph(pixels, name, "PNG"), alpha, tuple(findings), tuple(warnings))
+    return Analysis(Radiograph(pixels, name, "PNG"), alpha, *areas, tuple(findings), tuple(warnings))
 
 
 def left_half(height=500, width=500):
@@ -216,8 +216,9 @@ def test_strangers_text_is_escaped():
 
 
 def test_details_say_what_was_looked_at():
-    text = Page(view.details_html(analysis(np.zeros((60, 80), np.float32), left_half(60, 80)))).text
-    assert text == "chest.png: PNG, 80 × 60 pixels. The lungs cover 50% of it."
+    text = Page(view.details_html(analysis(np.zeros((60, 80), np.float32), areas=(0.2, 0.12)))).text
+    sizes = "The lungs cover 32% of it (right lung 20%, left lung 12%)."
+    assert text == f"chest.png: PNG, 80 × 60 pixels. {sizes}"
 
 
 def test_heat_map_words_say_how_weak_it_is():

@@ -7,6 +7,8 @@ from torchvision.transforms.v2 import functional as tvF
 from transformers import BatchFeature
 from transformers.image_processing_backends import TorchvisionBackend
 
+from .lungs import keep_lungs
+
 DARK, BRIGHT = 0.005, 0.995  # percentiles that become 0 and 1
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")  # of Pillow; kept at their depth
 
@@ -57,16 +59,29 @@ class LungFusionImageProcessor(TorchvisionBackend):
         return BatchFeature({"pixel_values": torch.stack(squares)}, tensor_type=return_tensors)
 
     def post_process_alpha(self, alpha, target_sizes):
-        """The inverse: masks in the model's geometry back to the radiographs'.
+        """From the masks that the model drew to lungs in the radiographs' geometry.
 
         Args:
-            alpha: (B, 1, S, S) float in [0, 1].
+            alpha: (B, 1, S, S) float tensor in [0, 1].
             target_sizes: one (H, W) for each image.
+
+        Returns:
+            list of (H, W) float32 tensors in [0, 1]: without specks and holes, soft at the border (see `keep_lungs`).
+        """
+        return self.resize_back([keep_lungs(a) for a in alpha[:, 0].detach().float().cpu().numpy()], target_sizes)
+
+    def resize_back(self, maps, target_sizes):
+        """The inverse: maps in the model's geometry back to the radiographs'.
+
+        Args:
+            maps: (S, S) float32 arrays in [0, 1].
+            target_sizes: one (H, W) for each of them.
 
         Returns:
             list of (H, W) float32 tensors in [0, 1].
         """
-        return [tvF.resize(a, list(hw), antialias=True)[0].float() for a, hw in zip(alpha, target_sizes, strict=True)]
+        maps = [torch.from_numpy(m)[None] for m in maps]
+        return [tvF.resize(m, list(hw), antialias=True)[0] for m, hw in zip(maps, target_sizes, strict=True)]
 
 
 def grey(image):
