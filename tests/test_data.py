@@ -10,8 +10,8 @@ from datasets import ClassLabel, Dataset, Features, Sequence, Value
 from safetensors.torch import save_file
 from torchvision import tv_tensors
 
-from tests.test_train import write_source
-from train.dataset import balanced_sampler, known_labels, load_source, patient, patient_fold
+from tests.test_train import png, write_source
+from train.dataset import balanced_sampler, known_labels, load_source, patient, patient_fold, read_mask
 from train.pretrained import load_pretrained_backbone
 from train.transforms import augmentation
 
@@ -80,6 +80,14 @@ def test_a_label_that_leaves_a_finding_open():
 )
 def test_all_images_of_a_patient_share_an_id(name, is_of):
     assert patient(name) == is_of
+
+
+@pytest.mark.parametrize("white", [1, 255])
+def test_masks_of_either_range_mean_the_same(white):
+    pixels = np.zeros((80, 80), np.uint8)
+    pixels[20:40] = white
+    np.testing.assert_array_equal(read_mask(png(pixels / 255)), pixels > 0)
+    assert not read_mask(png(pixels * 0.0)).any()
 
 
 def test_sampler_draws_sources_and_labels_equally():

@@ -65,6 +65,7 @@ def main():
     )
     accelerator.wait_for_everyone()
     best = round_weights(LungFusionForImageClassification.from_pretrained(output / "model")).to(accelerator.device)
+    best.config.temperatures = dict.fromkeys(config.findings, 1.0)  # others, if a finished run is started again
     logits, labels = predict(accelerator, validation_loader, best.eval())
     if accelerator.is_main_process:
         calibrate(best.config, logits, labels, learned_from(parts["train"], config.findings, sources))

@@ -6,11 +6,13 @@ The column contract (what `train.prepare` writes): `image`; `mask` (lungs, may b
 
 import hashlib
 import re
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import Features, Image, Value, load_dataset
+from PIL import Image as PILImage
 from torch.utils.data import Dataset, WeightedRandomSampler
 from torchvision import tv_tensors
 
@@ -74,6 +76,17 @@ def drop_copies(data):
 
 def image_bytes(image):
     return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def read_mask(image):
+    """A mask's picture → (H, W) float32, 1 in the lungs and 0 elsewhere.
+
+    Lung is what is brighter than half of the brightest pixel: masks are stored as 0 and 255 or 0 and 1, and some of
+    them as JPEG. An all-black mask is empty.
+    """
+    with PILImage.open(BytesIO(image_bytes(image))) as picture:
+        pixels = np.asarray(picture.convert("L"))
+    return (pixels > pixels.max() / 2).astype(np.float32)
 
 
 def with_mask(data):
@@ -143,7 +156,7 @@ def to_arrays(row, processor):
     pixels = processor(load_radiograph(image_bytes(row["image"])).pixels)["pixel_values"]
     mask = None
     if row.get("mask") is not None:
-        shape = load_radiograph(image_bytes(row["mask"])).pixels
+        shape = read_mask(row["mask"])
         mask = to_bytes(processor(shape, segmentation_maps=[shape])["labels"])
     return {"pixels": to_bytes(pixels), "mask": mask}
 

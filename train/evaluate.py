@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, load_radiograph
-from train.dataset import image_bytes, known_labels, load_source
+from lungfusion import LungFusionPipeline
+from train.dataset import image_bytes, known_labels, load_source, read_mask
 from train.loop import write_json
 from train.metrics import bootstrap, finding_scores, mask_scores, outline_scores
 from train.report import write_card, write_figures
@@ -94,7 +94,7 @@ def score_images(pipeline, data, source, batch_size=8):
                 if not np.isnan(label):
                     row[f"label_{name}"] = int(label)
             if masks[i] is not None:
-                row |= lung_scores(analysis.alpha, load_radiograph(image_bytes(masks[i])).pixels)
+                row |= lung_scores(analysis.alpha, read_mask(masks[i]))
             rows.append(row)
     return rows
 

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lungfusion import load_radiograph
 from lungfusion.view import (
     CONTOUR_COLOUR,
     as_rgb,
@@ -21,7 +20,7 @@ from lungfusion.view import (
     reduced,
     with_contour,
 )
-from train.dataset import image_bytes
+from train.dataset import image_bytes, read_mask
 
 WORST = 10  # images on worst.png
 COLUMNS = 5
@@ -56,7 +55,7 @@ def draw_worst(pipeline, parts, rows):
     figure = Figure((TILE * max(columns, 2), (TILE + 0.5) * lines), layout="constrained")
     for place, row in enumerate(rows, start=1):
         image = parts[row["source"]][row["index"]]
-        mask = load_radiograph(image_bytes(image["mask"])).pixels
+        mask = read_mask(image["mask"])
         picture = with_contours(pipeline(image_bytes(image["image"])), mask)
         axes = figure.add_subplot(lines, columns, place)
         show(axes, picture, xlabel=f"Dice {row['dice']:.3f}\n{row['source']}, {row['file_name']}")
