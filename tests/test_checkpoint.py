@@ -68,9 +68,7 @@ def test_card_and_readme_repeat_the_metrics(pipe):
         shown = set(re.findall(r"\d\.\d{3} \(\d\.\d{3}–\d\.\d{3}\)", text))
         figures = [f for s in metrics.values() for name in s["findings"].values() for f in name.values()]
         figures += [f for s in metrics.values() for f in s.get("lungs", {}).values()]
-        known = {
-            "{:.3f} ({:.3f}–{:.3f})".format(f["value"], *f["interval"]) for f in figures if isinstance(f, dict)
-        }
+        known = {"{:.3f} ({:.3f}–{:.3f})".format(f["value"], *f["interval"]) for f in figures if isinstance(f, dict)}
         assert shown and shown <= known
 
 

@@ -123,7 +123,11 @@ def with_interval(score, patient_ids, *arrays):
 def write_results(metrics, rows, output):
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "metrics.json", metrics)
-    with open(output / "per_image.csv", "w", newline="") as file:
+    write_csv(output / "per_image.csv", rows)
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
         columns = list(dict.fromkeys(key for row in rows for key in row))
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
