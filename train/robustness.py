@@ -14,8 +14,9 @@ from tqdm.auto import tqdm
 from lungfusion import LungFusionPipeline, load_radiograph
 from train.alterations import ALTERATIONS, alter
 from train.dataset import image_bytes, load_source, with_mask
-from train.evaluate import lung_scores, patients, with_interval, write_csv
+from train.evaluate import patients, with_interval, write_csv
 from train.loop import write_json
+from train.metrics import mask_scores
 from train.report import cell, table_head
 from train.run import source_path
 
@@ -48,7 +49,7 @@ def score_altered(pipeline, data, source):
     """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
 
     Returns:
-        one dict for each image and alteration: source, patient_id, file_name, alteration and `lung_scores`.
+        one dict for each image and alteration: source, patient_id, file_name, alteration and `mask_scores`.
     """
     rows = []
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
@@ -59,7 +60,8 @@ def score_altered(pipeline, data, source):
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()])
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
             of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
-            rows.append(of_image | {"alteration": name} | lung_scores(analysis.alpha, true_mask[0].numpy()))
+            scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
+            rows.append(of_image | {"alteration": name} | {key: float(value[0]) for key, value in scores.items()})
     return rows
 
 
