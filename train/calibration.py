@@ -1,32 +1,69 @@
-"""Calibration on validation patients: a temperature and a threshold for each finding, kept in the configuration."""
+"""Calibration on validation patients: a temperature and a threshold for each finding, kept in the configuration.
+
+`train.classify` ends with it; `python -m train.calibration RUN_DIR` does it again and scores the run anew.
+"""
+
+import argparse
+from pathlib import Path
 
 import numpy as np
+import yaml
 
+from lungfusion import LungFusionPipeline
+from train.evaluate import evaluate_run, score_images, validation_parts
+from train.loop import save_model
 from train.metrics import finding_scores, fit_temperature, operating_threshold, sigmoid
 
+CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 
-def calibrate(config, logits, labels, sources):
-    """Fit and write into `config`.
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run of train.classify")
+    run = parser.parse_args().run
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    calibrate_run(recipe, run)
+    evaluate_run(recipe, run)
+
+
+def calibrate_run(recipe, output):
+    """Fit temperatures and thresholds to what the pipeline says of the validation patients; save the model with them."""
+    pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    config = pipeline.model.config
+    config.temperatures = dict.fromkeys(config.findings, 1.0)
+    parts = validation_parts(recipe)
+    rows = [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+    for name in config.findings:
+        known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+        taught_by = [recipe["sources"][source] for source in dict.fromkeys(row["source"] for row in known)]
+        config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
+        labels = np.array([row[f"label_{name}"] for row in known])
+        calibrate(config, name, labels, np.array([row[f"probability_{name}"] for row in known]))
+    save_model(pipeline.model, pipeline.processor, output / "model")
+
+
+def calibrate(config, name, labels, probabilities):
+    """Fit one finding and write it into the configuration.
 
     Args:
-        config: `LungFusionConfig` of the model that gave the logits; its temperatures are 1.
-        logits: (N, findings) float.
-        labels: (N, findings) float in {0, 1, NaN}.
-        sources: finding → what it was learned from.
+        config: `LungFusionConfig`.
+        name: of the finding.
+        labels: (N,) in {0, 1}.
+        probabilities: (N,) float in [0, 1], of the model at temperature 1.
 
     Raises:
-        ValueError: no validation image is known to have a finding, or none to lack it.
+        ValueError: all labels are alike.
     """
-    for column, name in enumerate(config.findings):
-        known = ~np.isnan(labels[:, column])
-        truth, raw = labels[known, column], logits[known, column].astype(np.float64)
-        if len(np.unique(truth)) < 2:
-            raise ValueError(
-                f"{name} cannot be calibrated: the validation patients need some with it and some without."
-            )
-        config.temperatures[name] = fit_temperature(raw, truth)
-        probabilities = sigmoid(raw / config.temperatures[name])
-        config.thresholds[name] = operating_threshold(truth, probabilities)
-        scores = finding_scores(truth, probabilities, config.thresholds[name])
-        config.operating_points[name] = {key: scores[key] for key in ("sensitivity", "specificity")}
-        config.sources[name] = sources[name]
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
+    probabilities = np.clip(probabilities, CERTAIN, 1 - CERTAIN)
+    logits = np.log(probabilities / (1 - probabilities))
+    config.temperatures[name] = fit_temperature(logits, labels)
+    probabilities = sigmoid(logits / config.temperatures[name])
+    config.thresholds[name] = operating_threshold(labels, probabilities)
+    scores = finding_scores(labels, probabilities, config.thresholds[name])
+    config.operating_points[name] = {key: scores[key] for key in ("sensitivity", "specificity")}
+
+
+if __name__ == "__main__":
+    main()

@@ -15,7 +15,7 @@ from lungfusion.models import (
     LungFusionImageProcessor,
     LungUNetForSemanticSegmentation,
 )
-from train.calibration import calibrate
+from train.calibration import calibrate_run
 from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, draw_alpha, known_labels, load_source
 from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
@@ -32,7 +32,6 @@ def main():
     set_seed(recipe["seed"])
 
     segmenter = LungUNetForSemanticSegmentation.from_pretrained(recipe["segmenter"], dtype=torch.float32)
-    sources = {name: f"{s['title']}, {s['population']}" for name, s in recipe["sources"].items()}
     config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
@@ -53,23 +52,13 @@ def main():
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     model.to(memory_format=torch.channels_last)
 
-    fit(
-        accelerator,
-        model,
-        processor,
-        train_loader,
-        sampler,
-        partial(aucs, accelerator, validation_loader),
-        recipe,
-        output,
-    )
+    validate = partial(aucs, accelerator, validation_loader)
+    fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output)
     accelerator.wait_for_everyone()
-    best = round_weights(LungFusionForImageClassification.from_pretrained(output / "model")).to(accelerator.device)
-    best.config.temperatures = dict.fromkeys(config.findings, 1.0)  # others, if a finished run is started again
-    logits, labels = predict(accelerator, validation_loader, best.eval())
     if accelerator.is_main_process:
-        calibrate(best.config, logits, labels, learned_from(parts["train"], config.findings, sources))
-        save_model(best, processor, output / "model")
+        best = LungFusionForImageClassification.from_pretrained(output / "model")
+        save_model(round_weights(best), processor, output / "model")
+        calibrate_run(recipe, output)
         evaluate_run(recipe, output)
     accelerator.end_training()
 
@@ -93,27 +82,15 @@ def groups(parts):
     return [(source, row.tobytes()) for source, _, labels in parts for row in np.nan_to_num(labels, nan=-1)]
 
 
-def learned_from(parts, findings, titles):
-    """Finding → the sources whose patients taught it, in plain words."""
-    return {
-        finding: "; ".join(titles[source] for source, _, labels in parts if not np.isnan(labels[:, column]).all())
-        for column, finding in enumerate(findings)
-    }
-
-
-def predict(accelerator, loader, model):
-    """Logits and labels of the validation images: (N, findings) arrays each."""
-    rows = []
-    for batch in loader:
-        with torch.inference_mode(), accelerator.autocast():
-            logits = model(batch["pixel_values"], alpha=batch["alpha"]).logits.float()
-        rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
-    return tuple(torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
-
-
+@torch.inference_mode()
 def aucs(accelerator, loader, model):
     """ROC AUC of each finding on the validation images that know it; their mean comes first and chooses the epoch."""
-    logits, labels = predict(accelerator, loader, model)
+    rows = []
+    for batch in loader:
+        with accelerator.autocast():
+            logits = model(batch["pixel_values"], alpha=batch["alpha"]).logits.float()
+        rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
+    logits, labels = (torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
     figures = {}
     for column, name in enumerate(model.config.findings):
         known = ~np.isnan(labels[:, column])

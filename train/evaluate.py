@@ -42,12 +42,16 @@ def main():
 def evaluate_run(recipe, output):
     """Score a training run's model on the validation patients of each of its sources; write figures and card."""
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
-    parts = {
+    metrics, rows = evaluate(pipeline, validation_parts(recipe), "validation", output)
+    write_card(recipe, metrics, rows, pipeline, output)
+
+
+def validation_parts(recipe):
+    """Source → its validation patients' images, as `load_source` gives them."""
+    return {
         name: load_source(source_path(recipe, source), "validation", recipe["validation_fold"])
         for name, source in recipe["sources"].items()
     }
-    metrics, rows = evaluate(pipeline, parts, "validation", output)
-    write_card(recipe, metrics, rows, pipeline, output)
 
 
 def evaluate(pipeline, parts, split, output):
@@ -145,7 +149,11 @@ def with_interval(score, patient_ids, *arrays):
 def write_results(metrics, rows, output):
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "metrics.json", metrics)
-    with open(output / "per_image.csv", "w", newline="") as file:
+    write_csv(output / "per_image.csv", rows)
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
         columns = list(dict.fromkeys(key for row in rows for key in row))
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -9,11 +9,13 @@ import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
+from train.losses import own_loss
+
 LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
 WARM_UP = 0.15  # share of the steps in which the learning rate rises; then it falls to zero (one cycle, Smith 2018)
 
 
-def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output):
+def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss):
     """Train, and keep the best epoch's model in `output/model`.
 
     Every epoch begins from a seed of its own, and its end is saved whole under `output/checkpoint-N` before the one
@@ -21,13 +23,15 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
 
     Args:
         accelerator: `accelerate.Accelerator`.
-        model: a `PreTrainedModel` whose `forward(**batch)` returns `loss`.
+        model: a `PreTrainedModel`.
         processor: saved beside the model.
         train_loader: yields batches; a dict of tensors each.
         sampler: the loader's sampler, or None where it shuffles.
         validate: function of the model → dict of figures; the first one is to be large and chooses the epoch.
         recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `seed`.
         output: the run's folder, a `Path`.
+        loss_of: function of the model and a batch → () tensor; the loss that its `forward(**batch)` returns unless
+            given.
 
     Returns:
         history: a list with one dict for each epoch.
@@ -49,7 +53,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         model.train()
         bar = tqdm(train_loader, desc=f"Epoch {epoch + 1}/{recipe['epochs']}", disable=not accelerator.is_main_process)
         for batch in bar:
-            loss = model(**batch).loss
+            loss = loss_of(model, batch)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
             optimizer.step()

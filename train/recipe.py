@@ -34,6 +34,13 @@ def load_recipe(path, overrides=()):
     return recipe
 
 
+def chosen(recipe, key, options):
+    """What a recipe's word stands for: `options[recipe[key]]`; a ValueError names the options."""
+    if recipe[key] not in options:
+        raise ValueError(f"{key} is {recipe[key]!r}: choose one of {', '.join(options)}.")
+    return options[recipe[key]]
+
+
 def parse_arguments(description):
     """The command line that `train.segment` and `train.classify` share: returns (recipe, output folder)."""
     parser = argparse.ArgumentParser(description=description)

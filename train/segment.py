@@ -9,14 +9,18 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
+from train.alterations import AlteredRadiographs
 from train.dataset import RadiographDataset, cache_arrays, load_source, with_mask
 from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
+from train.losses import LOSSES
 from train.metrics import mask_scores
 from train.pretrained import load_pretrained_backbone
-from train.recipe import parse_arguments
+from train.recipe import chosen, parse_arguments
 from train.run import concatenate_arrays, prepare_output, source_path
 from train.transforms import augmentation
+
+VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
 
 
 def main():
@@ -25,13 +29,14 @@ def main():
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
 
+    loss_of, validated = chosen(recipe, "loss", LOSSES), chosen(recipe, "validate_on", VALIDATIONS)
     config = LungUNetConfig(**recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with accelerator.main_process_first():
         arrays = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
     train = RadiographDataset(arrays["train"], side, augmentation(**recipe["augmentation"]))
-    validation = RadiographDataset(arrays["validation"], side)
+    validation = validated(RadiographDataset(arrays["validation"], side))
     train_loader = DataLoader(
         train,
         recipe["batch_size"],
@@ -46,8 +51,8 @@ def main():
         load_pretrained_backbone(model.unet.encoder.model, config.encoder.removeprefix("tu-"), recipe["pretrained"])
     model.to(memory_format=torch.channels_last)
 
-    validate = partial(mean_scores, accelerator, validation_loader)
-    fit(accelerator, model, processor, train_loader, None, validate, recipe, output)
+    validate = partial(mean_scores, accelerator, validation_loader, recipe["validate_on"])
+    fit(accelerator, model, processor, train_loader, None, validate, recipe, output, loss_of)
     if accelerator.is_main_process:
         best = LungUNetForSemanticSegmentation.from_pretrained(output / "model")
         save_model(round_weights(best), processor, output / "model")
@@ -64,8 +69,8 @@ def load_arrays(recipe, split, processor):
 
 
 @torch.inference_mode()
-def mean_scores(accelerator, loader, model):
-    """Mean scores over the validation images, the Dice first: it chooses the epoch."""
+def mean_scores(accelerator, loader, validate_on, model):
+    """Mean scores over the validation images, the Dice first: it chooses the epoch. Altered ones are named so."""
     rows = []
     for batch in loader:
         with accelerator.autocast():
@@ -73,7 +78,8 @@ def mean_scores(accelerator, loader, model):
         scores = mask_scores(alpha, batch["labels"])
         table = torch.from_numpy(np.stack(list(scores.values()), axis=1)).to(accelerator.device)
         rows.append(accelerator.gather_for_metrics(table).cpu())
-    return dict(zip(scores, torch.cat(rows).mean(0).tolist(), strict=True))
+    names = [f"{name}_altered" if validate_on == "altered" else name for name in scores]
+    return dict(zip(names, torch.cat(rows).mean(0).tolist(), strict=True))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,121 @@
+"""Comparing recipes for real, tiny: every run, its scores, the table, and what a second call does."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+
+from tests.test_train import ROOT, TINY_LUNGS, write_source
+from train.compare import plan
+from train.recipe import load_recipe
+
+RECIPE = "train/recipes/lungs.yaml"
+GRID = {
+    "folds": [0],
+    "seeds": [0, 1],
+    "variants": {
+        "as_it_is": [],
+        "hardened": ["augmentation={preset: strong, flip: 0.5}", "loss=boundary", "validate_on=altered", "epochs=1"],
+    },
+}
+
+
+def compare(folder, grid):
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
+    command = [sys.executable, "-m", "train.compare", "--recipe", RECIPE]
+    command += ["--grid", str(folder / "grid.yaml"), "--output", str(folder / "compared")]
+    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, f"data_root={folder}/data", *TINY_LUNGS],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        timeout=500,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare")
+    write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
+    compare(folder, GRID)
+    return folder
+
+
+def test_table_has_a_row_for_each_variant(compared):
+    table = json.loads((compared / "compared" / "compare.json").read_text())
+    assert list(table) == list(GRID["variants"])
+    lines = (compared / "compared" / "compare.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| as_it_is", "| hardened"]
+    for row, line in zip(table.values(), lines[2:], strict=True):
+        assert row["runs"] == 2
+        assert row["parameters"] == table["as_it_is"]["parameters"] > 1000
+        assert row["seconds_per_epoch"] > 0
+        for name in ("dice", "dice_altered", "pixel_accuracy"):
+            low, high = row[name]["interval"]
+            assert 0 <= low <= row[name]["value"] <= high <= 1
+            assert f"{row[name]['value']:.3f} ({low:.3f}–{high:.3f})" in line
+
+
+def test_runs_are_pooled(compared):
+    folder = compared / "compared" / "as_it_is"
+    runs = [json.loads((folder / f"fold0-seed{seed}" / "robustness.json").read_text()) for seed in (0, 1)]
+    row = json.loads((compared / "compared" / "compare.json").read_text())["as_it_is"]
+    assert row["images"] == sum(run["unaltered"]["images"] for run in runs)
+    for name, version in (("dice", "unaltered"), ("dice_altered", "altered")):
+        assert row[name]["value"] == pytest.approx(sum(run[version]["dice"]["value"] for run in runs) / 2)
+
+
+def test_unaltered_scores_are_those_of_the_evaluation(compared):
+    run = compared / "compared" / "hardened" / "fold0-seed0"
+    metrics = json.loads((run / "metrics.json").read_text())["shenzhen"]["lungs"]
+    unaltered = json.loads((run / "robustness.json").read_text())["unaltered"]
+    assert unaltered["images"] == metrics["images"]
+    assert unaltered["dice"] == metrics["dice"]
+    assert unaltered["pixel_accuracy"] == metrics["pixel_accuracy"]
+
+
+def test_the_epoch_is_chosen_on_altered_images_where_asked(compared):
+    plain, altered = (
+        json.loads((compared / "compared" / name / "fold0-seed0" / "history.json").read_text())[0]
+        for name in GRID["variants"]
+    )
+    assert "dice" in plain and "dice_altered" not in plain
+    assert "dice_altered" in altered and "dice" not in altered
+    card = (compared / "compared" / "hardened" / "fold0-seed0" / "README.md").read_text()
+    assert "chosen by dice_altered on validation patients" in card
+
+
+def test_a_second_call_trains_only_what_is_not_finished(compared):
+    model = compared / "compared" / "as_it_is" / "fold0-seed0" / "model" / "model.safetensors"
+    trained = model.stat().st_mtime_ns
+    cut_off = compared / "compared" / "as_it_is" / "fold0-seed1"
+    before = (cut_off / "robustness.json").read_text()
+    (cut_off / "robustness.json").unlink()
+    said = compare(compared, GRID)
+    assert said.count("is finished.") == 3
+    assert "Resuming after epoch 2" in said
+    assert (cut_off / "robustness.json").read_text() == before
+    assert model.stat().st_mtime_ns == trained
+
+
+def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
+    changed = GRID | {"variants": {"as_it_is": ["learning_rate=0.5"]}}
+    with pytest.raises(ValueError, match="holds a run of another recipe"):
+        plan(RECIPE, changed, TINY_LUNGS, compared / "compared")
+
+
+def test_grids_of_the_project_fit_their_recipes(tmp_path):
+    grid = yaml.safe_load((ROOT / "train" / "recipes" / "compare_lungs.yaml").read_text())
+    runs = plan(RECIPE, grid, ["epochs=1"], tmp_path)
+    assert len(runs) == len(grid["variants"]) > 10
+    recipe = load_recipe(RECIPE)
+    assert recipe["augmentation"]["preset"] == recipe["validate_on"] == "plain"
+    with pytest.raises(ValueError, match="'loses' is not in"):
+        plan(RECIPE, grid | {"variants": {"typo": ["loses=boundary"]}}, [], tmp_path)

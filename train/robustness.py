@@ -1,0 +1,112 @@
+"""Score a segmenter on altered radiographs: python -m train.robustness --model DIR --dataset DIR --output DIR
+
+Every radiograph with a mask is drawn as it is and under each of `train.alterations`, through `LungFusionPipeline`.
+Written to DIR: robustness.json, robustness.csv (one row for each image and alteration) and robustness.md (a table).
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from lungfusion import LungFusionPipeline, load_radiograph
+from train.alterations import ALTERATIONS, alter
+from train.dataset import image_bytes, load_source, with_mask
+from train.evaluate import patients, with_interval, write_csv
+from train.loop import write_json
+from train.metrics import mask_scores
+from train.report import cell, table_head
+from train.run import source_path
+
+UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
+    parser.add_argument("--dataset", required=True, help="folder of Parquet files with masks, or id on the Hub")
+    parser.add_argument("--split", default="validation", help="its split; made by patient where there is none")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+    data = load_source(arguments.dataset, arguments.split)
+    write_robustness(score_altered(pipeline, data, Path(arguments.dataset).name), arguments.output)
+
+
+def robustness_of_run(recipe, output):
+    """Score a training run's model on the altered validation patients of its sources, taken together."""
+    pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    rows = []
+    for name, source in recipe["sources"].items():
+        data = load_source(source_path(recipe, source), "validation", recipe["validation_fold"])
+        rows += score_altered(pipeline, data, name)
+    write_robustness(rows, output)
+
+
+def score_altered(pipeline, data, source):
+    """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
+
+    Returns:
+        one dict for each image and alteration: source, patient_id, file_name, alteration and `mask_scores`.
+    """
+    rows = []
+    for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
+        image, mask = (
+            torch.from_numpy(load_radiograph(image_bytes(row[column])).pixels)[None] for column in ("image", "mask")
+        )
+        versions = {UNALTERED: (image, mask)} | {name: alter(name, image, mask, index) for name in ALTERATIONS}
+        analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()])
+        for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
+            of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
+            scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
+            rows.append(of_image | {"alteration": name} | {key: float(value[0]) for key, value in scores.items()})
+    return rows
+
+
+def summarise_robustness(rows):
+    """Figures with 95 % intervals by bootstrap over patients, for each alteration and for their mean over each image.
+
+    Args:
+        rows: as `score_altered` returns, of one or more models.
+
+    Returns:
+        dict: `unaltered`, `altered` and every alteration → images, least_dice, and dice, pixel_accuracy and
+        change (of the Dice against the unaltered image), each with its interval.
+    """
+    rows_of = {name: [row for row in rows if row["alteration"] == name] for name in (UNALTERED, *ALTERATIONS)}
+    tables = {n: np.array([[row["dice"], row["pixel_accuracy"]] for row in r]) for n, r in rows_of.items()}  # (N, 2)
+    tables[ALTERED] = np.mean([tables[name] for name in ALTERATIONS], axis=0)
+    patient_ids = patients(rows_of[UNALTERED])
+    summary = {}
+    for name in (UNALTERED, ALTERED, *ALTERATIONS):
+        summary[name] = {"images": len(patient_ids), "least_dice": float(tables[name][:, 0].min())}
+        summary[name] |= with_interval(mean_figures, patient_ids, tables[name], tables[UNALTERED])
+    return summary
+
+
+def mean_figures(table, unaltered):
+    dice, pixel_accuracy = table.mean(0).tolist()
+    return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
+
+
+def write_robustness(rows, output):
+    output.mkdir(parents=True, exist_ok=True)
+    summary = summarise_robustness(rows)
+    write_csv(output / "robustness.csv", rows)
+    (output / "robustness.md").write_text("\n".join(robustness_table(summary)) + "\n")
+    write_json(output / "robustness.json", summary)  # last: it says that all is there
+
+
+def robustness_table(summary):
+    """Markdown: one row for each alteration."""
+    lines = table_head(["image", "n", "Dice", "change of Dice", "pixel accuracy", "least Dice"])
+    for name, figures in summary.items():
+        cells = [cell(figures[key]) for key in ("dice", "change", "pixel_accuracy")]
+        lines.append(f"| {name} | {figures['images']} | {' | '.join(cells)} | {figures['least_dice']:.3f} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
