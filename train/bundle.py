@@ -38,7 +38,8 @@ def bundle(run, output):
         path.unlink()
     for path in output.glob("*config.json"):
         content = json.loads(path.read_text())
-        content.pop("auto_map", None)
+        for part in (content, content.get("segmenter", {})):
+            part.pop("auto_map", None)
         if "dtype" in content:
             content["dtype"] = "float32"  # stored in half precision, computed in single
         path.write_text(json.dumps(content, indent=2) + "\n")

@@ -27,7 +27,7 @@ def main():
 
 
 def calibrate_run(recipe, output):
-    """Fit temperatures and thresholds to what the pipeline says of the validation patients; save the model with them."""
+    """Fit temperatures and thresholds to what the pipeline says of the validation patients; save them in the model."""
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
     config = pipeline.model.config
     config.temperatures = dict.fromkeys(config.findings, 1.0)

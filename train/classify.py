@@ -32,6 +32,7 @@ def main():
     set_seed(recipe["seed"])
 
     segmenter = LungUNetForSemanticSegmentation.from_pretrained(recipe["segmenter"], dtype=torch.float32)
+    segmenter.config._name_or_path = ""  # where it lay does not matter to those who get the whole
     config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
