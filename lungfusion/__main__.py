@@ -31,8 +31,9 @@ def main(arguments=None):
             analysis = pipeline(path)
         except RadiographError as error:
             failures += 1
-            results.append({"path": path, "error": str(error)})
-            tqdm.write(f"{path}: {error}", file=sys.stderr)
+            reason = str(error).removeprefix(f"{Path(path).name}: ")
+            results.append({"path": path, "error": reason})
+            tqdm.write(f"{path}: {reason}", file=sys.stderr)
             continue
         results.append({"path": path} | analysis.to_dict())
         if arguments.out:
