@@ -173,7 +173,14 @@ def plain(name: str) -> str:
 def percentages(finding: Finding) -> tuple[str, str]:
     """Probability and threshold, with as many digits as it takes to tell them apart."""
     digits = 0 if abs(finding.probability - finding.threshold) >= 0.01 else 2
-    return f"{finding.probability:.{digits}%}", f"{finding.threshold:.{digits}%}"
+    return percentage(finding.probability, digits), percentage(finding.threshold, digits)
+
+
+def percentage(share: float, digits: int) -> str:
+    """A probability in words that never claim certainty: what would round to 0 or 100 is "under 1%" or "over 99%"."""
+    if digits == 0 and not 0.005 <= share < 0.995:
+        return "under 1%" if share < 0.5 else "over 99%"
+    return f"{share:.{digits}%}"
 
 
 def reliability(finding: Finding) -> str:

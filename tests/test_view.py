@@ -236,3 +236,11 @@ def test_downloads_hold_the_mask_at_full_size_and_the_numbers():
     mask = Image.open(BytesIO(files["chest_lungs.png"]))
     assert (np.asarray(mask) == np.asarray(view.mask_image(chest))).all()
     assert json.loads(files["chest.json"]) == chest.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("probability", "words"),
+    [(0.0, "under 1%"), (0.004, "under 1%"), (0.006, "1%"), (0.994, "99%"), (0.997, "over 99%"), (1.0, "over 99%")],
+)
+def test_no_probability_is_shown_as_certain(probability, words):
+    assert view.percentages(Finding("pneumonia", probability, 0.5))[0] == words
