@@ -45,7 +45,7 @@ def main(arguments=None):
     if arguments.json:
         print(json.dumps(results, indent=2))
     elif failures < len(results):
-        print(DISCLAIMER)
+        print("\n".join([*footnotes(pipeline.model.config), DISCLAIMER]))
     return 1 if failures else 0
 
 
@@ -80,6 +80,12 @@ def table(path, analysis):
             f"  {finding.name:<{width}}  {finding.probability:6.1%}  (threshold {finding.threshold:.1%})  {verdict}"
         )
     return "\n".join(lines) + "\n"
+
+
+def footnotes(config):
+    """What each probability rests on, a line for each finding; none for a model that only segments."""
+    sources = getattr(config, "sources", {})
+    return [f"{name}: learned from, and calibrated on, {source}." for name, source in sources.items()]
 
 
 if __name__ == "__main__":

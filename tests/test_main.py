@@ -24,6 +24,7 @@ def test_table(checkpoint, xray, capsys):
     assert "! Only one lung was found" in said
     assert "pneumonia" in said and "(threshold 1.0%)  detected" in said
     assert "(threshold 99.0%)  not detected" in said
+    assert "pneumonia: learned from, and calibrated on, phantoms." in said
     assert "Not a medical device" in said
 
 
