@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
+from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from train.bundle import bundle
 from train.recipe import load_recipe
 
@@ -166,6 +167,27 @@ def test_segmenter_inside_the_classifier_is_the_trained_one(lungs_run, findings_
     inside = load_file(findings_run / "model" / "model.safetensors")
     for key, tensor in alone.items():
         assert torch.equal(inside[f"segmenter.{key}"], tensor), key
+
+
+def test_a_segmenter_can_be_replaced(findings_run, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(findings_run, run)
+    other = tiny_segmenter(width=8)
+    find_lungs_everywhere(other)
+    other.save_pretrained(tmp_path / "lungs")
+    command = [sys.executable, "-m", "train.calibration", str(run), "--segmenter", str(tmp_path / "lungs")]
+    subprocess.run(command, check=True, cwd=ROOT, timeout=300)
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (findings_run, run))
+    for key in before:
+        if key.startswith("segmenter."):
+            expected = other.state_dict()[key.removeprefix("segmenter.")]
+            torch.testing.assert_close(after[key], expected, rtol=1e-3, atol=1e-4)  # rounded to half precision
+        else:
+            assert torch.equal(after[key], before[key]), key
+    pixels, _ = draw_phantom(seed=1, size=128)
+    assert LungFusionPipeline.from_pretrained(run / "model")(pixels).lung_area == 1
+    assert "masks of an earlier segmenter" in (run / "README.md").read_text()
+    assert "earlier segmenter" not in (findings_run / "README.md").read_text()
 
 
 def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, data, tmp_path):

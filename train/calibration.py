@@ -1,17 +1,19 @@
 """Calibration on validation patients: a temperature and a threshold for each finding, kept in the configuration.
 
-`train.classify` ends with it; `python -m train.calibration RUN_DIR` does it again and scores the run anew.
+`train.classify` ends with it; `python -m train.calibration RUN_DIR` does it again and scores the run anew, with
+`--segmenter` after another segmenter has taken the place of the run's own.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 
-from lungfusion import LungFusionPipeline
+from lungfusion import LungFusionPipeline, LungUNetForSemanticSegmentation
 from train.evaluate import evaluate_run, score_images, validation_parts
-from train.loop import save_model
+from train.loop import round_weights, save_model
 from train.metrics import finding_scores, fit_temperature, operating_threshold, sigmoid
 
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
@@ -20,10 +22,25 @@ CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in floa
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run of train.classify")
-    run = parser.parse_args().run
+    parser.add_argument("--segmenter", metavar="DIR_OR_ID", help="a trained segmenter to draw the lungs from now on")
+    arguments = parser.parse_args()
+    run = arguments.run
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    if arguments.segmenter:
+        replace_segmenter(arguments.segmenter, run / "model")
+        recipe |= {"segmenter": arguments.segmenter, "segmenter_replaced": True}
+        (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     calibrate_run(recipe, run)
     evaluate_run(recipe, run)
+
+
+def replace_segmenter(segmenter, folder):
+    """Save the classifier in `folder` with another segmenter; branches, fusion and classifier stay as they were."""
+    pipeline = LungFusionPipeline.from_pretrained(folder, device="cpu")
+    trained = LungUNetForSemanticSegmentation.from_pretrained(segmenter, dtype=torch.float32)
+    trained.config._name_or_path = ""
+    pipeline.model.config.segmenter, pipeline.model.segmenter = trained.config, trained
+    save_model(round_weights(pipeline.model), pipeline.processor, folder)
 
 
 def calibrate_run(recipe, output):

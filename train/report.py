@@ -18,6 +18,11 @@ pipe = LungFusionPipeline.from_pretrained("{place}")
 analysis = pipe("xray.png")
 ```"""
 
+REPLACED = (
+    "Branches, fusion and classifier were trained on the masks of an earlier segmenter. Thresholds, temperatures and "
+    "all figures here are with the segmenter this checkpoint holds."
+)
+
 LIMITS = """- For research and education. Not a medical device: do not base care on it.
 - Frontal chest radiographs only. Each finding was learned within one source, from its patients alone (see the table);
   elsewhere expect worse, and measure before you rely on it.
@@ -85,6 +90,7 @@ def card_text(recipe, metrics, history, model, figures):
         f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters.",
         "",
+        *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
         *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
         "",
         "The whole recipe:",
