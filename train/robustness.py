@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
 from train.alterations import ALTERATIONS, alter
-from train.dataset import image_bytes, load_source, with_mask
+from train.dataset import image_bytes, load_source, read_mask, with_mask
 from train.evaluate import patients, with_interval, write_csv
 from train.loop import write_json
 from train.metrics import mask_scores
@@ -53,9 +53,8 @@ def score_altered(pipeline, data, source):
     """
     rows = []
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
-        image, mask = (
-            torch.from_numpy(load_radiograph(image_bytes(row[column])).pixels)[None] for column in ("image", "mask")
-        )
+        image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
+        mask = torch.from_numpy(read_mask(row["mask"]))[None]
         versions = {UNALTERED: (image, mask)} | {name: alter(name, image, mask, index) for name in ALTERATIONS}
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()])
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
