@@ -12,7 +12,7 @@ from tests.test_train import ROOT, TINY_LUNGS, write_source
 from train.compare import plan
 from train.recipe import load_recipe
 
-RECIPE = "train/recipes/lungs.yaml"
+RECIPE = "train/recipes/lungs_plain.yaml"
 GRID = {
     "folds": [0],
     "seeds": [0, 1],

@@ -1,6 +1,6 @@
 """Train variants of a recipe and put them into one table.
 
-    python -m train.compare --recipe train/recipes/lungs.yaml --grid train/recipes/compare_lungs.yaml \\
+    python -m train.compare --recipe train/recipes/lungs_plain.yaml --grid train/recipes/compare_lungs.yaml \\
         --output runs/compare_lungs [key=value …]
 
 The grid names the variants, each a list of overrides, and the folds and seeds with which every one is trained. A
