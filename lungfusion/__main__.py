@@ -72,6 +72,7 @@ def table(path, analysis):
     """A readable answer: warnings first, then a line for each finding."""
     right, left = f"right {analysis.right_lung_area:.0%}", f"left {analysis.left_lung_area:.0%}"
     lines = [path, f"  lungs cover {analysis.lung_area:.0%} of the image ({right}, {left})"]
+    lines += [f"  outline: {analysis.mask_quality:.2f} overlap (Dice) with one drawn by hand is to be expected"]
     lines += [f"  ! {warning.sentence}" for warning in analysis.warnings]
     width = max((len(finding.name) for finding in analysis.findings), default=0)
     for finding in analysis.findings:

@@ -52,6 +52,8 @@ class Analysis:
         alpha: (H, W) float32 in [0, 1], the lung mask in the geometry of the radiograph as loaded.
         right_lung_area: share of the radiograph that the patient's right lung covers, in [0, 1]; 0 if it was not found.
         left_lung_area: the same of the left lung.
+        mask_quality: the Dice to expect between alpha and an outline drawn by hand, in [0, 1]; calibrated on validation
+            radiographs, many of them altered or harmed so that the outline went wrong.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
     """
@@ -60,6 +62,7 @@ class Analysis:
     alpha: np.ndarray
     right_lung_area: float
     left_lung_area: float
+    mask_quality: float
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
 
@@ -86,6 +89,7 @@ class Analysis:
             "lung_area": self.lung_area,
             "right_lung_area": self.right_lung_area,
             "left_lung_area": self.left_lung_area,
+            "mask_quality": self.mask_quality,
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": [vars(warning).copy() for warning in self.warnings],
         }

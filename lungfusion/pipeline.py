@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoImageProcessor
 from .analysis import Analysis, AnalysisWarning, Finding
 from .explanation import grad_cam
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
-from .models.lungs import keep_lungs, split_lungs
+from .models.lungs import expected_dice, keep_lungs, split_lungs
 from .radiograph import load_radiograph
 
 MODELS = {
@@ -19,6 +19,7 @@ MODELS = {
 }
 BATCH_SIZE = 8
 LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
+LEAST_MASK_QUALITY = 0.9  # below, a warning: a good outline by hand agrees with another one better than that
 
 LUNGS_NOT_FOUND = AnalysisWarning(
     "lungs_not_found",
@@ -27,6 +28,10 @@ LUNGS_NOT_FOUND = AnalysisWarning(
 ONE_LUNG_FOUND = AnalysisWarning(
     "one_lung_found",
     "Only one lung was found. The other may be hidden by disease, missing, cut off or overlooked: see the outline.",
+)
+LOW_MASK_QUALITY = AnalysisWarning(
+    "low_mask_quality",
+    "The outline of the lungs is probably wrong in places, and what is said of them may be too: look at it first.",
 )
 
 
@@ -118,13 +123,21 @@ class LungFusionPipeline:
 
     def analysis(self, radiograph, alpha, probabilities):
         """radiograph, the (S, S) alpha and the probabilities that the model gave for it → `Analysis`."""
+        quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
         alpha = self.in_geometry_of(radiograph, alpha)
         if sum(areas) < LEAST_LUNG_AREA:
-            return Analysis(radiograph, alpha, *areas, warnings=(LUNGS_NOT_FOUND,))
+            return Analysis(radiograph, alpha, *areas, quality, warnings=(LUNGS_NOT_FOUND,))
         findings = [self.finding(*pair) for pair in zip(self.findings, probabilities, strict=True)]
-        return Analysis(radiograph, alpha, *areas, tuple(findings), () if all(areas) else (ONE_LUNG_FOUND,))
+        warnings = [] if all(areas) else [ONE_LUNG_FOUND]
+        warnings += [LOW_MASK_QUALITY] if quality < LEAST_MASK_QUALITY else []
+        return Analysis(radiograph, alpha, *areas, quality, tuple(findings), tuple(warnings))
+
+    def mask_quality(self, alpha):
+        """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""
+        config = getattr(self.model.config, "segmenter", self.model.config)
+        return calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
 
     def finding(self, name, probability):
         config = self.model.config
@@ -163,6 +176,13 @@ class LungFusionPipeline:
             output = self.model(pixel_values, alpha=alpha)
             saliency = grad_cam(output, self.findings.index(finding), self.processor.size.height)
         return np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
+
+
+def calibrated_quality(expected, slope, offset):
+    """sigmoid(slope · logit(expected) + offset); 0 and 1 stay as they are."""
+    if expected in (0, 1):
+        return expected
+    return float(1 / (1 + ((1 - expected) / expected) ** slope * np.exp(-offset)))
 
 
 def as_array(maps):

@@ -206,7 +206,8 @@ def details_html(analysis: Analysis) -> str:
     return (
         f'<p class="small">{escape(radiograph.name)}: {escape(radiograph.format)}, {width} × {height} pixels. '
         f"The lungs cover {analysis.lung_area:.0%} of it "
-        f"(right lung {analysis.right_lung_area:.0%}, left lung {analysis.left_lung_area:.0%}).</p>"
+        f"(right lung {analysis.right_lung_area:.0%}, left lung {analysis.left_lung_area:.0%}). "
+        f"Their outline should agree with one drawn by hand to {analysis.mask_quality:.2f} (Dice; 1 is perfect).</p>"
     )
 
 

@@ -63,6 +63,16 @@ def test_table_has_a_row_for_each_variant(compared):
             assert f"{row[name]['value']:.3f} ({low:.3f}–{high:.3f})" in line
 
 
+def test_difference_to_the_first_variant_is_taken_image_by_image(compared):
+    table = json.loads((compared / "compared" / "compare.json").read_text())
+    for name in ("dice", "dice_altered"):
+        first, other = (table[variant] for variant in GRID["variants"])
+        assert first[f"{name}_difference"] == {"value": 0, "interval": [0, 0]}
+        change, (low, high) = other[f"{name}_difference"].values()
+        assert change == pytest.approx(other[name]["value"] - first[name]["value"])
+        assert low <= change <= high and low < high
+
+
 def test_runs_are_pooled(compared):
     folder = compared / "compared" / "as_it_is"
     runs = [json.loads((folder / f"fold0-seed{seed}" / "robustness.json").read_text()) for seed in (0, 1)]

@@ -94,7 +94,7 @@ def launch(module, recipe, output, *overrides, processes=1, expect=0):
 @pytest.fixture(scope="module")
 def lungs_run(data, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "lungs"
-    launch("train.segment", "lungs.yaml", output, f"data_root={data}", *TINY_LUNGS)
+    launch("train.segment", "lungs_teacher.yaml", output, f"data_root={data}", *TINY_LUNGS)
     return output
 
 
@@ -194,13 +194,13 @@ def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, da
     output = tmp_path / "lungs"
     overrides = [f"data_root={data}", *TINY_LUNGS]
     cut = subprocess.Popen(
-        [sys.executable, "-c", CUT_OFF, "--recipe", "train/recipes/lungs.yaml", "--output", str(output), *overrides],
+        [sys.executable, "-c", CUT_OFF, "--recipe", "train/recipes/lungs_teacher.yaml", "--output", str(output), *overrides],
         cwd=ROOT,
         env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
     )
     assert cut.wait(300) == 9
     assert [p.name for p in output.glob("checkpoint-*")] == ["checkpoint-1"]
-    said = launch("train.segment", "lungs.yaml", output, *overrides)
+    said = launch("train.segment", "lungs_teacher.yaml", output, *overrides)
     assert "Resuming after epoch 1" in said
     undisturbed = load_file(lungs_run / "checkpoint-2" / "model.safetensors")
     resumed = load_file(output / "checkpoint-2" / "model.safetensors")
@@ -225,7 +225,7 @@ main()
 
 
 def test_two_processes_train_together(data, tmp_path):
-    launch("train.segment", "lungs.yaml", tmp_path / "two", f"data_root={data}", *TINY_LUNGS, processes=2)
+    launch("train.segment", "lungs_teacher.yaml", tmp_path / "two", f"data_root={data}", *TINY_LUNGS, processes=2)
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] > 0
 
@@ -275,12 +275,12 @@ def test_bundle_is_half_the_size_and_says_the_same(findings_run, tmp_path):
 
 def test_an_override_that_is_not_in_the_recipe_is_refused():
     with pytest.raises(ValueError, match="'epoch' is not in"):
-        load_recipe(ROOT / "train" / "recipes" / "lungs.yaml", ["epoch=3"])
+        load_recipe(ROOT / "train" / "recipes" / "lungs_teacher.yaml", ["epoch=3"])
     with pytest.raises(ValueError, match="write key=value"):
-        load_recipe(ROOT / "train" / "recipes" / "lungs.yaml", ["epochs"])
+        load_recipe(ROOT / "train" / "recipes" / "lungs_teacher.yaml", ["epochs"])
 
 
 def test_missing_data_is_an_error(tmp_path):
-    said = launch("train.segment", "lungs.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS, expect=1)
+    said = launch("train.segment", "lungs_teacher.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS, expect=1)
     assert "shenzhen-tuberculosis" in said
     shutil.rmtree(tmp_path)

@@ -80,15 +80,16 @@ ALTERATIONS = {
 }
 
 
-def alter(name, image, mask, index):
+def alter(name, image, mask, index, alterations=ALTERATIONS):
     """Apply one alteration.
 
     Args:
-        name: a key of `ALTERATIONS`.
+        name: a key of `alterations`.
         image, mask: (1, H, W) float in [0, 1].
         index: of the image in its data set; seeds whatever is random.
+        alterations: name → function.
     """
-    image, mask = ALTERATIONS[name](image.clone(), mask, np.random.default_rng(index))
+    image, mask = alterations[name](image.clone(), mask, np.random.default_rng(index))
     return image.clamp(0, 1), mask
 
 

@@ -1,8 +1,9 @@
-"""Ship a run with the package: python -m train.bundle RUN_DIR [OUT_DIR]
+"""Ship a run with the package: python -m train.bundle RUN_DIR [--output DIR] [--beside DIR …]
 
 Writes weights in float16 (a run's weights are rounded to it before they are scored, so nothing changes), config,
-processor, card, metrics and figures. Code stays out: the package holds it. For the default checkpoint the tables of
-the README are written anew.
+processor, card, metrics and figures. Code stays out: the package holds it. Of the folders given as `--beside`, such as
+the segmenter's run and the comparison that chose it, card, tables, metrics and figures lie in folders of their own
+there. For the default checkpoint the tables of the README are written anew.
 """
 
 import argparse
@@ -16,15 +17,19 @@ from train.report import metrics_tables
 DEFAULT = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
 README = Path(__file__).parent.parent / "README.md"
 TABLES = "<!-- figures: python -m train.bundle -->", "<!-- /figures -->"  # stand around the tables in the README
-ALONGSIDE = ("README.md", "metrics.json", "history.json", "*.png")
+ALONGSIDE = ("*.md", "*.json", "*.png")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    parser.add_argument("output", type=Path, nargs="?", default=DEFAULT)
+    parser.add_argument("--output", type=Path, default=DEFAULT)
+    parser.add_argument("--beside", type=Path, nargs="*", default=[], metavar="DIR", help="whose reports to add")
     arguments = parser.parse_args()
     bundle(arguments.run, arguments.output)
+    for folder in arguments.beside:
+        (arguments.output / folder.name).mkdir()
+        copy_reports(folder, arguments.output / folder.name)
     if arguments.output == DEFAULT:
         write_tables(README, json.loads((arguments.run / "metrics.json").read_text()))
 
@@ -43,8 +48,12 @@ def bundle(run, output):
         if "dtype" in content:
             content["dtype"] = "float32"  # stored in half precision, computed in single
         path.write_text(json.dumps(content, indent=2) + "\n")
+    copy_reports(run, output)
+
+
+def copy_reports(folder, output):
     for pattern in ALONGSIDE:
-        for path in run.glob(pattern):
+        for path in folder.glob(pattern):
             shutil.copy(path, output / path.name)
 
 

@@ -30,6 +30,20 @@ LIMITS = """- For research and education. Not a medical device: do not base care
   figures are somewhat better than those on patients nobody has looked at.
 - A lung mask leaves out lung behind the heart and the diaphragm."""
 
+TABLES = {
+    "robustness.md": (
+        "Altered images",
+        "Lungs of the same validation patients, drawn on images made to look like another scanner's (a command of its "
+        "own does it again: `python -m train.robustness`). `altered` is the mean of all alterations of each image.",
+    ),
+    "mask_quality.md": (
+        "Mask quality",
+        "The Dice that the model expects of each mask it draws, against the true one: on validation images as they "
+        "are, altered, and harmed so that the masks go wrong (turned, shrunk, hidden in part and more; "
+        "`python -m train.quality`). Its two numbers were fitted on these images; they do not change the ranking.",
+    ),
+}
+
 DISTANCES = (
     "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
     "fractions of the image's width (the image's diagonal where no lungs are drawn)."
@@ -57,11 +71,12 @@ def write_card(recipe, metrics, rows, pipeline, output):
     """Write figures and README.md, the model card, into a run's folder."""
     history = json.loads((output / "history.json").read_text())
     figures = write_figures(metrics, rows, history, output)
-    card = ModelCard(card_text(recipe, metrics, history, pipeline.model, figures))
+    tables = {name: (output / name).read_text() for name in TABLES if (output / name).exists()}
+    card = ModelCard(card_text(recipe, metrics, history, pipeline.model, figures, tables))
     card.save(output / "README.md")
 
 
-def card_text(recipe, metrics, history, model, figures):
+def card_text(recipe, metrics, history, model, figures, tables):
     best = max(history, key=lambda epoch: epoch[chosen_by(history)])
     lines = [
         "---",
@@ -85,6 +100,7 @@ def card_text(recipe, metrics, history, model, figures):
         *metrics_tables(metrics),
         *[f"![{title}]({name})" for name, title in figures.items()],
         "",
+        *[line for name, table in tables.items() for line in section(*TABLES[name], table)],
         "## Training",
         "",
         f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
@@ -92,12 +108,17 @@ def card_text(recipe, metrics, history, model, figures):
         "",
         *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
         *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
+        *[
+            f"- Without masks, drawn by a teacher, {source['images']} radiographs at most: {source['citation']} "
+            f"Licence: {source['licence']}."
+            for source in recipe.get("unlabelled", {}).values()
+        ],
         "",
         "The whole recipe:",
         "",
         "```json",
         json.dumps(
-            {k: v for k, v in recipe.items() if k not in ("description", "data_root", "pretrained", "segmenter")}
+            {k: v for k, v in recipe.items() if k not in ("description", "data_root", "pretrained", "segmenter", "teacher")}
         ),
         "```",
         "",
@@ -106,6 +127,10 @@ def card_text(recipe, metrics, history, model, figures):
         LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def section(title, words, table):
+    return [f"## {title}", "", words, "", *table.splitlines(), ""]
 
 
 def chosen_by(history):

@@ -43,22 +43,26 @@ def robustness_of_run(recipe, output):
     write_robustness(rows, output)
 
 
-def score_altered(pipeline, data, source):
+def score_altered(pipeline, data, source, alterations=ALTERATIONS):
     """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
 
     Returns:
-        one dict for each image and alteration: source, patient_id, file_name, alteration and `mask_scores`.
+        one dict for each image and alteration: source, patient_id, file_name, alteration, mask_quality and
+        `mask_scores`.
     """
     rows = []
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
         image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         mask = torch.from_numpy(read_mask(row["mask"]))[None]
-        versions = {UNALTERED: (image, mask)} | {name: alter(name, image, mask, index) for name in ALTERATIONS}
+        versions = {UNALTERED: (image, mask)} | {
+            name: alter(name, image, mask, index, alterations) for name in alterations
+        }
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()])
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
             of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
             scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
-            rows.append(of_image | {"alteration": name} | {key: float(value[0]) for key, value in scores.items()})
+            of_version = of_image | {"alteration": name, "mask_quality": analysis.mask_quality}
+            rows.append(of_version | {key: float(value[0]) for key, value in scores.items()})
     return rows
 
 

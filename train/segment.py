@@ -10,14 +10,16 @@ from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
 from train.alterations import AlteredRadiographs
-from train.dataset import RadiographDataset, cache_arrays, load_source, with_mask
+from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, load_source, with_mask
 from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
 from train.losses import LOSSES
 from train.metrics import mask_scores
 from train.pretrained import load_pretrained_backbone
+from train.quality import calibrate_quality
 from train.recipe import chosen, parse_arguments
 from train.run import concatenate_arrays, prepare_output, source_path
+from train.self_training import drawn_arrays
 from train.transforms import augmentation
 
 VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
@@ -34,13 +36,19 @@ def main():
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with accelerator.main_process_first():
-        arrays = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
-    train = RadiographDataset(arrays["train"], side, augmentation(**recipe["augmentation"]))
-    validation = validated(RadiographDataset(arrays["validation"], side))
+        parts = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
+        parts["train"] |= drawn_arrays(recipe, processor) if recipe["unlabelled"] else {}
+    train = RadiographDataset(concatenate_arrays(parts["train"].values()), side, augmentation(**recipe["augmentation"]))
+    validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
+    sampler = None
+    if recipe["epoch_size"]:
+        groups = [(name, None) for name, part in parts["train"].items() for _ in part]
+        sampler = balanced_sampler(groups, recipe["epoch_size"])
     train_loader = DataLoader(
         train,
         recipe["batch_size"],
-        shuffle=True,
+        sampler=sampler,
+        shuffle=sampler is None,
         drop_last=len(train) > recipe["batch_size"],
         num_workers=recipe["workers"],
     )
@@ -52,20 +60,21 @@ def main():
     model.to(memory_format=torch.channels_last)
 
     validate = partial(mean_scores, accelerator, validation_loader, recipe["validate_on"])
-    fit(accelerator, model, processor, train_loader, None, validate, recipe, output, loss_of)
+    fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     if accelerator.is_main_process:
         best = LungUNetForSemanticSegmentation.from_pretrained(output / "model")
         save_model(round_weights(best), processor, output / "model")
+        calibrate_quality(recipe, output)
         evaluate_run(recipe, output)
     accelerator.end_training()
 
 
 def load_arrays(recipe, split, processor):
-    parts = []
-    for source in recipe["sources"].values():
+    parts = {}
+    for name, source in recipe["sources"].items():
         data = with_mask(load_source(source_path(recipe, source), split, recipe["validation_fold"]))
-        parts.append(cache_arrays(data, processor, recipe["workers"]))
-    return concatenate_arrays(parts)
+        parts[name] = cache_arrays(data, processor, recipe["workers"])
+    return parts
 
 
 @torch.inference_mode()

@@ -18,6 +18,8 @@ class LungUNetConfig(PreTrainedConfig):
         width (`int`): channels of the first level of the plain U-Net (64 in the paper).
         decoder_channels (`list[int]`): channels of the decoder's levels, deepest first (encoders of smp only).
         image_mean, image_std (`float`): normalisation of the grey image, applied inside the model.
+        quality_slope, quality_offset (`float`): how the mask's expected Dice d becomes the quality shown,
+            sigmoid(slope · logit(d) + offset); fitted to the true Dice by `train.quality`. 1 and 0: not calibrated.
     """
 
     model_type = "lung_unet"
@@ -28,6 +30,8 @@ class LungUNetConfig(PreTrainedConfig):
     decoder_channels: list[int] | tuple[int, ...] = (256, 128, 64, 32, 16)
     image_mean: float = 0.5
     image_std: float = 0.5
+    quality_slope: float = 1.0
+    quality_offset: float = 0.0
 
     def __post_init__(self, **kwargs):
         kwargs.setdefault("id2label", {0: "lung"})

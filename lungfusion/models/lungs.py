@@ -31,6 +31,22 @@ def keep_lungs(alpha):
     return np.where(lungs | rim, np.where(lungs & ~drawn, 1, alpha), 0)
 
 
+def expected_dice(alpha):
+    """The Dice that the mask `alpha > 0.5` would have if alpha were right: 2 Σ αm / (Σ α + Σ m).
+
+    A network that draws with doubt has a low one; it costs nothing beyond the alpha itself. Networks are surer than
+    they should be, so the figure is then calibrated on images whose masks are known (`quality_slope` of the config).
+
+    Args:
+        alpha: (S, S) float32 array in [0, 1], as the network drew it.
+
+    Returns:
+        float in [0, 1]; 0 where nothing is above 0.5.
+    """
+    mask = alpha > 0.5
+    return float(2 * alpha[mask].sum() / max(alpha.sum() + mask.sum(), 1))
+
+
 def two_largest(mask):
     """mask (S, S) bool → its largest region, and the second largest unless that is a speck: (S, S) bool."""
     regions, _ = label(mask)

@@ -1,0 +1,117 @@
+"""The quality of a mask: what the network expects of it, how that is calibrated, and what the pipeline warns of."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from examples.phantom import draw_phantom
+from lungfusion import LungFusionPipeline
+from lungfusion.models.lungs import expected_dice
+from lungfusion.pipeline import calibrated_quality
+from tests.test_train import TINY_LUNGS, launch, write_source
+from train.alterations import ALTERATIONS, alter
+from train.harms import HARMS
+from train.quality import fit_quality, quality_table, summarise_quality
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_expected_dice_by_hand():
+    alpha = np.array([[0.9, 0.8], [0.2, 0.1]], np.float32)
+    assert expected_dice(alpha) == pytest.approx(2 * 1.7 / (2.0 + 2))
+    assert expected_dice(np.zeros((4, 4), np.float32)) == 0
+    assert expected_dice(np.eye(4, dtype=np.float32)) == 1
+
+
+def test_expected_dice_is_the_mean_over_truths_drawn_from_alpha():
+    rng = np.random.default_rng(0)
+    _, mask = draw_phantom(seed=0, size=64)
+    alpha = np.where(mask, 0.85, 0.05).astype(np.float32)
+    drawn = alpha > 0.5
+    truths = rng.random((300, 64, 64)) < alpha
+    dice = 2 * (truths & drawn).sum((1, 2)) / (truths.sum((1, 2)) + drawn.sum())
+    assert expected_dice(alpha) == pytest.approx(dice.mean(), abs=0.005)
+
+
+def test_calibration_finds_the_numbers_it_was_made_with():
+    expected = np.random.default_rng(0).uniform(0.5, 0.999, 400)
+    dice = [calibrated_quality(value, 1.3, -0.7) for value in expected]
+    assert fit_quality(expected, dice) == (pytest.approx(1.3, abs=1e-4), pytest.approx(-0.7, abs=1e-4))
+    assert calibrated_quality(0.8, 1, 0) == pytest.approx(0.8)
+    assert (calibrated_quality(0, 2, 1), calibrated_quality(1, 2, 1)) == (0, 1)
+
+
+def test_figures_by_hand():
+    dice, quality = [0.95, 0.97, 0.6, 0.8, 0.96, 0.5], [0.94, 0.96, 0.7, 0.92, 0.93, 0.4]
+    rows = [
+        {"patient_id": str(i % 3), "alteration": "unaltered" if i < 2 else "turned", "dice": d, "mask_quality": q}
+        for i, (d, q) in enumerate(zip(dice, quality, strict=True))
+    ]
+    summary = summarise_quality(rows)
+    assert (summary["all"]["masks"], summary["all"]["bad"], summary["unaltered"]["masks"]) == (6, 3, 2)
+    assert summary["all"]["auc"]["value"] == 1
+    assert summary["all"]["spearman"]["value"] == pytest.approx(1 - 6 * 2 / (6 * 35) * 0 - 0.0, abs=0.2)
+    assert summary["all"]["error"]["value"] == pytest.approx((0.01 + 0.01 + 0.1 + 0.12 + 0.03 + 0.1) / 6)
+    assert summary["all"]["warned"]["value"] == pytest.approx(2 / 6)
+    assert "auc" not in summary["unaltered"]
+    assert "| unaltered | 2 | 0 |" in quality_table(summary)[-1] and "none to tell apart" in quality_table(summary)[-1]
+
+
+@pytest.mark.parametrize("name", HARMS)
+def test_harms_keep_shape_and_repeat(name):
+    pixels, mask = draw_phantom(seed=0, size=96)
+    image, mask = torch.from_numpy(pixels)[None], torch.from_numpy(mask).float()[None]
+    harmed, moved = alter(name, image, mask, 3, HARMS)
+    assert harmed.shape == moved.shape == image.shape
+    assert harmed.min() >= 0 and harmed.max() <= 1 and not torch.equal(harmed, image)
+    assert torch.equal(moved, mask) == (name in ("hidden", "posterised", "thumbnail", "noisy"))
+    assert torch.equal(harmed, alter(name, image, mask, 3, HARMS)[0])
+    assert not torch.equal(harmed, alter(name, image, mask, 4, HARMS)[0])
+
+
+def test_harms_move_the_mask_with_the_image():
+    _, mask = draw_phantom(seed=0, size=96)
+    mask = torch.from_numpy(mask).float()[None]
+    for name in ("turned", "enlarged", "shrunk"):
+        for index in range(5):
+            image, moved = alter(name, mask, mask, index, HARMS)
+            assert ((image > 0.5) != (moved > 0.5)).float().mean() < 0.02, name
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("quality")
+    write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
+    launch("train.segment", "lungs_teacher.yaml", folder / "run", f"data_root={folder / 'data'}", *TINY_LUNGS)
+    return folder / "run"
+
+
+def test_a_run_ends_with_a_calibrated_quality(run):
+    config = LungFusionPipeline.from_pretrained(run / "model").model.config
+    assert (config.quality_slope, config.quality_offset) != (1, 0)
+    summary = json.loads((run / "mask_quality.json").read_text())
+    images = json.loads((run / "metrics.json").read_text())["shenzhen"]["images"]
+    assert summary["unaltered"]["masks"] == images
+    assert summary["all"]["masks"] == images * (1 + len(ALTERATIONS) + len(HARMS))
+    robustness = json.loads((run / "robustness.json").read_text())
+    assert set(robustness) == {"unaltered", "altered", *ALTERATIONS}
+    card = (run / "README.md").read_text()
+    for name in ("mask_quality.md", "robustness.md"):
+        assert (run / name).read_text().strip() in card
+
+
+def test_calibrating_again_changes_nothing(run, tmp_path):
+    again = tmp_path / "run"
+    shutil.copytree(run, again)
+    subprocess.run([sys.executable, "-m", "train.quality", str(again)], check=True, cwd=ROOT, timeout=300)
+    for name in ("mask_quality.json", "robustness.csv", "model/config.json"):
+        assert (again / name).read_text() == (run / name).read_text()
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (run, again))
+    assert all(torch.equal(before[key], after[key]) for key in before)

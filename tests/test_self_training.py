@@ -1,0 +1,72 @@
+"""A teacher that knows phantoms draws the lungs of radiographs without masks."""
+
+import numpy as np
+import pytest
+import torch
+
+from examples.phantom import draw_phantom
+from lungfusion import LungFusionImageProcessor
+from lungfusion.models.lungs import keep_lungs
+from tests.conftest import tiny_segmenter
+from tests.test_train import write_source
+from train.dataset import from_bytes, load_source
+from train.self_training import drawn_arrays, to_be_trusted
+
+SIDE = 64
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    """A small U-Net after a few seconds of training on phantoms."""
+    model = tiny_segmenter(width=8)
+    pairs = [draw_phantom(seed=seed, size=SIDE) for seed in range(24)]
+    images = torch.stack([torch.from_numpy(pixels)[None] for pixels, _ in pairs])
+    masks = torch.stack([torch.from_numpy(mask).float()[None] for _, mask in pairs])
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    model.train()
+    for _ in range(40):
+        optimizer.zero_grad()
+        model(images, labels=masks).loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def drawn(teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("self_training")
+    teacher.save_pretrained(folder / "teacher")
+    write_source(folder / "data" / "source", ["normal", "nodule"], "nodule", with_mask=False)
+    recipe = {
+        "teacher": str(folder / "teacher"),
+        "unlabelled": {"elsewhere": {"dataset": "source", "images": 10}},
+        "data_root": str(folder / "data"),
+        "validation_fold": 0,
+        "seed": 0,
+        "workers": 0,
+    }
+    processor = LungFusionImageProcessor(size={"height": SIDE, "width": SIDE})
+    return drawn_arrays(recipe, processor)["elsewhere"], load_source(folder / "data" / "source", "validation")
+
+
+def test_masks_are_drawn_cleaned_and_of_training_patients(drawn):
+    arrays, validation = drawn
+    assert 5 <= len(arrays) <= 10
+    assert len(validation) > 0
+    for row in arrays:
+        alpha = from_bytes(row["mask"], SIDE)[0].numpy()
+        np.testing.assert_allclose(keep_lungs(alpha), alpha, atol=1 / 255)
+        assert 0.1 < (alpha > 0.5).mean() < 0.6
+
+
+def test_doubtful_masks_and_single_lungs_are_not_learned_from(teacher):
+    _, mask = draw_phantom(seed=0, size=SIDE)
+    one_lung = mask & (np.arange(SIDE) < SIDE // 2)
+
+    def trusted(alpha):
+        row = {"mask": (alpha * 255).round().astype(np.uint8).tobytes()}
+        return to_be_trusted(row, SIDE, teacher.config)
+
+    assert trusted(np.where(mask, 0.99, 0.0))
+    assert not trusted(np.where(mask, 0.7, 0.2))
+    assert not trusted(np.where(one_lung, 0.99, 0.0))
+    assert not trusted(np.zeros((SIDE, SIDE)))

@@ -1,0 +1,120 @@
+"""Calibrate the mask quality of a trained segmenter, and say how far it can be relied on: python -m train.quality RUN
+
+The run's validation radiographs are drawn unaltered, altered (`train.alterations`) and harmed (`train.harms`). The
+network's own estimate of each mask is fitted to the true Dice by two numbers, which are kept in the model's
+configuration. `train.segment` ends with it. Written to RUN: robustness.* (see `train.robustness`),
+mask_quality.json and mask_quality.md.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.optimize import curve_fit
+from scipy.special import expit, logit
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from lungfusion import LungFusionPipeline
+from lungfusion.pipeline import LEAST_MASK_QUALITY, calibrated_quality
+from train.alterations import ALTERATIONS
+from train.evaluate import evaluate_run, patients, validation_parts, with_interval
+from train.harms import HARMS
+from train.loop import save_model, write_json
+from train.report import cell, table_head
+from train.robustness import UNALTERED, score_altered, write_robustness
+
+CERTAIN = 1e-6  # expected Dice closer to 0 or 1 than this has no logit
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="folder of a finished run of train.segment")
+    run = parser.parse_args().run
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    calibrate_quality(recipe, run)
+    evaluate_run(recipe, run)
+
+
+def calibrate_quality(recipe, output):
+    """Fit slope and offset, save them in the run's model, write the figures."""
+    pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    config = pipeline.model.config
+    config.quality_slope, config.quality_offset = 1.0, 0.0
+    rows = []
+    for name, data in validation_parts(recipe).items():
+        rows += score_altered(pipeline, data, name, ALTERATIONS | HARMS)
+    fitted = fit_quality([row["mask_quality"] for row in rows], [row["dice"] for row in rows])
+    config.quality_slope, config.quality_offset = fitted
+    save_model(pipeline.model, pipeline.processor, output / "model")
+    for row in rows:
+        row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)
+    write_robustness([row for row in rows if row["alteration"] not in HARMS], output)
+    summary = summarise_quality(rows)
+    (output / "mask_quality.md").write_text("\n".join(quality_table(summary)) + "\n")
+    write_json(output / "mask_quality.json", summary)
+
+
+def fit_quality(expected, dice):
+    """Least squares between sigmoid(slope · logit(expected) + offset) and the true Dice.
+
+    Args:
+        expected: (N,) floats in [0, 1], the pipeline's mask quality at slope 1 and offset 0.
+        dice: (N,) floats in [0, 1].
+
+    Returns:
+        slope, offset.
+    """
+    logits = logit(np.clip(expected, CERTAIN, 1 - CERTAIN))
+    (slope, offset), _ = curve_fit(lambda x, a, b: expit(a * x + b), logits, dice, p0=(1.0, 0.0))
+    return float(slope), float(offset)
+
+
+def summarise_quality(rows):
+    """How well the quality ranks masks, and how near it is to their Dice; 95 % intervals by bootstrap over patients.
+
+    Args:
+        rows: as `score_altered` returns.
+
+    Returns:
+        dict: for `all` masks and the `unaltered` ones: masks, bad (Dice below 0.9), spearman, error (mean absolute),
+        warned (share below the quality that the pipeline warns of) and, where there are good and bad ones, auc.
+    """
+    summary = {}
+    for name, chosen in (("all", rows), (UNALTERED, [row for row in rows if row["alteration"] == UNALTERED])):
+        table = np.array([[row["mask_quality"], row["dice"]] for row in chosen])
+        bad = int((table[:, 1] < LEAST_MASK_QUALITY).sum())
+        summary[name] = {"masks": len(chosen), "bad": bad} | with_interval(agreement, patients(chosen), table)
+        if 0 < bad < len(chosen):
+            summary[name] |= with_interval(ranking, patients(chosen), table)
+    return summary
+
+
+def agreement(table):
+    quality, dice = table.T
+    spearman = float(np.nan_to_num(spearmanr(quality, dice)[0]))
+    warned = float((quality < LEAST_MASK_QUALITY).mean())
+    return {"spearman": spearman, "error": float(np.abs(quality - dice).mean()), "warned": warned}
+
+
+def ranking(table):
+    quality, good = table[:, 0], table[:, 1] >= LEAST_MASK_QUALITY
+    return {"auc": float(roc_auc_score(good, quality))} if 0 < good.sum() < len(good) else None
+
+
+def quality_table(summary):
+    """Markdown: one row for all masks, one for the unaltered ones."""
+    bad = f"Dice below {LEAST_MASK_QUALITY}"
+    titles = ["images", "masks", bad, "Spearman correlation with Dice", "mean error", "warned of", f"ROC AUC for {bad}"]
+    lines = table_head(titles)
+    for name, figures in summary.items():
+        cells = [name, str(figures["masks"]), str(figures["bad"])]
+        cells += [cell(figures[key]) for key in ("spearman", "error", "warned")]
+        cells.append(cell(figures["auc"]) if "auc" in figures else "none to tell apart")
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
