@@ -218,7 +218,8 @@ def test_strangers_text_is_escaped():
 def test_details_say_what_was_looked_at():
     text = Page(view.details_html(analysis(np.zeros((60, 80), np.float32), areas=(0.2, 0.12)))).text
     sizes = "The lungs cover 32% of it (right lung 20%, left lung 12%)."
-    assert text == f"chest.png: PNG, 80 × 60 pixels. {sizes}"
+    quality = "Their outline should agree with one drawn by hand to 0.96 (Dice; 1 is perfect)."
+    assert text == f"chest.png: PNG, 80 × 60 pixels. {sizes} {quality}"
 
 
 def test_heat_map_words_say_how_weak_it_is():

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import yaml
 
-from lungfusion import LungFusionPipeline, LungUNetForSemanticSegmentation
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetForSemanticSegmentation
 from train.evaluate import evaluate_run, score_images, validation_parts
 from train.loop import round_weights, save_model
 from train.metrics import finding_scores, fit_temperature, operating_threshold, sigmoid
@@ -35,12 +35,18 @@ def main():
 
 
 def replace_segmenter(segmenter, folder):
-    """Save the classifier in `folder` with another segmenter; branches, fusion and classifier stay as they were."""
+    """Save the classifier in `folder` with another segmenter; branches, fusion and classifier stay as they were.
+
+    Images are read at the segmenter's size from then on, if that is larger.
+    """
     pipeline = LungFusionPipeline.from_pretrained(folder, device="cpu")
     trained = LungUNetForSemanticSegmentation.from_pretrained(segmenter, dtype=torch.float32)
     trained.config._name_or_path = ""
-    pipeline.model.config.segmenter, pipeline.model.segmenter = trained.config, trained
-    save_model(round_weights(pipeline.model), pipeline.processor, folder)
+    config = pipeline.model.config
+    config.segmenter, pipeline.model.segmenter = trained.config, trained
+    config.image_size = max(config.image_size, trained.config.image_size)
+    processor = LungFusionImageProcessor(size={"height": config.image_size, "width": config.image_size})
+    save_model(round_weights(pipeline.model), processor, folder)
 
 
 def calibrate_run(recipe, output):
