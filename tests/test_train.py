@@ -24,6 +24,7 @@ from train.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
 PATIENTS = 24
+RECIPE = "train/recipes/lungs_teacher.yaml"
 TINY_LUNGS = [
     "model={encoder: plain, image_size: 64, width: 4}",
     "epochs=2",
@@ -194,7 +195,7 @@ def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, da
     output = tmp_path / "lungs"
     overrides = [f"data_root={data}", *TINY_LUNGS]
     cut = subprocess.Popen(
-        [sys.executable, "-c", CUT_OFF, "--recipe", "train/recipes/lungs_teacher.yaml", "--output", str(output), *overrides],
+        [sys.executable, "-c", CUT_OFF, "--recipe", RECIPE, "--output", str(output), *overrides],
         cwd=ROOT,
         env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
     )
@@ -281,6 +282,7 @@ def test_an_override_that_is_not_in_the_recipe_is_refused():
 
 
 def test_missing_data_is_an_error(tmp_path):
-    said = launch("train.segment", "lungs_teacher.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS, expect=1)
+    root = f"data_root={tmp_path}"
+    said = launch("train.segment", "lungs_teacher.yaml", tmp_path / "run", root, *TINY_LUNGS, expect=1)
     assert "shenzhen-tuberculosis" in said
     shutil.rmtree(tmp_path)

@@ -11,6 +11,14 @@ from sklearn.metrics import roc_curve
 
 matplotlib.use("agg")
 
+NOT_SHOWN = (
+    "description",
+    "data_root",
+    "pretrained",
+    "segmenter",
+    "teacher",
+)  # of the recipe: said elsewhere, or paths
+
 USE = """```python
 from lungfusion import LungFusionPipeline
 
@@ -117,9 +125,7 @@ def card_text(recipe, metrics, history, model, figures, tables):
         "The whole recipe:",
         "",
         "```json",
-        json.dumps(
-            {k: v for k, v in recipe.items() if k not in ("description", "data_root", "pretrained", "segmenter", "teacher")}
-        ),
+        json.dumps({k: v for k, v in recipe.items() if k not in NOT_SHOWN}),
         "```",
         "",
         "## Limits",
