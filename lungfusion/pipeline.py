@@ -86,8 +86,8 @@ class LungFusionPipeline:
 
     @property
     def findings(self):
-        """Names of the findings the model was trained to name; empty for a segmenter."""
-        return tuple(getattr(self.model.config, "findings", ()))
+        """Names of the findings the model tells of; empty for a segmenter."""
+        return tuple(getattr(self.model.config, "shown", ()))
 
     def __call__(self, source):
         """Analyse a radiograph, or a list of them.
@@ -111,10 +111,11 @@ class LungFusionPipeline:
     @torch.inference_mode()
     def analyse(self, radiographs):
         output = self.model(self.pixel_values(radiographs))
-        if not self.findings:
+        if isinstance(self.model, LungUNetForSemanticSegmentation):
             alphas = as_array(output.logits.sigmoid())
-            return [self.analysis(*row, ()) for row in zip(radiographs, alphas, strict=True)]
-        probabilities = output.logits.float().sigmoid().tolist()
+            return [self.analysis(*row, {}) for row in zip(radiographs, alphas, strict=True)]
+        names = self.model.config.findings
+        probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
         return [self.analysis(*row) for row in zip(radiographs, as_array(output.alpha), probabilities, strict=True)]
 
     def pixel_values(self, radiographs):
@@ -122,14 +123,14 @@ class LungFusionPipeline:
         return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
     def analysis(self, radiograph, alpha, probabilities):
-        """radiograph, the (S, S) alpha and the probabilities that the model gave for it → `Analysis`."""
+        """radiograph, the (S, S) alpha and the probability of each finding that the model gave for it → `Analysis`."""
         quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
         alpha = self.in_geometry_of(radiograph, alpha)
         if sum(areas) < LEAST_LUNG_AREA:
             return Analysis(radiograph, alpha, *areas, quality, warnings=(LUNGS_NOT_FOUND,))
-        findings = [self.finding(*pair) for pair in zip(self.findings, probabilities, strict=True)]
+        findings = [self.finding(name, probabilities[name]) for name in self.findings]
         warnings = [] if all(areas) else [ONE_LUNG_FOUND]
         warnings += [LOW_MASK_QUALITY] if quality < LEAST_MASK_QUALITY else []
         return Analysis(radiograph, alpha, *areas, quality, tuple(findings), tuple(warnings))
@@ -141,17 +142,43 @@ class LungFusionPipeline:
 
     def finding(self, name, probability):
         config = self.model.config
+        point = config.operating_points.get(name, {})
         return Finding(
             name=name,
             probability=probability,
             threshold=config.thresholds[name],
+            sensitivity=point.get("sensitivity"),
+            specificity=point.get("specificity"),
             source=config.sources.get(name),
-            **config.operating_points.get(name, {}),
         )
 
     def in_geometry_of(self, radiograph, x):
         """(S, S) float32 array in the model's geometry → (H, W) float32 array in the radiograph's."""
         return self.processor.resize_back([x], [radiograph.pixels.shape])[0].numpy()
+
+    @torch.inference_mode()
+    def features(self, source):
+        """The fused features of a radiograph, or of a list of them, for models of your own.
+
+        Args:
+            source: as for calling the pipeline.
+
+        Returns:
+            (D,) float32 array; (N, D) for a list. D is the model's `fusion.num_features`.
+
+        Raises:
+            RadiographError: the source can't be read as a radiograph.
+            ValueError: the model only segments.
+        """
+        if isinstance(self.model, LungUNetForSemanticSegmentation):
+            raise ValueError("A segmenter has no fused features: give a checkpoint that names findings.")
+        if not isinstance(source, list):
+            return self.features([source])[0]
+        rows = [np.empty((0, self.model.fusion.num_features), np.float32)]
+        for start in range(0, len(source), BATCH_SIZE):
+            radiographs = [load_radiograph(s) for s in source[start : start + BATCH_SIZE]]
+            rows.append(self.model(self.pixel_values(radiographs)).fused_features.float().cpu().numpy())
+        return np.concatenate(rows)
 
     def explain(self, source, finding):
         """Where the networks looked for a finding.
@@ -164,7 +191,7 @@ class LungFusionPipeline:
             (H, W) float32 array in [0, 1], in the geometry of the radiograph; what it means: `explanation.grad_cam`.
 
         Raises:
-            ValueError: the model was not trained to name that finding.
+            ValueError: the model does not tell of that finding.
         """
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
@@ -174,7 +201,7 @@ class LungFusionPipeline:
             alpha = self.model.segmenter(pixel_values).logits.sigmoid()
         with torch.enable_grad():
             output = self.model(pixel_values, alpha=alpha)
-            saliency = grad_cam(output, self.findings.index(finding), self.processor.size.height)
+            saliency = grad_cam(output, self.model.config.findings.index(finding), self.processor.size.height)
         return np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
 
 

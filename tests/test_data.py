@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import timm
 import torch
-from datasets import ClassLabel, Dataset, Features, Sequence, Value
+from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
 from safetensors.torch import save_file
 from torchvision import tv_tensors
 
@@ -53,6 +53,20 @@ def test_labels_mean_findings_by_their_words():
         features=Features({"findings": Sequence(Value("string"))}),
     )
     np.testing.assert_array_equal(known_labels(lists, ["mass", "pneumonia"]), [[1, NAN], [0, NAN], [0, NAN]])
+
+
+def test_findings_stored_as_numbers_are_named(tmp_path):
+    rows = [
+        {"image": png(np.eye(64)), "findings": [0, 1], "patient_id": "1", "file_name": "1.png"},
+        {"image": png(np.eye(65)), "findings": [], "patient_id": "2", "file_name": "2.png"},
+    ]
+    kinds = {"image": Image(), "findings": Sequence(ClassLabel(names=["Mass", "Pleural_Thickening"]))}
+    features = Features(kinds | {"patient_id": Value("string"), "file_name": Value("string")})
+    (tmp_path / "source").mkdir()
+    Dataset.from_list(rows, features=features).to_parquet(tmp_path / "source" / "train-00000-of-00001.parquet")
+    parts = [load_source(tmp_path / "source", split) for split in ("train", "validation")]
+    named = {row["patient_id"]: row["findings"] for part in parts for row in part}
+    assert named == {"1": ["Mass", "Pleural_Thickening"], "2": []}
 
 
 def test_a_data_set_of_masks_alone_says_nothing_of_findings():

@@ -8,11 +8,12 @@ from train.metrics import (
     bootstrap,
     expected_calibration_error,
     finding_scores,
-    fit_temperature,
+    fit_platt,
     mask_scores,
     operating_threshold,
     outline_scores,
     sigmoid,
+    youden_threshold,
 )
 
 
@@ -88,11 +89,25 @@ def test_calibration_error_by_hand():
     assert expected_calibration_error([1, 1, 0, 0], [1.0, 1.0, 0.0, 0.0]) == 0
 
 
-def test_temperature_undoes_overconfidence():
+def test_platt_undoes_overconfidence_and_a_shifted_prevalence():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 2, 20000)
     labels = rng.random(20000) < sigmoid(logits)
-    assert fit_temperature(logits * 3, labels) == pytest.approx(3, rel=0.05)
+    temperature, bias = fit_platt(logits * 3 + 4, labels)
+    assert temperature == pytest.approx(3, rel=0.05)
+    assert bias == pytest.approx(-4 / 3, rel=0.1)
+
+
+def test_platt_does_not_turn_around_what_ranks_backwards():
+    logits, labels = np.array([3.0, 2.0, -2.0, -3.0, 0.0, 1.0]), np.array([0, 0, 1, 1, 0, 0])
+    temperature, bias = fit_platt(logits, labels)
+    assert temperature == 100
+    assert sigmoid(logits / temperature + bias) == pytest.approx(1 / 3, abs=0.02)
+
+
+def test_youden_threshold_by_hand():
+    labels, probabilities = np.array([0, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.05, 0.4, 0.6, 0.9])
+    assert youden_threshold(labels, probabilities) == pytest.approx((0.6 + 0.4) / 2)
 
 
 def test_threshold_reaches_the_sensitivity_and_no_more():

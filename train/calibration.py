@@ -1,4 +1,4 @@
-"""Calibration on validation patients: a temperature and a threshold for each finding, kept in the configuration.
+"""Calibration on validation patients: temperature, bias and threshold of each finding, kept in the configuration.
 
 `train.classify` ends with it; `python -m train.calibration RUN_DIR` does it again and scores the run anew, with
 `--segmenter` after another segmenter has taken the place of the run's own.
@@ -10,13 +10,15 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetForSemanticSegmentation
-from train.evaluate import evaluate_run, score_images, validation_parts
+from train.evaluate import evaluate_run, every_finding_of, patients, score_images, validation_parts
 from train.loop import round_weights, save_model
-from train.metrics import finding_scores, fit_temperature, operating_threshold, sigmoid
+from train.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
 
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
+LEAST_AUC = 0.70  # below it the lower bound of the 95 % interval must not lie, or the finding is not shown to users
 
 
 def main():
@@ -50,18 +52,23 @@ def replace_segmenter(segmenter, folder):
 
 
 def calibrate_run(recipe, output):
-    """Fit temperatures and thresholds to what the pipeline says of the validation patients; save them in the model."""
+    """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model."""
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
     config = pipeline.model.config
-    config.temperatures = dict.fromkeys(config.findings, 1.0)
+    config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
     parts = validation_parts(recipe)
-    rows = [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+    with every_finding_of(pipeline):
+        rows = [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+    config.shown = []
     for name in config.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         taught_by = [recipe["sources"][source] for source in dict.fromkeys(row["source"] for row in known)]
         config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
         labels = np.array([row[f"label_{name}"] for row in known])
-        calibrate(config, name, labels, np.array([row[f"probability_{name}"] for row in known]))
+        probabilities = np.array([row[f"probability_{name}"] for row in known])
+        calibrate(config, name, labels, probabilities)
+        if is_shown_to_work(patients(known), labels, probabilities):
+            config.shown.append(name)
     save_model(pipeline.model, pipeline.processor, output / "model")
 
 
@@ -81,11 +88,29 @@ def calibrate(config, name, labels, probabilities):
         raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
     probabilities = np.clip(probabilities, CERTAIN, 1 - CERTAIN)
     logits = np.log(probabilities / (1 - probabilities))
-    config.temperatures[name] = fit_temperature(logits, labels)
-    probabilities = sigmoid(logits / config.temperatures[name])
+    config.temperatures[name], config.biases[name] = fit_platt(logits, labels)
+    probabilities = sigmoid(logits / config.temperatures[name] + config.biases[name])
     config.thresholds[name] = operating_threshold(labels, probabilities)
-    scores = finding_scores(labels, probabilities, config.thresholds[name])
-    config.operating_points[name] = {key: scores[key] for key in ("sensitivity", "specificity")}
+    youden = youden_threshold(labels, probabilities)
+    config.operating_points[name] = {
+        **point(labels, probabilities, config.thresholds[name]),
+        "youden_threshold": youden,
+        **{f"youden_{key}": value for key, value in point(labels, probabilities, youden).items()},
+    }
+
+
+def point(labels, probabilities, threshold):
+    scores = finding_scores(labels, probabilities, threshold)
+    return {key: scores[key] for key in ("sensitivity", "specificity")}
+
+
+def is_shown_to_work(patient_ids, labels, probabilities):
+    """Whether the 95 % interval of the ROC AUC, by bootstrap over patients, lies above `LEAST_AUC`."""
+
+    def auc(labels, probabilities):
+        return {"auc": roc_auc_score(labels, probabilities)} if len(np.unique(labels)) == 2 else None
+
+    return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0] > LEAST_AUC
 
 
 if __name__ == "__main__":

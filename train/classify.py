@@ -16,12 +16,12 @@ from lungfusion.models import (
     LungUNetForSemanticSegmentation,
 )
 from train.calibration import calibrate_run
-from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, draw_alpha, known_labels, load_source
+from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, draw_alpha, known_labels
 from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
 from train.pretrained import load_pretrained_backbone
 from train.recipe import parse_arguments
-from train.run import concatenate_arrays, prepare_output, source_path
+from train.run import concatenate_arrays, load_part, prepare_output
 from train.transforms import augmentation
 
 
@@ -49,7 +49,9 @@ def main():
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
     for branch, name in zip(model.branches, config.branches, strict=True):
-        if recipe["pretrained"]:
+        if recipe["start"]:
+            load_branch(branch, name, recipe["start"])
+        elif recipe["pretrained"]:
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     model.to(memory_format=torch.channels_last)
 
@@ -64,11 +66,19 @@ def main():
     accelerator.end_training()
 
 
+def load_branch(branch, name, start):
+    """Begin with a branch's weights of an earlier run of `train.classify`, a folder or an id on the Hub."""
+    earlier = LungFusionForImageClassification.from_pretrained(start)
+    if name not in earlier.config.branches:
+        raise ValueError(f"{start} has the branches {', '.join(earlier.config.branches)}, not {name}.")
+    branch.load_state_dict(earlier.branches[list(earlier.config.branches).index(name)].state_dict())
+
+
 def load_parts(recipe, split, config, processor, segmenter):
     """One (source, arrays with alpha, labels) for each source."""
     parts = []
     for name, source in recipe["sources"].items():
-        data = load_source(source_path(recipe, source), split, recipe["validation_fold"])
+        data = load_part(recipe, source, split)
         arrays = draw_alpha(cache_arrays(data, processor, recipe["workers"]), segmenter, config.image_size)
         parts.append((name, arrays, known_labels(data, config.findings)))
     return parts
@@ -80,7 +90,14 @@ def joined_dataset(parts, side, transform=None):
 
 
 def groups(parts):
-    return [(source, row.tobytes()) for source, _, labels in parts for row in np.nan_to_num(labels, nan=-1)]
+    """(source, its rarest finding in that source, or None) for each image: what the sampler draws equally often."""
+    found = []
+    for source, _, labels in parts:
+        counts = np.nansum(labels, axis=0)
+        for row in labels:
+            present = np.flatnonzero(row == 1)
+            found.append((source, int(present[counts[present].argmin()]) if len(present) else None))
+    return found
 
 
 @torch.inference_mode()

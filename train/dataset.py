@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from datasets import Features, Image, Value, load_dataset
+from datasets import ClassLabel, Features, Image, Value, load_dataset
 from PIL import Image as PILImage
 from torch.utils.data import Dataset, WeightedRandomSampler
 from torchvision import tv_tensors
@@ -46,11 +46,22 @@ def load_source(source, split, fold=0):
         data = data.cast_column(column, Image(decode=False))
     patients = [patient(name) for name in data["patient_id"]]
     data = data.remove_columns("patient_id").add_column("patient_id", patients)
+    if "findings" in data.column_names:
+        data = name_findings(data)
     if derived:
         wanted = split == "validation"
         in_fold = [patient_fold(name) == fold for name in patients]
         data = data.select([i for i, held_out in enumerate(in_fold) if held_out == wanted])
     return drop_copies(data)
+
+
+def name_findings(data):
+    """Findings stored as numbers (`ClassLabel`) become names."""
+    kind = data.features["findings"].feature
+    if not isinstance(kind, ClassLabel):
+        return data
+    findings = [[kind.names[number] for number in row] for row in data["findings"]]
+    return data.remove_columns("findings").add_column("findings", findings)
 
 
 def patient(name):

@@ -6,6 +6,7 @@ figures, and where there are masks images/, sheets of the data set's radiographs
 
 import argparse
 import csv
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from train.dataset import image_bytes, known_labels, load_source, read_mask
 from train.loop import write_json
 from train.metrics import bootstrap, finding_scores, mask_scores, outline_scores
 from train.report import write_card, write_figures
-from train.run import source_path
+from train.run import load_part
 from train.sheets import write_sheets
 
 LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
@@ -48,10 +49,7 @@ def evaluate_run(recipe, output):
 
 def validation_parts(recipe):
     """Source → its validation patients' images, as `load_source` gives them."""
-    return {
-        name: load_source(source_path(recipe, source), "validation", recipe["validation_fold"])
-        for name, source in recipe["sources"].items()
-    }
+    return {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
 
 
 def evaluate(pipeline, parts, split, output):
@@ -67,13 +65,29 @@ def evaluate(pipeline, parts, split, output):
         metrics, source → figures; rows, as `score_images` returns them, of all sources.
     """
     metrics, rows = {}, []
-    for name, data in parts.items():
-        of_source = score_images(pipeline, data, name)
-        metrics[name] = {"split": split, **summarise(of_source, pipeline)}
-        rows += of_source
+    shown = pipeline.findings
+    with every_finding_of(pipeline):
+        for name, data in parts.items():
+            of_source = score_images(pipeline, data, name)
+            metrics[name] = {"split": split, **summarise(of_source, pipeline)}
+            rows += of_source
+    for summary in metrics.values():
+        for finding, figures in summary["findings"].items():
+            figures["shown"] = finding in shown
     write_results(metrics, rows, output)
     write_sheets(pipeline, parts, rows, output / "images")
     return metrics, rows
+
+
+@contextmanager
+def every_finding_of(pipeline):
+    """Meanwhile the pipeline tells of every finding it learned, those too that are not shown to users."""
+    config, shown = pipeline.model.config, list(pipeline.findings)
+    if hasattr(config, "shown"):
+        config.shown = list(config.findings)
+    yield
+    if hasattr(config, "shown"):
+        config.shown = shown
 
 
 def score_images(pipeline, data, source, batch_size=8):

@@ -4,10 +4,12 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from scipy.ndimage import binary_erosion
-from scipy.optimize import minimize_scalar
 from scipy.spatial import KDTree
-from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
+LEAST_SLOPE = 0.01
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
 
 
@@ -121,21 +123,36 @@ def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
     return {k: [float(v) for v in np.percentile([d[k] for d in draws], [2.5, 97.5])] for k in draws[0]}
 
 
-def fit_temperature(logits, labels):
-    """The divisor of the logits that makes them most likely (Guo et al. 2017). Numbers (N,)."""
+def fit_platt(logits, labels):
+    """temperature, bias: of logits / temperature + bias, which makes the labels most likely (Platt 1999).
 
-    def loss(log_temperature):
-        return log_loss(labels, sigmoid(logits / np.exp(log_temperature)), labels=[0, 1])
+    Args:
+        logits: (N,) float.
+        labels: (N,) in {0, 1}.
+    """
+    fitted = LogisticRegression(C=np.inf).fit(np.reshape(logits, (-1, 1)), labels)
+    slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope < LEAST_SLOPE:  # it ranks backwards: that is not turned around, all are given the share of the finding
+        slope, bias = LEAST_SLOPE, float(logit(np.mean(labels)) - LEAST_SLOPE * np.mean(logits))
+    return 1 / slope, bias
 
-    return float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
+
+def youden_threshold(labels, probabilities):
+    """The threshold of the largest sum of sensitivity and specificity (Youden 1950), halfway to the next lower one."""
+    false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    return halfway(thresholds, int(np.argmax(true_positive - false_positive)))
 
 
 def operating_threshold(labels, probabilities):
     """The highest threshold whose sensitivity is at least `SENSITIVITY`, halfway to the next lower probability."""
     _, sensitivities, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
-    index = int(np.argmax(sensitivities >= SENSITIVITY))
+    return halfway(thresholds, int(np.argmax(sensitivities >= SENSITIVITY)))
+
+
+def halfway(thresholds, index):
+    """Between a threshold and the next lower one, of thresholds that fall; in (0, 1)."""
     lower = thresholds[index + 1] if index + 1 < len(thresholds) else 0.0
-    return float(np.clip((thresholds[index] + lower) / 2, 1e-4, 1 - 1e-4))
+    return float(np.clip((min(thresholds[index], 1.0) + lower) / 2, 1e-4, 1 - 1e-4))
 
 
 def sigmoid(x):

@@ -52,6 +52,11 @@ TABLES = {
     ),
 }
 
+NOT_TOLD = (
+    "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
+    "users are not told of it."
+)
+
 DISTANCES = (
     "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
     "fractions of the image's width (the image's diagonal where no lungs are drawn)."
@@ -187,9 +192,12 @@ def metrics_tables(metrics):
         lines += table_head(["finding", "source", "images (with it)", "threshold", *[NAMES[n] for n in names]])
         for source, finding, figures in findings:
             count = f"{figures['images']} ({figures['positive']})"
-            cells = [finding, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]]
+            name = finding if figures["shown"] else f"{finding} (not shown)"
+            cells = [name, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]]
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
+        if not all(figures["shown"] for _, _, figures in findings):
+            lines += [NOT_TOLD, ""]
     return lines
 
 

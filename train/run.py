@@ -7,6 +7,8 @@ import torch
 import yaml
 from datasets import concatenate_datasets
 
+from train.dataset import load_source
+
 
 def prepare_output(accelerator, recipe, output):
     """Make the folder, keep the recipe in it, start the TensorBoard log, share out the cores.
@@ -26,6 +28,19 @@ def source_path(recipe, source):
     """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
     root = recipe["data_root"]
     return Path(root) / source["dataset"] if root else source["dataset"]
+
+
+def load_part(recipe, source, split):
+    """A source's training or validation patients, as `load_source` gives them; labels not to be learned are left out.
+
+    A source's `unused_labels` are those it is known to get wrong, or that mean something else than elsewhere: what
+    they name is unknown there.
+    """
+    data = load_source(source_path(recipe, source), split, recipe["validation_fold"])
+    if unused := set(source.get("unused_labels", ())):
+        findings = [[name for name in row if name not in unused] for row in data["findings"]]
+        data = data.remove_columns("findings").add_column("findings", findings)
+    return data
 
 
 def concatenate_arrays(parts):

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
 from train.alterations import AlteredRadiographs
-from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, load_source, with_mask
+from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, with_mask
 from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
 from train.losses import LOSSES
@@ -18,7 +18,7 @@ from train.metrics import mask_scores
 from train.pretrained import load_pretrained_backbone
 from train.quality import calibrate_quality
 from train.recipe import chosen, parse_arguments
-from train.run import concatenate_arrays, prepare_output, source_path
+from train.run import concatenate_arrays, load_part, prepare_output
 from train.self_training import drawn_arrays
 from train.transforms import augmentation
 
@@ -72,7 +72,7 @@ def main():
 def load_arrays(recipe, split, processor):
     parts = {}
     for name, source in recipe["sources"].items():
-        data = with_mask(load_source(source_path(recipe, source), split, recipe["validation_fold"]))
+        data = with_mask(load_part(recipe, source, split))
         parts[name] = cache_arrays(data, processor, recipe["workers"])
     return parts
 

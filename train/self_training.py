@@ -10,8 +10,8 @@ import torch
 from lungfusion import LungUNetForSemanticSegmentation
 from lungfusion.models.lungs import expected_dice, keep_lungs, split_lungs
 from lungfusion.pipeline import calibrated_quality
-from train.dataset import cache_arrays, draw_alpha, from_bytes, load_source, to_bytes
-from train.run import source_path
+from train.dataset import cache_arrays, draw_alpha, from_bytes, to_bytes
+from train.run import load_part
 
 LEAST_QUALITY = 0.93  # of a mask to learn from; the segmenter's Dice on radiographs like those it knows is above
 
@@ -25,7 +25,7 @@ def drawn_arrays(recipe, processor):
     side = processor.size.height
     parts = {}
     for name, source in recipe["unlabelled"].items():
-        data = load_source(source_path(recipe, source), "train", recipe["validation_fold"])
+        data = load_part(recipe, source, "train")
         data = data.shuffle(seed=recipe["seed"]).select(range(min(source["images"], len(data))))
         drawn = draw_alpha(cache_arrays(data, processor, recipe["workers"]), teacher, side)
         trusted = drawn.filter(to_be_trusted, fn_kwargs={"side": side, "config": teacher.config})

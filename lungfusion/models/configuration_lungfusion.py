@@ -57,9 +57,14 @@ class LungFusionConfig(PreTrainedConfig):
         dropout (`float`): dropout before each layer of the classifier.
         findings (`list[str]`): the names of the findings, in the order of the logits.
         thresholds (`dict[str, float]`): finding → probability from which it counts as detected.
+        shown (`list[str]`): the findings that the pipeline tells users of; all unless given. The others are learned,
+            but were not shown to work.
         temperatures (`dict[str, float]`): finding → divisor of its logit (Guo et al. 2017); 1 where absent.
+        biases (`dict[str, float]`): finding → what is then added to it (Platt 1999), for training draws the finding
+            more often than it occurs; 0 where absent.
         operating_points (`dict[str, dict[str, float]]`): finding → `sensitivity` and `specificity` at its threshold, on
-            the validation patients.
+            the validation patients; and the same at the point of the largest sum of both (Youden 1950):
+            `youden_threshold`, `youden_sensitivity`, `youden_specificity`.
         sources (`dict[str, str]`): finding → the data on which it was learned and measured, in plain words.
     """
 
@@ -75,8 +80,10 @@ class LungFusionConfig(PreTrainedConfig):
     fusion_size: int = 256
     dropout: float = 0.3
     findings: list[str] | tuple[str, ...] = ("pneumonia", "tuberculosis")
+    shown: list[str] | tuple[str, ...] | None = None
     thresholds: dict[str, float] | None = None
     temperatures: dict[str, float] | None = None
+    biases: dict[str, float] | None = None
     operating_points: dict[str, dict[str, float]] | None = None
     sources: dict[str, str] | None = None
 
@@ -85,6 +92,8 @@ class LungFusionConfig(PreTrainedConfig):
             self.segmenter = LungUNetConfig(**(self.segmenter or {}))
         self.thresholds = dict.fromkeys(self.findings, 0.5) | (self.thresholds or {})
         self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
+        self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
+        self.shown = list(self.findings) if self.shown is None else list(self.shown)
         self.operating_points = self.operating_points or {}
         self.sources = self.sources or {}
         kwargs["id2label"] = dict(enumerate(self.findings))
@@ -102,7 +111,7 @@ class LungFusionConfig(PreTrainedConfig):
             raise ValueError("A LungFusionConfig needs at least one branch and one finding.")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings names one twice: {', '.join(self.findings)}.")
-        for name in ("thresholds", "temperatures", "operating_points", "sources"):
+        for name in ("shown", "thresholds", "temperatures", "biases", "operating_points", "sources"):
             if unknown := set(getattr(self, name)) - set(self.findings):
                 raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
         if not all(0 < value < 1 for value in self.thresholds.values()):

@@ -78,13 +78,18 @@ class LungFusionForImageClassification(PreTrainedModel):
         joined, box = self.concatenation(pixel_values, alpha)
         feature_maps = tuple(branch(joined) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
-        logits = self.classifier(fused) / self.temperatures(fused)
+        logits = self.calibrate(self.classifier(fused))
         loss = None if labels is None else masked_bce_loss(logits, labels)
         output = LungFusionOutput(loss, logits, alpha, joined, box, feature_maps, fused, weights)
         return output.to_tuple() if return_dict is False else output
 
-    def temperatures(self, like):
-        return like.new_tensor([self.config.temperatures[name] for name in self.config.findings])
+    def calibrate(self, logits):
+        """Divide by each finding's temperature and add its bias: (B, findings) → the same."""
+        temperatures, biases = (
+            logits.new_tensor([of_finding[name] for name in self.config.findings])
+            for of_finding in (self.config.temperatures, self.config.biases)
+        )
+        return logits / temperatures + biases
 
     @torch.no_grad()
     def _init_weights(self, module):
