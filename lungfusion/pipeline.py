@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoImageProcessor
 
-from .analysis import Analysis, AnalysisWarning, Finding
+from .analysis import Analysis, Finding
 from .explanation import grad_cam
+from .gate import REFUSING, judge
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
 from .models.lungs import expected_dice, keep_lungs, split_lungs
 from .radiograph import load_radiograph
@@ -18,21 +19,6 @@ MODELS = {
     LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
 }
 BATCH_SIZE = 8
-LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
-LEAST_MASK_QUALITY = 0.9  # below, a warning: a good outline by hand agrees with another one better than that
-
-LUNGS_NOT_FOUND = AnalysisWarning(
-    "lungs_not_found",
-    "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
-)
-ONE_LUNG_FOUND = AnalysisWarning(
-    "one_lung_found",
-    "Only one lung was found. The other may be hidden by disease, missing, cut off or overlooked: see the outline.",
-)
-LOW_MASK_QUALITY = AnalysisWarning(
-    "low_mask_quality",
-    "The outline of the lungs is probably wrong in places, and what is said of them may be too: look at it first.",
-)
 
 
 class LungFusionPipeline:
@@ -110,30 +96,30 @@ class LungFusionPipeline:
 
     @torch.inference_mode()
     def analyse(self, radiographs):
-        output = self.model(self.pixel_values(radiographs))
+        pixel_values = self.pixel_values(radiographs)
+        output = self.model(pixel_values)
         if isinstance(self.model, LungUNetForSemanticSegmentation):
-            alphas = as_array(output.logits.sigmoid())
-            return [self.analysis(*row, {}) for row in zip(radiographs, alphas, strict=True)]
-        names = self.model.config.findings
-        probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
-        return [self.analysis(*row) for row in zip(radiographs, as_array(output.alpha), probabilities, strict=True)]
+            alphas, probabilities = output.logits.sigmoid(), [{}] * len(radiographs)
+        else:
+            alphas, names = output.alpha, self.model.config.findings
+            probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
+        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), probabilities, strict=True)
+        return [self.analysis(*row) for row in rows]
 
     def pixel_values(self, radiographs):
         pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
         return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
-    def analysis(self, radiograph, alpha, probabilities):
-        """radiograph, the (S, S) alpha and the probability of each finding that the model gave for it → `Analysis`."""
+    def analysis(self, radiograph, image, alpha, probabilities):
+        """`Analysis` of what the model gave: the (S, S) image it read, the (S, S) alpha, finding → probability."""
         quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
-        alpha = self.in_geometry_of(radiograph, alpha)
-        if sum(areas) < LEAST_LUNG_AREA:
-            return Analysis(radiograph, alpha, *areas, quality, warnings=(LUNGS_NOT_FOUND,))
-        findings = [self.finding(name, probabilities[name]) for name in self.findings]
-        warnings = [] if all(areas) else [ONE_LUNG_FOUND]
-        warnings += [LOW_MASK_QUALITY] if quality < LEAST_MASK_QUALITY else []
-        return Analysis(radiograph, alpha, *areas, quality, tuple(findings), tuple(warnings))
+        warnings = judge(radiograph, image, alpha > 0.5, areas, quality)
+        findings = ()
+        if not set(warnings) & set(REFUSING):
+            findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
+        return Analysis(radiograph, self.in_geometry_of(radiograph, alpha), *areas, quality, findings, warnings)
 
     def mask_quality(self, alpha):
         """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""

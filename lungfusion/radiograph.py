@@ -61,11 +61,13 @@ class Radiograph:
     pixels: (H, W) float32, C-contiguous, in [0, 1]: 0 black, 1 white, bone white.
     name: the file's base name, or "file", "bytes", "image" or "array" where there is none.
     format: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "DICOM", or "image" or "array" for a picture made in memory.
+    colour: the mean gap between the strongest and the weakest channel of the picture, in [0, 1]; 0 where all is grey.
     """
 
     pixels: np.ndarray
     name: str
     format: str
+    colour: float = 0.0
 
 
 def load_radiograph(source) -> Radiograph:
@@ -84,7 +86,7 @@ def load_radiograph(source) -> Radiograph:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")  # they may quote the file
-            pixels, format = _decode(source)
+            pixels, colour, format = _decode(source)
         if not pixels.min() < pixels.max():
             raise RadiographError("the picture is a single shade of grey; check that the right file was exported")
     except RadiographError as error:
@@ -92,7 +94,7 @@ def load_radiograph(source) -> Radiograph:
     except Exception as error:  # decoders raise nearly anything over a broken file
         reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
         raise RadiographError(f"{name}: {reason}") from error
-    return Radiograph(np.ascontiguousarray(pixels), name, format)
+    return Radiograph(np.ascontiguousarray(pixels), name, format, colour)
 
 
 def _name(source) -> str:
@@ -107,17 +109,17 @@ def _name(source) -> str:
     return (isinstance(path, (str, os.PathLike)) and Path(os.fsdecode(path)).name) or "file"
 
 
-def _decode(source) -> tuple[np.ndarray, str]:
-    """Any source but a Radiograph → pixels (H, W) float32 in [0, 1], and the format."""
+def _decode(source) -> tuple[np.ndarray, float, str]:
+    """Any source but a Radiograph → pixels (H, W) float32 in [0, 1], their colour, and the format."""
     if isinstance(source, np.ndarray):
-        return _array_pixels(source), "array"
+        return *_array_pixels(source), "array"
     if isinstance(source, Image.Image):
-        return _image_pixels(source), _format(source)
+        return *_image_pixels(source), _format(source)
     data = _read(source)
     if _is_dicom(data):
-        return _dicom_pixels(data), "DICOM"
+        return *_dicom_pixels(data), "DICOM"
     with Image.open(BytesIO(data), formats=IMAGE_FORMATS) as image:
-        return _image_pixels(image), _format(image)
+        return *_image_pixels(image), _format(image)
 
 
 def _format(image: Image.Image) -> str:
@@ -159,8 +161,8 @@ def _check_size(width: int, height: int) -> None:
 # Arrays
 
 
-def _array_pixels(array: np.ndarray) -> np.ndarray:
-    """(H, W), (H, W, 1), (1, H, W), (H, W, 3) or (H, W, 4) of any accepted dtype → (H, W) float32 in [0, 1]."""
+def _array_pixels(array: np.ndarray) -> tuple[np.ndarray, float]:
+    """(H, W), (H, W, 1), (1, H, W), (H, W, 3) or (H, W, 4) of any dtype → (H, W) float32 in [0, 1], and its colour."""
     if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
@@ -168,9 +170,11 @@ def _array_pixels(array: np.ndarray) -> np.ndarray:
     _check_size(array.shape[1], array.shape[0])
     white = np.float32(_white(array))
     if array.ndim == 2:
-        return array.astype(np.float32) / white
+        return array.astype(np.float32) / white, 0.0
+    sample = array[::4, ::4, :3].astype(np.float32)  # every 16th pixel says enough of the colour
+    colour = float((sample.max(-1) - sample.min(-1)).mean() / white)
     grey = np.einsum("hwc,c->hw", array[..., :3], _LUMA).astype(np.float32) / white
-    return grey * (array[..., 3].astype(np.float32) / white) if array.shape[2] == 4 else grey
+    return grey * (array[..., 3].astype(np.float32) / white) if array.shape[2] == 4 else grey, colour
 
 
 def _white(array: np.ndarray) -> int:
@@ -192,8 +196,8 @@ def _white(array: np.ndarray) -> int:
 # Image files, through Pillow
 
 
-def _image_pixels(image: Image.Image) -> np.ndarray:
-    """PIL image of any mode → (H, W) float32 in [0, 1], turned upright as its EXIF orientation says."""
+def _image_pixels(image: Image.Image) -> tuple[np.ndarray, float]:
+    """PIL image of any mode → (H, W) float32 in [0, 1], turned as its EXIF orientation says, and its colour."""
     _check_size(*image.size)
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise RadiographError("the file holds several pictures; save the one radiograph as its own file")
@@ -205,8 +209,8 @@ def _image_pixels(image: Image.Image) -> np.ndarray:
         elif image.mode not in ("1", "L"):
             image = image.convert("RGB")
     array = np.asarray(image)
-    pixels = _array_pixels(_spread(array) if image.mode == "F" else array)
-    return 1 - pixels if inverted else pixels
+    pixels, colour = _array_pixels(_spread(array) if image.mode == "F" else array)
+    return 1 - pixels if inverted else pixels, colour
 
 
 def _is_inverted(image: Image.Image) -> bool:
@@ -229,8 +233,8 @@ def _is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
-def _dicom_pixels(data: bytes) -> np.ndarray:
-    """The bytes of a DICOM file → (H, W) float32 in [0, 1]."""
+def _dicom_pixels(data: bytes) -> tuple[np.ndarray, float]:
+    """The bytes of a DICOM file → (H, W) float32 in [0, 1], and its colour."""
     import pydicom  # here, because it takes a while and few radiographs come as DICOM
     from pydicom.pixels import apply_color_lut, pixel_array
 
@@ -244,7 +248,7 @@ def _dicom_pixels(data: bytes) -> np.ndarray:
     stored = pixel_array(dataset, decoding_plugin="pydicom" if is_rle else "")
     if dataset.PhotometricInterpretation == "PALETTE COLOR":
         stored = apply_color_lut(stored, dataset)
-    return _monochrome_pixels(stored, dataset) if stored.ndim == 2 else _array_pixels(stored)
+    return (_monochrome_pixels(stored, dataset), 0.0) if stored.ndim == 2 else _array_pixels(stored)
 
 
 def _check_dicom(dataset) -> None:

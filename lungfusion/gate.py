@@ -1,0 +1,96 @@
+"""Whether an image is fit to be analysed: what speaks against it, in short codes and plain sentences."""
+
+import math
+
+import numpy as np
+from scipy.ndimage import center_of_mass, label, maximum_filter
+
+from .analysis import AnalysisWarning
+
+LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
+CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
+MOST_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a tint or a coloured mark less than this
+LEAST_MASK_QUALITY = 0.9  # below, a warning: a good outline by hand agrees with another one better than that
+LARGEST_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
+LEAST_SIDE = 200  # pixels
+RING = 1 / 16  # of the image's side: how far around the lungs their surroundings are looked at
+
+NOT_A_CHEST_RADIOGRAPH = AnalysisWarning(
+    "not_a_chest_radiograph",
+    "This does not look like a frontal chest X-ray, so nothing is said about findings.",
+)
+LUNGS_NOT_FOUND = AnalysisWarning(
+    "lungs_not_found",
+    "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
+)
+INVERTED = AnalysisWarning(
+    "inverted",
+    "Black and white seem to be swapped: lungs should be darker than what is around them. Invert it and try again.",
+)
+ROTATED = AnalysisWarning(
+    "rotated",
+    "The chest seems to be turned. Straighten the image and try again: the findings were learned on upright ones.",
+)
+LOW_RESOLUTION = AnalysisWarning(
+    "low_resolution",
+    f"The image is smaller than {LEAST_SIDE} pixels: fine signs cannot be seen in it. Use the original if you can.",
+)
+ONE_LUNG_FOUND = AnalysisWarning(
+    "one_lung_found",
+    "Only one lung was found. The other may be hidden by disease, missing, cut off or overlooked: see the outline.",
+)
+LOW_MASK_QUALITY = AnalysisWarning(
+    "low_mask_quality",
+    "The outline of the lungs is probably wrong in places, and what is said of them may be too: look at it first.",
+)
+REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND)  # nothing is said about findings then
+
+
+def judge(radiograph, image, lungs, areas, mask_quality):
+    """What speaks against an image, the weightiest first.
+
+    Args:
+        radiograph: `Radiograph`.
+        image: (S, S) float32 array in [0, 1], as the model read it.
+        lungs: (S, S) bool array, where the lungs were found.
+        areas: of the right and the left lung, shares of the image.
+        mask_quality: float in [0, 1].
+
+    Returns:
+        tuple of `AnalysisWarning`; one of `REFUSING` stands alone.
+    """
+    if sum(areas) < LEAST_LUNG_AREA:
+        return (LUNGS_NOT_FOUND,)
+    if mask_quality < CHEST_QUALITY or radiograph.colour > MOST_COLOUR:
+        return (NOT_A_CHEST_RADIOGRAPH,)
+    height, width = radiograph.pixels.shape
+    reasons = {
+        INVERTED: brightness(image, lungs) > 0,
+        ROTATED: abs(tilt(lungs, width / height)) > LARGEST_TILT,
+        LOW_RESOLUTION: min(height, width) < LEAST_SIDE,
+        ONE_LUNG_FOUND: not all(areas),
+        LOW_MASK_QUALITY: mask_quality < LEAST_MASK_QUALITY,
+    }
+    return tuple(warning for warning, holds in reasons.items() if holds)
+
+
+def brightness(image, lungs):
+    """How much brighter the lungs are than a ring around them, of their medians: negative where bone is white."""
+    reach = round(RING * len(lungs))
+    ring = maximum_filter(lungs, 2 * reach + 1) & ~maximum_filter(lungs, 2 * (reach // 4) + 1)
+    return float(np.median(image[lungs]) - np.median(image[ring])) if ring.any() else 0.0
+
+
+def tilt(lungs, aspect=1.0):
+    """Of the line through the centres of the two largest regions: degrees, 0 where they lie side by side, in (-90, 90].
+
+    Args:
+        lungs: (S, S) bool array.
+        aspect: the radiograph's width / height, for the mask is square. 0 is returned where there is but one region.
+    """
+    regions, count = label(lungs)
+    if count < 2:
+        return 0.0
+    two = np.argsort(np.bincount(regions.ravel())[1:])[-2:] + 1
+    (y, x), (y_other, x_other) = center_of_mass(lungs, regions, two)
+    return math.degrees(math.atan2((y_other - y), (x_other - x) * aspect) + math.pi / 2) % 180 - 90

@@ -1,0 +1,57 @@
+"""The gate, scored: strangers are drawn as named, and shares come with Wilson's interval."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from lungfusion.gate import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
+from tests.test_train import write_source
+from train.refusal import VERSIONS, summarise_answers
+from train.strangers import DRAWINGS, strangers
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_strangers_are_pictures_and_differ():
+    kinds = strangers()
+    assert set(kinds) >= {"photographs", "photographs without colour", *(kind.__name__ for kind in DRAWINGS)}
+    for kind, pictures in kinds.items():
+        assert len(pictures) >= 8, kind
+        for picture in pictures:
+            assert picture.dtype == np.uint8 and min(picture.shape[:2]) >= 64, kind
+            assert picture.min() < picture.max(), kind
+        assert len({picture.tobytes() for picture in pictures}) == len(pictures), kind
+
+
+def test_versions_of_a_radiograph():
+    pixels = np.random.default_rng(0).random((40, 60)).astype(np.float32)
+    turned = {name: version(pixels, np.random.default_rng(0)) for name, version in VERSIONS.items()}
+    assert turned["as they are"] is pixels
+    np.testing.assert_array_equal(turned["inverted"], 1 - pixels)
+    assert turned["turned by 90°"].shape == (60, 40)
+    assert turned["turned by 40°"].shape == (40, 60) and turned["turned by 40°"][0, 0] == 0
+
+
+def test_shares_by_hand():
+    answers = [SimpleNamespace(warnings=w) for w in [(LUNGS_NOT_FOUND,), (NOT_A_CHEST_RADIOGRAPH,), (INVERTED,), ()]]
+    figures = summarise_answers(answers)
+    assert figures["images"] == 4
+    assert figures["refused"]["value"] == 0.5 and figures["called inverted"]["value"] == 0.25
+    all_of_four = summarise_answers(answers[:1] * 4)["refused"]
+    assert all_of_four["value"] == 1
+    assert all_of_four["interval"] == [pytest.approx(4 / (4 + 1.96**2), abs=1e-3), 1]  # Wilson's, in closed form
+
+
+def test_command_writes_a_table(checkpoint, tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
+    command = [sys.executable, "-m", "train.refusal", "--model", checkpoint, "--dataset", tmp_path / "source"]
+    done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "refusal.json").read_text())
+    assert {f"source, {version}" for version in VERSIONS} < set(figures)
+    assert len((tmp_path / "refusal.md").read_text().splitlines()) == 2 + len(figures)

@@ -1,0 +1,96 @@
+"""Score the gate: python -m train.refusal --dataset DIR_OR_ID [DIR_OR_ID …] --output DIR
+
+What the pipeline refuses or warns of: pictures that are no chest radiographs (`train.strangers`), and of each data
+set the validation patients' radiographs as they are, inverted, turned by 90 degrees and turned by 40. Written to DIR:
+refusal.json and refusal.md.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tvF
+from tqdm.auto import tqdm
+
+from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion.gate import INVERTED, LOW_MASK_QUALITY, REFUSING, ROTATED
+from train.dataset import image_bytes, load_source
+from train.loop import write_json
+from train.report import cell, table_head
+from train.strangers import strangers
+
+VERSIONS = {
+    "as they are": lambda pixels, generator: pixels,
+    "inverted": lambda pixels, generator: 1 - pixels,
+    "turned by 40°": lambda pixels, generator: turned(pixels, 40 * generator.choice([-1, 1])),
+    "turned by 90°": lambda pixels, generator: np.rot90(pixels, generator.choice([-1, 1])).copy(),
+}
+ANSWERS = {
+    "refused": set(REFUSING),
+    "called inverted": {INVERTED},
+    "called turned": {ROTATED},
+    "low mask quality": {LOW_MASK_QUALITY},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
+    parser.add_argument("--dataset", nargs="+", required=True, help="folders of Parquet files, or ids on the Hub")
+    parser.add_argument("--images", type=int, default=200, help="of each data set at most")
+    parser.add_argument("--output", type=Path, required=True)
+    arguments = parser.parse_args()
+    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+    figures = {}
+    for kind, pictures in strangers().items():
+        figures[kind] = summarise_answers([pipeline(picture) for picture in pictures])
+    for name in arguments.dataset:
+        data = load_source(name, "validation").shuffle(seed=0)
+        data = data.select(range(min(arguments.images, len(data))))
+        for version, answers in answers_by_version(pipeline, data, Path(name).name).items():
+            figures[f"{Path(name).name}, {version}"] = summarise_answers(answers)
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "refusal.md").write_text("\n".join(refusal_table(figures)) + "\n")
+    write_json(arguments.output / "refusal.json", figures)
+
+
+def answers_by_version(pipeline, data, name):
+    """version → list of `Analysis`."""
+    answers = {version: [] for version in VERSIONS}
+    for index, row in enumerate(tqdm(data, desc=f"Trying {name}")):
+        pixels = load_radiograph(image_bytes(row["image"])).pixels
+        generator = np.random.default_rng(index)
+        for version, analysis in zip(
+            VERSIONS, pipeline([v(pixels, generator) for v in VERSIONS.values()]), strict=True
+        ):
+            answers[version].append(analysis)
+    return answers
+
+
+def turned(pixels, angle):
+    return tvF.rotate(torch.from_numpy(pixels)[None], float(angle), InterpolationMode.BILINEAR)[0].numpy()
+
+
+def summarise_answers(analyses):
+    """Share of the pictures that get each answer with its 95 % interval (Wilson 1927), and how many there are."""
+    figures = {"images": len(analyses)}
+    for answer, warnings in ANSWERS.items():
+        count = sum(bool(set(analysis.warnings) & warnings) for analysis in analyses)
+        interval = binomtest(count, len(analyses)).proportion_ci(0.95, "wilson")
+        figures[answer] = {"value": count / len(analyses), "interval": [interval.low, interval.high]}
+    return figures
+
+
+def refusal_table(figures):
+    """Markdown: one row for each kind of picture."""
+    lines = table_head(["pictures", "n", *ANSWERS])
+    for kind, row in figures.items():
+        lines.append(f"| {' | '.join([kind, str(row['images']), *[cell(row[name]) for name in ANSWERS]])} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
