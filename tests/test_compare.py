@@ -107,7 +107,7 @@ def test_a_second_call_trains_only_what_is_not_finished(compared):
     trained = model.stat().st_mtime_ns
     cut_off = compared / "compared" / "as_it_is" / "fold0-seed1"
     before = (cut_off / "robustness.json").read_text()
-    (cut_off / "robustness.json").unlink()
+    (cut_off / "README.md").unlink()
     said = compare(compared, GRID)
     assert said.count("is finished.") == 3
     assert "Resuming after epoch 2" in said
@@ -124,7 +124,7 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
 def test_grids_of_the_project_fit_their_recipes(tmp_path):
     grid = yaml.safe_load((ROOT / "train" / "recipes" / "compare_lungs.yaml").read_text())
     runs = plan(RECIPE, grid, ["epochs=1"], tmp_path)
-    assert len(runs) == len(grid["variants"]) > 10
+    assert len(runs) == len(grid["variants"]) >= 10
     recipe = load_recipe(RECIPE)
     assert recipe["augmentation"]["preset"] == recipe["validate_on"] == "plain"
     with pytest.raises(ValueError, match="'loses' is not in"):

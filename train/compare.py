@@ -27,7 +27,7 @@ from train.evaluate import patients, with_interval
 from train.loop import write_json
 from train.recipe import load_recipe
 from train.report import cell, table_head
-from train.robustness import ALTERED, UNALTERED, robustness_of_run, summarise_robustness
+from train.robustness import ALTERED, UNALTERED, summarise_robustness
 
 FIGURES = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
 
@@ -75,13 +75,12 @@ def plan(recipe_path, grid, overrides, output):
 
 def train(recipe_path, overrides, folder):
     """Train and score one run, unless that is done."""
-    if (folder / "robustness.json").exists():
+    if (folder / "README.md").exists():  # the card, which a run writes last
         print(f"{folder} is finished.")
         return
     launch = [sys.executable, "-m", "accelerate.commands.launch", "-m", "train.segment"]
     command = [*launch, "--recipe", recipe_path, "--output", str(folder), *overrides]
     subprocess.run(command, check=True)  # noqa: S603 (the user's own arguments, no shell)
-    robustness_of_run(load_recipe(recipe_path, overrides), folder)
 
 
 def summarise_runs(folders, first):

@@ -14,7 +14,7 @@ from tqdm.auto import tqdm
 from lungfusion import LungFusionPipeline, load_radiograph
 from train.alterations import ALTERATIONS, alter
 from train.dataset import image_bytes, load_source, read_mask, with_mask
-from train.evaluate import patients, validation_parts, with_interval, write_csv
+from train.evaluate import patients, with_interval, write_csv
 from train.loop import write_json
 from train.metrics import mask_scores
 from train.report import cell, table_head
@@ -32,15 +32,6 @@ def main():
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     data = load_source(arguments.dataset, arguments.split)
     write_robustness(score_altered(pipeline, data, Path(arguments.dataset).name), arguments.output)
-
-
-def robustness_of_run(recipe, output):
-    """Score a training run's model on the altered validation patients of its sources, taken together."""
-    pipeline = LungFusionPipeline.from_pretrained(output / "model")
-    rows = []
-    for name, data in validation_parts(recipe).items():
-        rows += score_altered(pipeline, data, name)
-    write_robustness(rows, output)
 
 
 def score_altered(pipeline, data, source, alterations=ALTERATIONS):
