@@ -1,0 +1,87 @@
+"""What training a classifier is made of: which labels are learned, what is drawn how often, where branches begin."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset, Features, Image, Sequence, Value
+
+from examples.phantom import draw_phantom
+from tests.conftest import tiny_model
+from tests.test_train import png
+from train.calibration import calibrate, is_shown_to_work
+from train.classify import groups, load_branch
+from train.dataset import balanced_sampler, known_labels
+from train.metrics import expected_calibration_error, sigmoid
+from train.run import load_part
+
+NAN = float("nan")
+
+
+def test_unused_labels_are_unknown(tmp_path):
+    findings = [["Mass"], ["Pneumonia", "Mass"], [], ["Pneumonia"]] * 5
+    rows = [
+        {"image": png(draw_phantom(i, 64)[0]), "findings": f, "patient_id": str(i), "file_name": f"{i}.png"}
+        for i, f in enumerate(findings)
+    ]
+    kinds = {"image": Image(), "findings": Sequence(Value("string"))}
+    features = Features(kinds | {"patient_id": Value("string"), "file_name": Value("string")})
+    (tmp_path / "nih").mkdir()
+    Dataset.from_list(rows, features=features).to_parquet(tmp_path / "nih" / "train-00000-of-00001.parquet")
+    recipe = {"data_root": str(tmp_path), "validation_fold": 0}
+    names = ["pneumonia", "mass"]
+    all_used = known_labels(load_part(recipe, {"dataset": "nih"}, "train"), names)
+    assert not np.isnan(all_used).any() and all_used.any(axis=0).all()
+    unused = known_labels(load_part(recipe, {"dataset": "nih", "unused_labels": ["Pneumonia"]}, "train"), names)
+    assert np.isnan(unused[:, 0]).all()
+    np.testing.assert_array_equal(unused[:, 1], all_used[:, 1])
+
+
+def test_an_image_counts_as_its_rarest_finding():
+    of_adults = np.array([[1, 1, NAN], [1, 0, NAN], [1, 0, NAN], [0, 0, NAN]])
+    of_children = np.array([[NAN, NAN, 1], [NAN, NAN, 0]])
+    found = groups([("adults", None, of_adults), ("children", None, of_children)])
+    assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
+    weights = balanced_sampler(found, 10).weights
+    assert weights[4] == weights[5] == pytest.approx(1 / 2)
+    assert weights[:4].tolist() == pytest.approx([1 / 3, 1 / 6, 1 / 6, 1 / 3])
+
+
+def test_branches_begin_with_those_of_an_earlier_run(checkpoint):
+    model = tiny_model(branches=["test_resnet"], concatenation="crop", fusion="concat", findings=["mass"])
+    with torch.no_grad():
+        for parameter in model.branches[0].parameters():
+            parameter.zero_()
+    load_branch(model.branches[0], "test_resnet", checkpoint)
+    earlier = tiny_model(concatenation="crop", fusion="gated").branches[1].state_dict()
+    for key, tensor in model.branches[0].state_dict().items():
+        assert torch.equal(tensor, earlier[key]), key
+    with pytest.raises(ValueError, match="has the branches test_efficientnet, test_resnet, not vgg16"):
+        load_branch(model.branches[0], "vgg16", checkpoint)
+
+
+def test_calibration_makes_probabilities_true_and_names_two_operating_points():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-1, 2, 4000)
+    labels = (rng.random(4000) < sigmoid(logits)).astype(int)
+    config = tiny_model(findings=["mass"]).config
+    stretched = sigmoid(2 * logits + 3)
+    calibrate(config, "mass", labels, stretched)
+    again = sigmoid((2 * logits + 3) / config.temperatures["mass"] + config.biases["mass"])
+    assert expected_calibration_error(labels, stretched) > 0.15
+    assert expected_calibration_error(labels, again) < 0.02
+    point = config.operating_points["mass"]
+    assert point["sensitivity"] >= 0.9
+    detected = again >= point["youden_threshold"]
+    assert point["youden_sensitivity"] == pytest.approx(detected[labels == 1].mean())
+    assert point["youden_specificity"] == pytest.approx(1 - detected[labels == 0].mean())
+    assert point["youden_sensitivity"] + point["youden_specificity"] >= point["sensitivity"] + point["specificity"]
+
+
+def test_only_what_surely_beats_chance_is_shown():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 60)
+    patients = [str(i) for i in range(120)]
+    assert is_shown_to_work(patients, labels, labels + rng.normal(0, 0.5, 120))
+    assert not is_shown_to_work(patients, labels, rng.random(120))
+    few = np.r_[:56, 60:64]  # the same probabilities, of four patients with it
+    assert not is_shown_to_work([patients[i] for i in few], labels[few], (labels + rng.normal(0, 1.2, 120))[few])
