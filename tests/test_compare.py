@@ -1,15 +1,19 @@
 """Comparing recipes for real, tiny: every run, its scores, the table, and what a second call does."""
 
+import csv
 import json
 import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 
 from tests.test_train import ROOT, TINY_LUNGS, write_source
 from train.compare import plan
+from train.comparison import findings_table, summarise_findings
 from train.recipe import load_recipe
 
 RECIPE = "train/recipes/lungs_plain.yaml"
@@ -100,6 +104,43 @@ def test_the_epoch_is_chosen_on_altered_images_where_asked(compared):
     assert "dice_altered" in altered and "dice" not in altered
     card = (compared / "compared" / "hardened" / "fold0-seed0" / "README.md").read_text()
     assert "chosen by dice_altered on validation patients" in card
+
+
+def write_run(folder, probabilities, labels, source="adults"):
+    """A finished run of a classifier, as far as its table needs it: every image one patient."""
+    (folder / "model").mkdir(parents=True)
+    save_file({"weight": np.zeros((3, 5), np.float32)}, folder / "model" / "model.safetensors")
+    (folder / "history.json").write_text(json.dumps([{"seconds": 2.0}, {"seconds": 4.0}]))
+    with open(folder / "per_image.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "patient_id", "probability_mass", "label_mass"])
+        writer.writerows([source, str(i), p, y] for i, (p, y) in enumerate(zip(probabilities, labels, strict=True)))
+        writer.writerow(["children", "x", 0.5, ""])  # not labelled there
+    return folder
+
+
+def test_findings_are_compared_by_their_auc(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40)
+    good = [write_run(tmp_path / f"good{i}", labels + rng.normal(0, 0.6, 80), labels) for i in range(2)]
+    poor = [write_run(tmp_path / f"poor{i}", labels + rng.normal(0, 2.0, 80), labels) for i in range(2)]
+    table = {"good": summarise_findings(good, good), "poor": summarise_findings(poor, good)}
+    assert list(table["good"]["findings"]) == ["mass, adults"]
+    first, other = (row["findings"]["mass, adults"] for row in table.values())
+    assert first["images"] == 160 and first["positive"] == 80
+    assert first["auc_difference"] == {"value": 0, "interval": [0, 0]}
+    assert other["auc_difference"]["value"] == pytest.approx(other["auc"]["value"] - first["auc"]["value"])
+    assert other["auc_difference"]["interval"][1] < 0
+    assert table["good"]["runs"] == 2 and table["good"]["seconds_per_epoch"] == 3 and table["good"]["parameters"] == 15
+    lines = findings_table(table)
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["good", "poor"]
+    assert f"{other['auc']['value']:.3f} (" in lines[3]
+
+
+def test_a_refused_image_counts_as_without_finding(tmp_path):
+    run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
+    figures = summarise_findings([run], [run])["findings"]["mass, adults"]
+    assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
 def test_a_second_call_trains_only_what_is_not_finished(compared):
