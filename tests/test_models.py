@@ -122,6 +122,20 @@ def test_crop_shows_the_branches_the_lungs_box():
     assert 0.25 < top < 0.3125 and 0.625 < bottom < 0.70
 
 
+def test_what_is_frozen_does_not_change_in_training(pixel_values):
+    model = tiny_model()
+    model.segmenter.requires_grad_(False)
+    model.branches[0].requires_grad_(False)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    model.train()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    model(pixel_values, labels=torch.tensor([[1.0, 0.0], [0.0, 1.0]])).loss.backward()
+    optimizer.step()
+    changed = {key for key, tensor in model.state_dict().items() if not torch.equal(tensor, before[key])}
+    assert not [key for key in changed if key.startswith(("segmenter", "branches.0"))]
+    assert {key.split(".")[0] for key in changed} >= {"branches", "classifier"}
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

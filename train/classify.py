@@ -53,6 +53,7 @@ def main():
             load_branch(branch, name, recipe["start"])
         elif recipe["pretrained"]:
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
+    model.branches.requires_grad_(not recipe["frozen"])
     model.to(memory_format=torch.channels_last)
 
     validate = partial(aucs, accelerator, validation_loader)

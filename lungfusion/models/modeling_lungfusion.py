@@ -83,6 +83,14 @@ class LungFusionForImageClassification(PreTrainedModel):
         output = LungFusionOutput(loss, logits, alpha, joined, box, feature_maps, fused, weights)
         return output.to_tuple() if return_dict is False else output
 
+    def train(self, mode=True):
+        """As usual, but what is frozen, segmenter or branches, stays in evaluation: its batch norms do not drift."""
+        super().train(mode)
+        for part in (self.segmenter, *self.branches):
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
+        return self
+
     def calibrate(self, logits):
         """Divide by each finding's temperature and add its bias: (B, findings) → the same."""
         temperatures, biases = (
