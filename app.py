@@ -96,7 +96,7 @@ def analysed(radiograph):
 
 @on_gpu
 def explained(radiograph, finding):
-    return pipe(radiograph), pipe.explain(radiograph, finding)
+    return pipe.analyse_and_explain(radiograph, finding)
 
 
 def analyze(radiograph):

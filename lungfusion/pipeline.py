@@ -97,7 +97,14 @@ class LungFusionPipeline:
     @torch.inference_mode()
     def analyse(self, radiographs):
         pixel_values = self.pixel_values(radiographs)
-        output = self.model(pixel_values)
+        return self.answers(radiographs, pixel_values, self.model(pixel_values))
+
+    def pixel_values(self, radiographs):
+        pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
+        return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
+
+    def answers(self, radiographs, pixel_values, output):
+        """One `Analysis` for each radiograph, from what the model gave for their pixel values."""
         if isinstance(self.model, LungUNetForSemanticSegmentation):
             alphas, probabilities = output.logits.sigmoid(), [{}] * len(radiographs)
         else:
@@ -105,10 +112,6 @@ class LungFusionPipeline:
             probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
         rows = zip(radiographs, as_array(pixel_values), as_array(alphas), probabilities, strict=True)
         return [self.analysis(*row) for row in rows]
-
-    def pixel_values(self, radiographs):
-        pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
-        return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
     def analysis(self, radiograph, image, alpha, probabilities):
         """`Analysis` of what the model gave: the (S, S) image it read, the (S, S) alpha, finding → probability."""
@@ -179,6 +182,10 @@ class LungFusionPipeline:
         Raises:
             ValueError: the model does not tell of that finding.
         """
+        return self.analyse_and_explain(source, finding)[1]
+
+    def analyse_and_explain(self, source, finding):
+        """Both at once, the lungs drawn and the branches run only once: `Analysis`, and what `explain` returns."""
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
         radiograph = load_radiograph(source)
@@ -188,7 +195,8 @@ class LungFusionPipeline:
         with torch.enable_grad():
             output = self.model(pixel_values, alpha=alpha)
             saliency = grad_cam(output, self.model.config.findings.index(finding), self.processor.size.height)
-        return np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
+        saliency = np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
+        return self.answers([radiograph], pixel_values, output)[0], saliency
 
 
 def calibrated_quality(expected, slope, offset):

@@ -9,10 +9,14 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
 from examples.phantom import draw_phantom, write_dicom
 from lungfusion import LungFusionPipeline, RadiographError
+from lungfusion.gate import LEAST_MASK_QUALITY, REFUSING
+from train.alterations import alter
+from train.harms import HARMS
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
@@ -49,10 +53,26 @@ def test_tilt_moves_the_lungs_along(pipe):
     assert dice(pipe(pixels).alpha, mask) > 0.9
 
 
+def test_knows_when_its_outline_is_good(pipe):
+    pixels, _ = draw_phantom(seed=0, size=512)
+    clear = pipe(pixels)
+    assert clear.mask_quality >= LEAST_MASK_QUALITY and clear.warnings == ()
+    for name in ("turned", "posterised"):
+        harmed, _ = alter(name, torch.from_numpy(pixels)[None], torch.zeros(1, 512, 512), 0, HARMS)
+        assert pipe(harmed[0].numpy()).mask_quality < clear.mask_quality - 0.02, name
+
+
+def test_warns_of_inverted_and_turned_phantoms(pipe):
+    pixels, _ = draw_phantom(seed=0, size=512)
+    assert "inverted" in [warning.code for warning in pipe(1 - pixels).warnings]
+    turned, _ = draw_phantom(seed=0, size=512, tilt=40)
+    assert "rotated" in [warning.code for warning in pipe(turned).warnings]
+
+
 def test_noise_is_not_given_lungs_nor_findings(pipe):
     analysis = pipe(np.random.default_rng(0).random((300, 300)).astype(np.float32))
     assert analysis.findings == ()
-    assert [warning.code for warning in analysis.warnings] == ["lungs_not_found"]
+    assert len(analysis.warnings) == 1 and analysis.warnings[0] in REFUSING
 
 
 def test_every_finding_says_what_it_rests_on(pipe):
@@ -76,12 +96,16 @@ def test_figures_the_project_asks_of_it():
     metrics = json.loads((CHECKPOINT / "metrics.json").read_text())
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] >= 0.955
     assert metrics["shenzhen"]["lungs"]["pixel_accuracy"]["value"] >= 0.978
+    robustness = json.loads((CHECKPOINT / "lungs" / "robustness.json").read_text())
+    assert robustness["altered"]["change"]["value"] >= -0.01
+    quality = json.loads((CHECKPOINT / "lungs" / "mask_quality.json").read_text())
+    assert quality["all"]["auc"]["value"] >= 0.85 and quality["all"]["spearman"]["value"] >= 0.7
     assert metrics["kermany"]["findings"]["pneumonia"]["auc"]["value"] >= 0.985
     assert metrics["shenzhen"]["findings"]["tuberculosis"]["auc"]["value"] >= 0.93
 
 
 def test_is_small_and_holds_no_code():
-    assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) < 60e6
+    assert sum(path.stat().st_size for path in CHECKPOINT.rglob("*.*")) < 60e6
     assert not list(CHECKPOINT.glob("*.py"))
 
 

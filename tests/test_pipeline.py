@@ -71,6 +71,14 @@ def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
     assert pipe([]) == []
 
 
+def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):
+    analysis, saliency = pipe.analyse_and_explain(phantom[0], "tuberculosis")
+    alone = pipe(phantom[0])
+    assert analysis["tuberculosis"].probability == pytest.approx(alone["tuberculosis"].probability, abs=1e-6)
+    np.testing.assert_allclose(analysis.alpha, alone.alpha, atol=1e-6)
+    np.testing.assert_array_equal(saliency, pipe.explain(phantom[0], "tuberculosis"))
+
+
 def test_no_lungs_no_findings(phantom):
     model = tiny_model()
     find_lungs_everywhere(model.segmenter, logit=-5)
