@@ -1,6 +1,7 @@
 """Comparing recipes for real, tiny: every run, its scores, the table, and what a second call does."""
 
 import csv
+import itertools
 import json
 import os
 import subprocess
@@ -162,11 +163,13 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
         plan(RECIPE, changed, TINY_LUNGS, compared / "compared")
 
 
-def test_grids_of_the_project_fit_their_recipes(tmp_path):
-    grid = yaml.safe_load((ROOT / "train" / "recipes" / "compare_lungs.yaml").read_text())
-    runs = plan(RECIPE, grid, ["epochs=1"], tmp_path)
+@pytest.mark.parametrize("name, recipe", [("compare_lungs", "lungs_plain"), ("compare_findings", "findings")])
+def test_grids_of_the_project_fit_their_recipes(name, recipe, tmp_path):
+    recipe = f"train/recipes/{recipe}.yaml"
+    grid = yaml.safe_load((ROOT / "train" / "recipes" / f"{name}.yaml").read_text())
+    runs = plan(recipe, grid, ["epochs=1"], tmp_path)
     assert len(runs) == len(grid["variants"]) >= 10
-    recipe = load_recipe(RECIPE)
-    assert recipe["augmentation"]["preset"] == recipe["validate_on"] == "plain"
+    changed = [load_recipe(recipe, overrides) for of_variant in runs.values() for overrides in of_variant.values()]
+    assert all(one != other for one, other in itertools.combinations(changed, 2))
     with pytest.raises(ValueError, match="'loses' is not in"):
-        plan(RECIPE, grid | {"variants": {"typo": ["loses=boundary"]}}, [], tmp_path)
+        plan(recipe, grid | {"variants": {"typo": ["loses=boundary"]}}, [], tmp_path)
