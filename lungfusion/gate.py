@@ -10,7 +10,7 @@ from .analysis import AnalysisWarning
 LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
 MOST_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a tint or a coloured mark less than this
-LEAST_MASK_QUALITY = 0.9  # below, a warning: a good outline by hand agrees with another one better than that
+LEAST_MASK_QUALITY = 0.85  # below, a warning; train.quality says how many masks that concerns
 LARGEST_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
 LEAST_SIDE = 200  # pixels
 RING = 1 / 16  # of the image's side: how far around the lungs their surroundings are looked at
