@@ -108,7 +108,8 @@ def ranking(table):
 def quality_table(summary):
     """Markdown: one row for all masks, one for the unaltered ones."""
     bad = f"Dice below {GOOD}"
-    titles = ["images", "masks", bad, "Spearman correlation with Dice", "mean error", f"warned of (below {LEAST_MASK_QUALITY})", f"ROC AUC for {bad}"]
+    titles = ["images", "masks", bad, "Spearman correlation with Dice", "mean error"]
+    titles += [f"warned of (below {LEAST_MASK_QUALITY})", f"ROC AUC for {bad}"]
     lines = table_head(titles)
     for name, figures in summary.items():
         cells = [name, str(figures["masks"]), str(figures["bad"])]
