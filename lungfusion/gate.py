@@ -13,7 +13,7 @@ MOST_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a 
 LEAST_MASK_QUALITY = 0.85  # below, a warning; train.quality says how many masks that concerns
 LARGEST_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
 LEAST_SIDE = 200  # pixels
-RING = 1 / 16  # of the image's side: how far around the lungs their surroundings are looked at
+RING = 0.12  # of the square root of the lungs' area: how far around them their surroundings are looked at
 
 NOT_A_CHEST_RADIOGRAPH = AnalysisWarning(
     "not_a_chest_radiograph",
@@ -76,7 +76,7 @@ def judge(radiograph, image, lungs, areas, mask_quality):
 
 def brightness(image, lungs):
     """How much brighter the lungs are than a ring around them, of their medians: negative where bone is white."""
-    reach = round(RING * len(lungs))
+    reach = round(RING * math.sqrt(lungs.sum()))
     ring = maximum_filter(lungs, 2 * reach + 1) & ~maximum_filter(lungs, 2 * (reach // 4) + 1)
     return float(np.median(image[lungs]) - np.median(image[ring])) if ring.any() else 0.0
 

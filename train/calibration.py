@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
+from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetForSemanticSegmentation
-from train.evaluate import evaluate_run, every_finding_of, patients, score_images, validation_parts
+from train.evaluate import evaluate_run, patients, score_parts, validation_parts
 from train.loop import round_weights, save_model
 from train.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
 
@@ -32,8 +33,7 @@ def main():
         replace_segmenter(arguments.segmenter, run / "model")
         recipe |= {"segmenter": arguments.segmenter, "segmenter_replaced": True}
         (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    calibrate_run(recipe, run)
-    evaluate_run(recipe, run)
+    evaluate_run(recipe, run, calibrate_run(recipe, run))
 
 
 def replace_segmenter(segmenter, folder):
@@ -52,13 +52,15 @@ def replace_segmenter(segmenter, folder):
 
 
 def calibrate_run(recipe, output):
-    """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model."""
+    """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model.
+
+    Returns:
+        the rows of `score_parts`, as the calibrated model would give them.
+    """
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
     config = pipeline.model.config
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
-    parts = validation_parts(recipe)
-    with every_finding_of(pipeline):
-        rows = [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+    rows = score_parts(pipeline, validation_parts(recipe))
     config.shown = []
     for name in config.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
@@ -69,7 +71,11 @@ def calibrate_run(recipe, output):
         calibrate(config, name, labels, probabilities)
         if is_shown_to_work(patients(known), labels, probabilities):
             config.shown.append(name)
+        for row in rows:
+            if row[f"probability_{name}"] is not None:
+                row[f"probability_{name}"] = float(calibrated(config, name, row[f"probability_{name}"]))
     save_model(pipeline.model, pipeline.processor, output / "model")
+    return rows
 
 
 def calibrate(config, name, labels, probabilities):
@@ -86,10 +92,8 @@ def calibrate(config, name, labels, probabilities):
     """
     if len(np.unique(labels)) < 2:
         raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
-    probabilities = np.clip(probabilities, CERTAIN, 1 - CERTAIN)
-    logits = np.log(probabilities / (1 - probabilities))
-    config.temperatures[name], config.biases[name] = fit_platt(logits, labels)
-    probabilities = sigmoid(logits / config.temperatures[name] + config.biases[name])
+    config.temperatures[name], config.biases[name] = fit_platt(logits_of(probabilities), labels)
+    probabilities = calibrated(config, name, probabilities)
     config.thresholds[name] = operating_threshold(labels, probabilities)
     youden = youden_threshold(labels, probabilities)
     config.operating_points[name] = {
@@ -97,6 +101,15 @@ def calibrate(config, name, labels, probabilities):
         "youden_threshold": youden,
         **{f"youden_{key}": value for key, value in point(labels, probabilities, youden).items()},
     }
+
+
+def logits_of(probabilities):
+    return logit(np.clip(probabilities, CERTAIN, 1 - CERTAIN))
+
+
+def calibrated(config, name, probabilities):
+    """Probabilities of the model at temperature 1 and bias 0 → what it gives with its own."""
+    return sigmoid(logits_of(probabilities) / config.temperatures[name] + config.biases[name])
 
 
 def point(labels, probabilities, threshold):

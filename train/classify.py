@@ -62,8 +62,7 @@ def main():
     if accelerator.is_main_process:
         best = LungFusionForImageClassification.from_pretrained(output / "model")
         save_model(round_weights(best), processor, output / "model")
-        calibrate_run(recipe, output)
-        evaluate_run(recipe, output)
+        evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
 
 

@@ -64,11 +64,11 @@ def lungs_table(table):
     """Markdown: one row for each variant."""
     titles = ["variant", "runs", "images", "Dice", "Dice, altered images", "pixel accuracy"]
     titles += ["Dice against the first", "altered, against the first"]
-    lines = table_head([*titles, "seconds per epoch", "million weights"])
+    lines = table_head([*titles, "million weights"])
     for variant, row in table.items():
         cells = [variant, str(row["runs"]), str(row["images"])]
         cells += [cell(row[name]) for name in DICE]
-        cells += cost_cells(row)
+        cells.append(f"{row['parameters'] / 1e6:.2f}")
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -126,12 +126,12 @@ def mean_auc(labels, run, pairs):
 def findings_table(table):
     """Markdown: one row for each variant and finding."""
     titles = ["finding, source", "variant", "runs", "images (with it)", "ROC AUC", "ROC AUC against the first"]
-    lines = table_head([*titles, "seconds per epoch", "million weights"])
+    lines = table_head([*titles, "million weights"])
     for finding in next(iter(table.values()))["findings"]:
         for variant, row in table.items():
             figures = row["findings"][finding]
             cells = [finding, variant, str(row["runs"]), f"{figures['images']} ({figures['positive']})"]
-            cells += [cell(figures["auc"]), cell(figures["auc_difference"]), *cost_cells(row)]
+            cells += [cell(figures["auc"]), cell(figures["auc_difference"]), f"{row['parameters'] / 1e6:.2f}"]
             lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -143,7 +143,3 @@ def cost(folders):
         shapes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (it is no dict)
     parameters = int(sum(np.prod(shape) for shape in shapes))
     return {"seconds_per_epoch": float(np.median([epoch["seconds"] for epoch in epochs])), "parameters": parameters}
-
-
-def cost_cells(row):
-    return [f"{row['seconds_per_epoch']:.1f}", f"{row['parameters'] / 1e6:.2f}"]

@@ -36,14 +36,22 @@ def main():
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     parts = {Path(arguments.dataset).name: load_source(arguments.dataset, arguments.split)}
-    metrics, rows = evaluate(pipeline, parts, arguments.split, arguments.output)
+    rows = score_parts(pipeline, parts)
+    metrics = summarise_parts(pipeline, parts, rows, arguments.split, arguments.output)
     write_figures(metrics, rows, [], arguments.output)
 
 
-def evaluate_run(recipe, output):
-    """Score a training run's model on the validation patients of each of its sources; write figures and card."""
-    pipeline = LungFusionPipeline.from_pretrained(output / "model")
-    metrics, rows = evaluate(pipeline, validation_parts(recipe), "validation", output)
+def evaluate_run(recipe, output, rows=None):
+    """Score a training run's model on the validation patients of each of its sources; write figures and card.
+
+    Args:
+        recipe: of the run.
+        output: `Path` of its folder.
+        rows: as `score_parts` returns them, where its images have been scored already.
+    """
+    pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
+    rows = score_parts(pipeline, parts) if rows is None else rows
+    metrics = summarise_parts(pipeline, parts, rows, "validation", output)
     write_card(recipe, metrics, rows, pipeline, output)
 
 
@@ -52,31 +60,37 @@ def validation_parts(recipe):
     return {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
 
 
-def evaluate(pipeline, parts, split, output):
-    """Score a model on several sources; write metrics.json, per_image.csv and images/.
+def score_parts(pipeline, parts):
+    """Analyse every image of several sources, with every finding the model learned, shown to users or not.
 
     Args:
         pipeline: `LungFusionPipeline`.
         parts: source → `datasets.Dataset` as `load_source` gives it.
+
+    Returns:
+        rows, as `score_images` returns them, of all sources.
+    """
+    with every_finding_of(pipeline):
+        return [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+
+
+def summarise_parts(pipeline, parts, rows, split, output):
+    """Write metrics.json, per_image.csv and images/ of several sources.
+
+    Args:
+        pipeline, parts, rows: as for `score_parts`, and as it returns them.
         split: what part of their sources these are.
         output: `Path` of the folder to write to.
 
     Returns:
-        metrics, source → figures; rows, as `score_images` returns them, of all sources.
+        metrics: source → figures.
     """
-    metrics, rows = {}, []
-    shown = pipeline.findings
-    with every_finding_of(pipeline):
-        for name, data in parts.items():
-            of_source = score_images(pipeline, data, name)
-            metrics[name] = {"split": split, **summarise(of_source, pipeline)}
-            rows += of_source
-    for summary in metrics.values():
-        for finding, figures in summary["findings"].items():
-            figures["shown"] = finding in shown
+    metrics = {}
+    for name in parts:
+        metrics[name] = {"split": split, **summarise([row for row in rows if row["source"] == name], pipeline)}
     write_results(metrics, rows, output)
     write_sheets(pipeline, parts, rows, output / "images")
-    return metrics, rows
+    return metrics
 
 
 @contextmanager
@@ -131,17 +145,17 @@ def summarise(rows, pipeline):
         table = np.array([[row[name] for name in LUNG_SCORES] for row in masked])
         summary["lungs"] = {"images": len(masked), "least_dice": float(table[:, 0].min())}
         summary["lungs"] |= with_interval(mean_of_columns, patients(masked), table)
-    summary["refused"] = sum(
-        row.get(f"probability_{name}", 0) is None for row in rows for name in pipeline.findings[:1]
-    )
+    findings = list(getattr(pipeline.model.config, "findings", ()))
+    summary["refused"] = sum(row.get(f"probability_{name}", 0) is None for row in rows for name in findings[:1])
     summary["findings"] = {}
-    for name in pipeline.findings:
+    for name in findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         truth = np.array([row[f"label_{name}"] for row in known])
         if len(np.unique(truth)) == 2:
             threshold = pipeline.model.config.thresholds[name]
             probabilities = np.array([row[f"probability_{name}"] for row in known])
             summary["findings"][name] = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
+            summary["findings"][name]["shown"] = name in pipeline.findings
             score = partial(finding_scores, threshold=threshold)
             summary["findings"][name] |= with_interval(score, patients(known), truth, probabilities)
     return summary

@@ -207,8 +207,8 @@ def table_head(titles):
 
 
 def cell(figure):
-    low, high = figure["interval"]
-    return f"{figure['value']:.3f} ({low:.3f}–{high:.3f})"
+    value, low, high = (round(number, 3) + 0.0 for number in (figure["value"], *figure["interval"]))  # no −0
+    return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
 def write_figures(metrics, rows, history, output):
