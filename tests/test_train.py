@@ -121,6 +121,10 @@ def test_segmentation_run_learns_and_loads(lungs_run, data):
         of_width = metrics["lungs"][f"{name}_width"]
         assert 0 < pixels[1] <= pixels[0] <= pixels[2] <= 96 * 2**0.5
         assert [of_width["value"], *of_width["interval"]] == pytest.approx([p / 96 for p in pixels])
+    counts = json.loads((lungs_run / "counts.json").read_text())
+    assert counts["validation"] == {"shenzhen": metrics["images"]}
+    assert counts["train"]["shenzhen"] + metrics["images"] == PATIENTS
+    assert f"Radiographs, train: {counts['train']['shenzhen']} of shenzhen." in (lungs_run / "README.md").read_text()
     pixels, _ = draw_phantom(seed=1, size=128)
     analysis = LungFusionPipeline.from_pretrained(lungs_run / "model")(pixels)
     assert analysis.alpha.shape == (128, 128)

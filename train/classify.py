@@ -21,7 +21,7 @@ from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
 from train.pretrained import load_pretrained_backbone
 from train.recipe import parse_arguments
-from train.run import concatenate_arrays, load_part, prepare_output
+from train.run import concatenate_arrays, load_part, prepare_output, write_counts
 from train.transforms import augmentation
 
 
@@ -38,6 +38,9 @@ def main():
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with accelerator.main_process_first():
         parts = {split: load_parts(recipe, split, config, processor, segmenter) for split in ("train", "validation")}
+    if accelerator.is_main_process:
+        arrays = {split: {name: part for name, part, _ in of_split} for split, of_split in parts.items()}
+        write_counts(arrays, output)
     train = joined_dataset(parts["train"], side, augmentation(**recipe["augmentation"]))
     validation = joined_dataset(parts["validation"], side)
     sampler = balanced_sampler(groups(parts["train"]), recipe["epoch_size"])

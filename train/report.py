@@ -86,11 +86,12 @@ def write_card(recipe, metrics, rows, pipeline, output):
     history = json.loads((output / "history.json").read_text())
     figures = write_figures(metrics, rows, history, output)
     tables = {name: (output / name).read_text() for name in TABLES if (output / name).exists()}
-    card = ModelCard(card_text(recipe, metrics, history, pipeline.model, figures, tables))
+    counts = json.loads((output / "counts.json").read_text()) if (output / "counts.json").exists() else {}
+    card = ModelCard(card_text(recipe, metrics, history, pipeline.model, figures, tables, counts))
     card.save(output / "README.md")
 
 
-def card_text(recipe, metrics, history, model, figures, tables):
+def card_text(recipe, metrics, history, model, figures, tables, counts):
     best = max(history, key=lambda epoch: epoch[chosen_by(history)])
     lines = [
         "---",
@@ -120,6 +121,8 @@ def card_text(recipe, metrics, history, model, figures, tables):
         f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
         f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters.",
         "",
+        *[f"Radiographs, {split}: {count_words(of_split)}." for split, of_split in counts.items()],
+        "",
         *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
         *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
         *[
@@ -139,6 +142,10 @@ def card_text(recipe, metrics, history, model, figures, tables):
         LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def count_words(of_split):
+    return ", ".join(f"{count} of {source}" for source, count in of_split.items())
 
 
 def section(title, words, table):

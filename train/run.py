@@ -1,5 +1,6 @@
-"""A run's folder: recipe.yaml, history.json, model/, metrics.json, figures, images/, README.md (the card)."""
+"""A run's folder: recipe.yaml, counts.json, history.json, model/, metrics.json, figures, images/, README.md (card)."""
 
+import json
 import os
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def load_part(recipe, source, split):
         findings = [[name for name in row if name not in unused] for row in data["findings"]]
         data = data.remove_columns("findings").add_column("findings", findings)
     return data
+
+
+def write_counts(parts, output):
+    """counts.json: split → source → how many radiographs. parts: split → source → data set."""
+    counts = {split: {name: len(part) for name, part in of_split.items()} for split, of_split in parts.items()}
+    (output / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
 
 
 def concatenate_arrays(parts):

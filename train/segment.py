@@ -18,7 +18,7 @@ from train.metrics import mask_scores
 from train.pretrained import load_pretrained_backbone
 from train.quality import calibrate_quality
 from train.recipe import chosen, parse_arguments
-from train.run import concatenate_arrays, load_part, prepare_output
+from train.run import concatenate_arrays, load_part, prepare_output, write_counts
 from train.self_training import drawn_arrays
 from train.transforms import augmentation
 
@@ -38,6 +38,8 @@ def main():
     with accelerator.main_process_first():
         parts = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
         parts["train"] |= drawn_arrays(recipe, processor) if recipe["unlabelled"] else {}
+    if accelerator.is_main_process:
+        write_counts(parts, output)
     train = RadiographDataset(concatenate_arrays(parts["train"].values()), side, augmentation(**recipe["augmentation"]))
     validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
     sampler = None
