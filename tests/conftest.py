@@ -48,6 +48,22 @@ def find_lungs_everywhere(segmenter, logit=3.0):
 
 
 @pytest.fixture(scope="session")
+def phantom_segmenter():
+    """A small U-Net that draws a phantom's lungs, after a few seconds of training."""
+    model = tiny_segmenter(width=8)
+    pairs = [draw_phantom(seed=seed, size=64) for seed in range(24)]
+    images = torch.stack([torch.from_numpy(pixels)[None] for pixels, _ in pairs])
+    masks = torch.stack([torch.from_numpy(mask).float()[None] for _, mask in pairs])
+    optimizer = torch.optim.Adam(model.parameters(), 0.01)
+    model.train()
+    for _ in range(40):
+        optimizer.zero_grad()
+        model(images, labels=masks).loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+@pytest.fixture(scope="session")
 def phantom():
     """(pixels (256, 256) float32 in [0, 1], mask (256, 256) bool)."""
     return draw_phantom(seed=0, size=256)

@@ -37,10 +37,10 @@ def test_changes_keep_shape_and_range(change, level, pixels):
 def test_each_change_by_hand(pixels):
     dot = torch.zeros(1, 100, 60)
     dot[0, 20, 30] = 1
-    assert shifted(dot, 0.1)[0, 30, 36] == pytest.approx(1, abs=1e-4)
+    assert shifted(dot, 0.1)[0, 30, 36].item() == pytest.approx(1, abs=1e-4)
     square = torch.zeros(1, 100, 60)
     square[0, 40:60, 20:40] = 1  # around the middle
-    assert magnified(square, 2).sum() == pytest.approx(4 * square.sum(), rel=0.1)
+    assert magnified(square, 2).sum().item() == pytest.approx(4 * square.sum().item(), rel=0.1)
     assert rotated(pixels, 90).allclose(torch.rot90(pixels, 1, (1, 2)), atol=0.02)
     assert contrasted(torch.tensor([0.0, 0.25, 0.5, 1.0]), 2).tolist() == [0, 0, 0.5, 1]
     assert torch.equal(inverted(pixels, 1), 1 - pixels)

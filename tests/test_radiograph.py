@@ -670,7 +670,7 @@ def test_deflated_dicom_is_refused():
 
 def test_nothing_of_the_patient_is_kept_or_told():
     result = load_radiograph(DICOM_FILES["8 bit"])
-    assert set(vars(result)) == {"pixels", "name", "format"}
+    assert set(vars(result)) == {"pixels", "name", "format", "colour"}
     assert PATIENT not in repr(result)
     for data in (dicom(GREY, Modality="CT"), dicom(GREY)[:-50], dicom(GREY, BitsStored=99)):
         assert PATIENT.encode() in data

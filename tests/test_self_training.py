@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor
 from lungfusion.models.lungs import keep_lungs
-from tests.conftest import tiny_segmenter
 from tests.test_train import write_source
 from train.dataset import from_bytes, load_source
 from train.self_training import drawn_arrays, to_be_trusted
@@ -16,25 +14,9 @@ SIDE = 64
 
 
 @pytest.fixture(scope="module")
-def teacher():
-    """A small U-Net after a few seconds of training on phantoms."""
-    model = tiny_segmenter(width=8)
-    pairs = [draw_phantom(seed=seed, size=SIDE) for seed in range(24)]
-    images = torch.stack([torch.from_numpy(pixels)[None] for pixels, _ in pairs])
-    masks = torch.stack([torch.from_numpy(mask).float()[None] for _, mask in pairs])
-    optimizer = torch.optim.Adam(model.parameters(), 0.01)
-    model.train()
-    for _ in range(40):
-        optimizer.zero_grad()
-        model(images, labels=masks).loss.backward()
-        optimizer.step()
-    return model.eval()
-
-
-@pytest.fixture(scope="module")
-def drawn(teacher, tmp_path_factory):
+def drawn(phantom_segmenter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("self_training")
-    teacher.save_pretrained(folder / "teacher")
+    phantom_segmenter.save_pretrained(folder / "teacher")
     write_source(folder / "data" / "source", ["normal", "nodule"], "nodule", with_mask=False)
     recipe = {
         "teacher": str(folder / "teacher"),
@@ -58,13 +40,13 @@ def test_masks_are_drawn_cleaned_and_of_training_patients(drawn):
         assert 0.1 < (alpha > 0.5).mean() < 0.6
 
 
-def test_doubtful_masks_and_single_lungs_are_not_learned_from(teacher):
+def test_doubtful_masks_and_single_lungs_are_not_learned_from(phantom_segmenter):
     _, mask = draw_phantom(seed=0, size=SIDE)
     one_lung = mask & (np.arange(SIDE) < SIDE // 2)
 
     def trusted(alpha):
         row = {"mask": (alpha * 255).round().astype(np.uint8).tobytes()}
-        return to_be_trusted(row, SIDE, teacher.config)
+        return to_be_trusted(row, SIDE, phantom_segmenter.config)
 
     assert trusted(np.where(mask, 0.99, 0.0))
     assert not trusted(np.where(mask, 0.7, 0.2))

@@ -1,5 +1,6 @@
 """Training for real, tiny: both mains, resume after a cut-off, two processes, evaluation, card and bundle."""
 
+import copy
 import json
 import os
 import shutil
@@ -20,6 +21,7 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from train.bundle import bundle
+from train.loop import round_weights
 from train.recipe import load_recipe
 
 ROOT = Path(__file__).parent.parent
@@ -100,11 +102,17 @@ def lungs_run(data, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def findings_run(data, lungs_run, tmp_path_factory):
+def segmenter(phantom_segmenter, tmp_path_factory):
+    """Folder of a segmenter good enough for its masks not to be refused."""
+    folder = tmp_path_factory.mktemp("segmenter")
+    round_weights(copy.deepcopy(phantom_segmenter)).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def findings_run(data, segmenter, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "findings"
-    launch(
-        "train.classify", "findings.yaml", output, f"data_root={data}", f"segmenter={lungs_run}/model", *TINY_FINDINGS
-    )
+    launch("train.classify", "findings.yaml", output, f"data_root={data}", f"segmenter={segmenter}", *TINY_FINDINGS)
     return output
 
 
@@ -143,8 +151,9 @@ def test_classification_run_holds_all_it_should(findings_run):
         "tensorboard",
     } <= names
     pipeline = LungFusionPipeline.from_pretrained(findings_run / "model")
-    assert pipeline.findings == ("pneumonia", "tuberculosis")
     config = pipeline.model.config
+    assert config.findings == ["pneumonia", "tuberculosis"]
+    assert set(pipeline.findings) == set(config.shown) <= set(config.findings)
     assert config.sources["pneumonia"].startswith("Kermany")
     assert config.sources["tuberculosis"].startswith("Shenzhen")
     assert all(point["sensitivity"] >= 0.9 for point in config.operating_points.values())
@@ -167,8 +176,8 @@ def test_findings_are_scored_only_within_the_sources_that_know_them(findings_run
     assert list(metrics["shenzhen"]["findings"]) == ["tuberculosis"]
 
 
-def test_segmenter_inside_the_classifier_is_the_trained_one(lungs_run, findings_run):
-    alone = load_file(lungs_run / "model" / "model.safetensors")
+def test_segmenter_inside_the_classifier_is_the_trained_one(segmenter, findings_run):
+    alone = load_file(segmenter / "model.safetensors")
     inside = load_file(findings_run / "model" / "model.safetensors")
     for key, tensor in alone.items():
         assert torch.equal(inside[f"segmenter.{key}"], tensor), key

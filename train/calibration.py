@@ -64,6 +64,8 @@ def calibrate_run(recipe, output):
     config.shown = []
     for name in config.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+        if not known:
+            raise ValueError(f"All validation images with a label for {name} were refused: train a better segmenter.")
         taught_by = [recipe["sources"][source] for source in dict.fromkeys(row["source"] for row in known)]
         config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
         labels = np.array([row[f"label_{name}"] for row in known])
