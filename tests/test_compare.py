@@ -168,7 +168,7 @@ def test_grids_of_the_project_fit_their_recipes(name, recipe, tmp_path):
     recipe = f"train/recipes/{recipe}.yaml"
     grid = yaml.safe_load((ROOT / "train" / "recipes" / f"{name}.yaml").read_text())
     runs = plan(recipe, grid, ["epochs=1"], tmp_path)
-    assert len(runs) == len(grid["variants"]) >= 10
+    assert len(runs) == len(grid["variants"]) >= 9
     changed = [load_recipe(recipe, overrides) for of_variant in runs.values() for overrides in of_variant.values()]
     assert all(one != other for one, other in itertools.combinations(changed, 2))
     with pytest.raises(ValueError, match="'loses' is not in"):
