@@ -14,7 +14,7 @@ from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_train import write_source
 from train import evaluate, sheets
 from train.dataset import image_bytes, load_source
-from train.report import metrics_tables
+from train.tables import metrics_tables
 
 FIGURE = {"value": 0.5, "interval": [0.4, 0.6]}
 

@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from lungfusion import LungFusionPipeline
-from train.report import metrics_tables
+from train.tables import metrics_tables
 
 DEFAULT = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
 README = Path(__file__).parent.parent / "README.md"

@@ -5,9 +5,6 @@ patients' smallest and largest value, into a support vector machine, a random fo
 and a small neural network, one finding at a time. Nothing is tuned. Written to DIR: classical.json and classical.md.
 """
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 from datasets import Dataset
 from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
@@ -19,9 +16,9 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
+from train.arguments import command_line
 from train.evaluate import with_interval
-from train.loop import write_json
-from train.report import cell, table_head
+from train.tables import cell, markdown_table, write_table
 
 CLASSIFIERS = {
     "support vector machine": lambda: SVC(random_state=0),
@@ -33,18 +30,15 @@ CLASSIFIERS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "output")
     parser.add_argument("--train", required=True, help="a Parquet file of train.features")
     parser.add_argument("--validation", required=True, help="another, of patients that the first does not hold")
-    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     train, validation = (Dataset.from_parquet(path) for path in (arguments.train, arguments.validation))
     if shared := set(train["patient_id"]) & set(validation["patient_id"]):
         parser.error(f"{len(shared)} patients are in both files: split them by patient.")
     figures = compare_classifiers(train, validation)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "classical.md").write_text("\n".join(classical_table(figures)) + "\n")
-    write_json(arguments.output / "classical.json", figures)
+    write_table(arguments.output, "classical", classical_table(figures), figures)
 
 
 def compare_classifiers(train, validation):
@@ -88,12 +82,13 @@ def scores(labels, ranks, predicted):
 
 def classical_table(figures):
     """Markdown: one row for each finding and classifier."""
-    lines = table_head(["finding", "classifier on fused features", "images (with it)", "ROC AUC", "accuracy"])
-    for finding, of_finding in figures.items():
-        for name, row in of_finding.items():
-            cells = [finding, name, f"{row['images']} ({row['positive']})", cell(row["auc"]), cell(row["accuracy"])]
-            lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    rows = [
+        [finding, name, f"{row['images']} ({row['positive']})", cell(row["auc"]), cell(row["accuracy"])]
+        for finding, of_finding in figures.items()
+        for name, row in of_finding.items()
+    ]
+    titles = ["finding", "classifier on fused features", "images (with it)", "ROC AUC", "accuracy"]
+    return markdown_table(titles, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ so its difference to the first one is taken image by image. Written to OUTPUT: c
 every variant.
 """
 
-import argparse
 import itertools
 import subprocess
 import sys
@@ -18,9 +17,10 @@ from pathlib import Path
 
 import yaml
 
+from train.arguments import command_line
 from train.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
-from train.loop import write_json
 from train.recipe import load_recipe
+from train.tables import write_table
 
 TASKS = {  # what trains, what sums up a variant's runs, what makes the table
     "segmentation": ("train.segment", summarise_lungs, lungs_table),
@@ -29,10 +29,9 @@ TASKS = {  # what trains, what sums up a variant's runs, what makes the table
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "output")
     parser.add_argument("--recipe", required=True, help="a YAML file, see train/recipes")
     parser.add_argument("--grid", type=Path, required=True, help="a YAML file: variants, folds, seeds")
-    parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe everywhere")
     arguments = parser.parse_args()
     grid = yaml.safe_load(arguments.grid.read_text())
@@ -46,8 +45,7 @@ def main():
         for folder, overrides in runs_of_variant.items():
             train(module, arguments.recipe, overrides, folder)
         table[variant] = {"overrides": grid["variants"][variant], **summarise(list(runs_of_variant), first)}
-        write_json(arguments.output / "compare.json", table)
-        (arguments.output / "compare.md").write_text("\n".join(in_markdown(table)) + "\n")
+        write_table(arguments.output, "compare", in_markdown(table), table)
     print("\n".join(in_markdown(table)))
 
 

@@ -9,8 +9,8 @@ from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
 from train.evaluate import patients, with_interval
-from train.report import cell, table_head
 from train.robustness import ALTERED, UNALTERED, summarise_robustness
+from train.tables import cell, markdown_table
 
 DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
 
@@ -63,14 +63,12 @@ def mean_change(name, changes):
 def lungs_table(table):
     """Markdown: one row for each variant."""
     titles = ["variant", "runs", "images", "Dice", "Dice, altered images", "pixel accuracy"]
-    titles += ["Dice against the first", "altered, against the first"]
-    lines = table_head([*titles, "million weights"])
-    for variant, row in table.items():
-        cells = [variant, str(row["runs"]), str(row["images"])]
-        cells += [cell(row[name]) for name in DICE]
-        cells.append(f"{row['parameters'] / 1e6:.2f}")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+    titles += ["Dice against the first", "altered, against the first", "million weights"]
+    rows = [
+        [variant, row["runs"], row["images"], *[cell(row[name]) for name in DICE], f"{row['parameters'] / 1e6:.2f}"]
+        for variant, row in table.items()
+    ]
+    return markdown_table(titles, rows)
 
 
 def summarise_findings(folders, first):
@@ -126,14 +124,14 @@ def mean_auc(labels, run, pairs):
 def findings_table(table):
     """Markdown: one row for each variant and finding."""
     titles = ["finding, source", "variant", "runs", "images (with it)", "ROC AUC", "ROC AUC against the first"]
-    lines = table_head([*titles, "million weights"])
+    rows = []
     for finding in next(iter(table.values()))["findings"]:
         for variant, row in table.items():
             figures = row["findings"][finding]
-            cells = [finding, variant, str(row["runs"]), f"{figures['images']} ({figures['positive']})"]
+            cells = [finding, variant, row["runs"], f"{figures['images']} ({figures['positive']})"]
             cells += [cell(figures["auc"]), cell(figures["auc_difference"]), f"{row['parameters'] / 1e6:.2f}"]
-            lines.append(f"| {' | '.join(cells)} |")
-    return lines
+            rows.append(cells)
+    return markdown_table([*titles, "million weights"], rows)
 
 
 def cost(folders):

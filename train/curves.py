@@ -5,10 +5,8 @@ changed in contrast, inverted, or compressed; the models side by side, each on t
 refuses counts as not detected. Written to DIR: curves_FINDING.json and curves_FINDING.png.
 """
 
-import argparse
 from functools import partial
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,18 +18,17 @@ from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
+from train.arguments import command_line
 from train.dataset import image_bytes, known_labels, load_source
 from train.evaluate import with_interval
 from train.loop import write_json
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__, "dataset", "output")
     parser.add_argument("--models", nargs="+", required=True, metavar="NAME=DIR_OR_ID")
-    parser.add_argument("--dataset", required=True, help="folder of Parquet files, or id on the Hub")
     parser.add_argument("--finding", required=True)
     parser.add_argument("--images", type=int, default=200, help="at most")
-    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     models = dict(model.split("=", 1) for model in arguments.models)
     data = load_source(arguments.dataset, "validation").shuffle(seed=0)

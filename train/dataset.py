@@ -172,8 +172,10 @@ def to_arrays(row, processor):
     return {"pixels": to_bytes(pixels), "mask": mask}
 
 
-def draw_alpha(arrays, segmenter, size, batch_size=16):
+def draw_alpha(arrays, segmenter, size, batch_size=4):
     """Draw the lungs of every cached radiograph once, so that image and mask can be augmented together.
+
+    In bfloat16 and few at a time, which on a CPU takes a third of the time: alpha is kept in 256 steps anyway.
 
     Args:
         arrays: as `cache_arrays` returns.
@@ -187,8 +189,8 @@ def draw_alpha(arrays, segmenter, size, batch_size=16):
 
     def draw(rows):
         pixels = torch.stack([from_bytes(buffer, size) for buffer in rows["pixels"]])
-        with torch.inference_mode():
-            alpha = segmenter(pixels.contiguous(memory_format=torch.channels_last)).logits.sigmoid()
+        with torch.inference_mode(), torch.autocast(pixels.device.type, torch.bfloat16):
+            alpha = segmenter(pixels.contiguous(memory_format=torch.channels_last)).logits.float().sigmoid()
         return {"mask": [to_bytes(a) for a in alpha]}
 
     weights = hashlib.sha256(b"".join(p.detach().numpy().tobytes() for p in segmenter.parameters()))

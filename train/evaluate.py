@@ -4,7 +4,6 @@ Every radiograph goes through `LungFusionPipeline`, as it does in the app. Writt
 figures, and where there are masks images/, sheets of the data set's radiographs with the lungs drawn on them.
 """
 
-import argparse
 import csv
 from contextlib import contextmanager
 from functools import partial
@@ -15,10 +14,12 @@ import torch
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline
+from train.arguments import command_line
 from train.dataset import image_bytes, known_labels, load_source, read_mask
+from train.figures import write_figures
 from train.loop import write_json
 from train.metrics import bootstrap, finding_scores, mask_scores, outline_scores
-from train.report import write_card, write_figures
+from train.report import write_card
 from train.run import load_part
 from train.sheets import write_sheets
 
@@ -26,14 +27,7 @@ LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
-    parser.add_argument("--dataset", required=True, help="folder of Parquet files, or id on the Hub")
-    parser.add_argument(
-        "--split", default="validation", help="its split; validation is made by patient where there is none"
-    )
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, "model", "dataset", "split", "output").parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     parts = {Path(arguments.dataset).name: load_source(arguments.dataset, arguments.split)}
     rows = score_parts(pipeline, parts)

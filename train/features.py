@@ -4,7 +4,6 @@ One row of the Parquet file for each radiograph: file_name, patient_id, `label_â
 present, 0 absent, null unknown) and features, a list of float32. For models of one's own, as `train.classical` does.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +11,13 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline
+from train.arguments import command_line
 from train.dataset import image_bytes, known_labels, load_source
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
-    parser.add_argument("--dataset", required=True, help="folder of Parquet files, or id on the Hub")
-    parser.add_argument(
-        "--split", default="train", help="its split; train and validation are made where there are none"
-    )
+    parser = command_line(__doc__, "model", "dataset", "split")
+    parser.set_defaults(split="train")
     parser.add_argument("--output", type=Path, required=True, help="a Parquet file")
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)

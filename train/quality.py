@@ -22,9 +22,9 @@ from lungfusion.pipeline import calibrated_quality
 from train.alterations import ALTERATIONS
 from train.evaluate import evaluate_run, patients, validation_parts, with_interval
 from train.harms import HARMS
-from train.loop import save_model, write_json
-from train.report import cell, table_head
+from train.loop import save_model
 from train.robustness import UNALTERED, score_altered, write_robustness
+from train.tables import cell, markdown_table, write_table
 
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
 CERTAIN = 1e-6  # expected Dice closer to 0 or 1 than this has no logit
@@ -54,8 +54,7 @@ def calibrate_quality(recipe, output):
         row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)
     write_robustness([row for row in rows if row["alteration"] not in HARMS], output)
     summary = summarise_quality(rows)
-    (output / "mask_quality.md").write_text("\n".join(quality_table(summary)) + "\n")
-    write_json(output / "mask_quality.json", summary)
+    write_table(output, "mask_quality", quality_table(summary), summary)
 
 
 def fit_quality(expected, dice):
@@ -110,13 +109,13 @@ def quality_table(summary):
     bad = f"Dice below {GOOD}"
     titles = ["images", "masks", bad, "Spearman correlation with Dice", "mean error"]
     titles += [f"warned of (below {LEAST_MASK_QUALITY})", f"ROC AUC for {bad}"]
-    lines = table_head(titles)
+    rows = []
     for name, figures in summary.items():
-        cells = [name, str(figures["masks"]), str(figures["bad"])]
+        cells = [name, figures["masks"], figures["bad"]]
         cells += [cell(figures[key]) for key in ("spearman", "error", "warned")]
         cells.append(cell(figures["auc"]) if "auc" in figures else "none to tell apart")
-        lines.append(f"| {' | '.join(cells)} |")
-    return lines
+        rows.append(cells)
+    return markdown_table(titles, rows)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ set the validation patients' radiographs as they are, inverted, turned by 90 deg
 refusal.json and refusal.md.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,10 @@ from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.gate import INVERTED, LOW_MASK_QUALITY, REFUSING, ROTATED
+from train.arguments import command_line
 from train.dataset import image_bytes, load_source
-from train.loop import write_json
-from train.report import cell, table_head
 from train.strangers import strangers
+from train.tables import cell, markdown_table, write_table
 
 VERSIONS = {
     "as they are": lambda pixels, generator: pixels,
@@ -37,11 +36,8 @@ ANSWERS = {
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
-    parser.add_argument("--dataset", nargs="+", required=True, help="folders of Parquet files, or ids on the Hub")
+    parser = command_line(__doc__, "model", "datasets", "output")
     parser.add_argument("--images", type=int, default=200, help="of each data set at most")
-    parser.add_argument("--output", type=Path, required=True)
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     figures = {}
@@ -52,9 +48,7 @@ def main():
         data = data.select(range(min(arguments.images, len(data))))
         for version, answers in answers_by_version(pipeline, data, Path(name).name).items():
             figures[f"{Path(name).name}, {version}"] = summarise_answers(answers)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "refusal.md").write_text("\n".join(refusal_table(figures)) + "\n")
-    write_json(arguments.output / "refusal.json", figures)
+    write_table(arguments.output, "refusal", refusal_table(figures), figures)
 
 
 def answers_by_version(pipeline, data, name):
@@ -86,10 +80,8 @@ def summarise_answers(analyses):
 
 def refusal_table(figures):
     """Markdown: one row for each kind of picture."""
-    lines = table_head(["pictures", "n", *ANSWERS])
-    for kind, row in figures.items():
-        lines.append(f"| {' | '.join([kind, str(row['images']), *[cell(row[name]) for name in ANSWERS]])} |")
-    return lines
+    rows = [[kind, row["images"], *[cell(row[name]) for name in ANSWERS]] for kind, row in figures.items()]
+    return markdown_table(["pictures", "n", *ANSWERS], rows)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ Every radiograph with a mask is drawn as it is and under each of `train.alterati
 Written to DIR: robustness.json, robustness.csv (one row for each image and alteration) and robustness.md (a table).
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -13,22 +12,17 @@ from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
 from train.alterations import ALTERATIONS, alter
+from train.arguments import command_line
 from train.dataset import image_bytes, load_source, read_mask, with_mask
 from train.evaluate import patients, with_interval, write_csv
-from train.loop import write_json
 from train.metrics import mask_scores
-from train.report import cell, table_head
+from train.tables import cell, markdown_table, write_table
 
 UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
-    parser.add_argument("--dataset", required=True, help="folder of Parquet files with masks, or id on the Hub")
-    parser.add_argument("--split", default="validation", help="its split; made by patient where there is none")
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, "model", "dataset", "split", "output").parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     data = load_source(arguments.dataset, arguments.split)
     write_robustness(score_altered(pipeline, data, Path(arguments.dataset).name), arguments.output)
@@ -87,17 +81,16 @@ def write_robustness(rows, output):
     output.mkdir(parents=True, exist_ok=True)
     summary = summarise_robustness(rows)
     write_csv(output / "robustness.csv", rows)
-    (output / "robustness.md").write_text("\n".join(robustness_table(summary)) + "\n")
-    write_json(output / "robustness.json", summary)  # last: it says that all is there
+    write_table(output, "robustness", robustness_table(summary), summary)
 
 
 def robustness_table(summary):
     """Markdown: one row for each alteration."""
-    lines = table_head(["image", "n", "Dice", "change of Dice", "pixel accuracy", "least Dice"])
+    rows = []
     for name, figures in summary.items():
         cells = [cell(figures[key]) for key in ("dice", "change", "pixel_accuracy")]
-        lines.append(f"| {name} | {figures['images']} | {' | '.join(cells)} | {figures['least_dice']:.3f} |")
-    return lines
+        rows.append([name, figures["images"], *cells, f"{figures['least_dice']:.3f}"])
+    return markdown_table(["image", "n", "Dice", "change of Dice", "pixel accuracy", "least Dice"], rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ each data set this writes to DIR, shortcuts.json and shortcuts.md:
   fitted on): 1 divided by their number if not at all.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +23,10 @@ from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
+from train.arguments import command_line
 from train.dataset import image_bytes, known_labels, load_source
 from train.evaluate import with_interval
-from train.loop import write_json
-from train.report import cell, table_head
+from train.tables import cell, markdown_table, write_table
 
 BORDER = 0.1  # of the side: how much of each edge is shown where only the border is
 RIM = 0.03  # of the side: how far beyond the lungs' outline they are blacked out
@@ -37,20 +36,14 @@ LEAST_POSITIVE = 5  # images with a finding, and without it, that a row of the t
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
-    parser.add_argument("--dataset", nargs="+", required=True, help="folders of Parquet files, or ids on the Hub")
-    parser.add_argument("--output", type=Path, required=True)
-    arguments = parser.parse_args()
+    arguments = command_line(__doc__, "model", "datasets", "output").parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     sources = {Path(name).name: load_source(name, "validation") for name in arguments.dataset}
     seen = {name: look(pipeline, data, name) for name, data in sources.items()}
     figures = {"findings": findings_figures(pipeline, sources, seen)}
     if len(sources) > 1:
         figures["source"] = source_figures(sources, seen)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "shortcuts.md").write_text("\n".join(shortcuts_table(figures)) + "\n")
-    write_json(arguments.output / "shortcuts.json", figures)
+    write_table(arguments.output, "shortcuts", shortcuts_table(figures), figures)
 
 
 @torch.inference_mode()
@@ -147,10 +140,11 @@ def source_figures(sources, seen):
 def shortcuts_table(figures):
     """Markdown: one row for each source, finding and group; then a sentence about the source."""
     titles = ["source", "finding", "group", "images (with it)", *(f"ROC AUC, {version}" for version in VERSIONS)]
-    lines = table_head(titles)
+    rows = []
     for row in figures["findings"]:
         cells = [row["source"], row["finding"], row["group"], f"{row['images']} ({row['positive']})"]
-        lines.append(f"| {' | '.join(cells + [cell(row[version]) for version in VERSIONS])} |")
+        rows.append(cells + [cell(row[version]) for version in VERSIONS])
+    lines = markdown_table(titles, rows)
     if "source" in figures:
         found = figures["source"]
         lines += [

@@ -1,0 +1,20 @@
+"""The command-line arguments that several commands share, said once."""
+
+import argparse
+from pathlib import Path
+
+SHARED = {
+    "model": {"help": "folder or id on the Hub; the bundled checkpoint if not given"},
+    "dataset": {"required": True, "help": "folder of Parquet files, or id on the Hub"},
+    "datasets": {"nargs": "+", "required": True, "help": "folders of Parquet files, or ids on the Hub"},
+    "split": {"default": "validation", "help": "its split; made by patient where there is no such split"},
+    "output": {"type": Path, "required": True, "help": "folder to write to"},
+}
+
+
+def command_line(description, *names):
+    """A parser that knows these of the `SHARED` arguments; on the command line `datasets` is `--dataset`, too."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name in names:
+        parser.add_argument("--dataset" if name == "datasets" else f"--{name}", **SHARED[name])
+    return parser

@@ -1,0 +1,75 @@
+"""Figures as tables in Markdown, and as JSON beside them."""
+
+from train.loop import write_json
+
+NAMES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "hd95_width": "HD95 / width",
+    "assd_width": "ASSD / width",
+    "auc": "ROC AUC",
+    "average_precision": "average precision",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "ece": "ECE",
+}
+NOT_TOLD = (
+    "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
+    "users are not told of it."
+)
+DISTANCES = (
+    "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
+    "fractions of the image's width (the image's diagonal where no lungs are drawn)."
+)
+
+
+def markdown_table(titles, rows):
+    """Lines of a table. rows: lists of cells, as many as titles: strings, or whatever `str` makes one of."""
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+
+
+def cell(figure):
+    """`{"value": …, "interval": [low, high]}` as text."""
+    value, low, high = (round(number, 3) + 0.0 for number in (figure["value"], *figure["interval"]))  # no −0
+    return f"{value:.3f} ({low:.3f}–{high:.3f})"
+
+
+def write_table(output, name, lines, figures):
+    """Write NAME.md, the table, and NAME.json, the figures in it; the latter last: it says that all is there."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{name}.md").write_text("\n".join(lines) + "\n")
+    write_json(output / f"{name}.json", figures)
+
+
+def metrics_tables(metrics):
+    """Markdown tables of metrics.json: lungs, then findings, one row for each source."""
+    lungs = {source: summary["lungs"] for source, summary in metrics.items() if "lungs" in summary}
+    lines = []
+    if lungs:
+        names = [name for name in NAMES if name in next(iter(lungs.values()))]
+        rows = [
+            [source, figures["images"], *[cell(figures[n]) for n in names], f"{figures['least_dice']:.3f}"]
+            for source, figures in lungs.items()
+        ]
+        lines += [*markdown_table(["lungs", "images", *[NAMES[n] for n in names], "least Dice"], rows), ""]
+        if "hd95_width" in names:
+            lines += [DISTANCES, ""]
+    findings = [(s, f, v) for s, summary in metrics.items() for f, v in summary["findings"].items()]
+    if findings:
+        names = [name for name in NAMES if name in findings[0][2]]
+        titles = ["finding", "source", "images (with it)", "threshold", *[NAMES[n] for n in names]]
+        rows = []
+        for source, finding, figures in findings:
+            name = finding if figures["shown"] else f"{finding} (not shown)"
+            count = f"{figures['images']} ({figures['positive']})"
+            rows.append([name, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]])
+        lines += [*markdown_table(titles, rows), ""]
+        if not all(figures["shown"] for _, _, figures in findings):
+            lines += [NOT_TOLD, ""]
+    return lines
