@@ -54,6 +54,8 @@ class Analysis:
         left_lung_area: the same of the left lung.
         mask_quality: the Dice to expect between alpha and an outline drawn by hand, in [0, 1]; calibrated on validation
             radiographs, many of them altered or harmed so that the outline went wrong.
+        novelty: how unlike the radiographs that the segmenter was trained on this one is: about 1 for those, more for
+            what is none; 0 where the model was not fitted to say so.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
     """
@@ -63,6 +65,7 @@ class Analysis:
     right_lung_area: float
     left_lung_area: float
     mask_quality: float
+    novelty: float
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
 
@@ -90,6 +93,7 @@ class Analysis:
             "right_lung_area": self.right_lung_area,
             "left_lung_area": self.left_lung_area,
             "mask_quality": self.mask_quality,
+            "novelty": self.novelty,
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": [vars(warning).copy() for warning in self.warnings],
         }

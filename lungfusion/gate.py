@@ -9,6 +9,7 @@ from .analysis import AnalysisWarning
 
 LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
+MOST_NOVEL = 1.8  # above, it is no radiograph like those learned from; see train/refusal.py
 MOST_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a tint or a coloured mark less than this
 LEAST_MASK_QUALITY = 0.85  # below, a warning; train.quality says how many masks that concerns
 LARGEST_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
@@ -46,7 +47,7 @@ LOW_MASK_QUALITY = AnalysisWarning(
 REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND)  # nothing is said about findings then
 
 
-def judge(radiograph, image, lungs, areas, mask_quality):
+def judge(radiograph, image, lungs, areas, mask_quality, novelty):
     """What speaks against an image, the weightiest first.
 
     Args:
@@ -55,13 +56,14 @@ def judge(radiograph, image, lungs, areas, mask_quality):
         lungs: (S, S) bool array, where the lungs were found.
         areas: of the right and the left lung, shares of the image.
         mask_quality: float in [0, 1].
+        novelty: float, as `models.novelty.Novelty` gives it.
 
     Returns:
         tuple of `AnalysisWarning`; one of `REFUSING` stands alone.
     """
     if sum(areas) < LEAST_LUNG_AREA:
         return (LUNGS_NOT_FOUND,)
-    if mask_quality < CHEST_QUALITY or radiograph.colour > MOST_COLOUR:
+    if novelty > MOST_NOVEL or mask_quality < CHEST_QUALITY or radiograph.colour > MOST_COLOUR:
         return (NOT_A_CHEST_RADIOGRAPH,)
     height, width = radiograph.pixels.shape
     reasons = {

@@ -36,6 +36,7 @@ class LungFusionPipeline:
 
     def __init__(self, model, processor):
         self.model = model.eval().to(memory_format=torch.channels_last)
+        getattr(model, "segmenter", model).requires_grad_(False)  # heat maps need no gradients through the mask
         self.processor = processor
 
     @classmethod
@@ -110,19 +111,21 @@ class LungFusionPipeline:
         else:
             alphas, names = output.alpha, self.model.config.findings
             probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
-        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), probabilities, strict=True)
+        novelty = output.novelty.tolist()
+        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), novelty, probabilities, strict=True)
         return [self.analysis(*row) for row in rows]
 
-    def analysis(self, radiograph, image, alpha, probabilities):
-        """`Analysis` of what the model gave: the (S, S) image it read, the (S, S) alpha, finding → probability."""
+    def analysis(self, radiograph, image, alpha, novelty, probabilities):
+        """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, novelty, finding → probability."""
         quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
-        warnings = judge(radiograph, image, alpha > 0.5, areas, quality)
+        warnings = judge(radiograph, image, alpha > 0.5, areas, quality, novelty)
         findings = ()
         if not set(warnings) & set(REFUSING):
             findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
-        return Analysis(radiograph, self.in_geometry_of(radiograph, alpha), *areas, quality, findings, warnings)
+        alpha = self.in_geometry_of(radiograph, alpha)
+        return Analysis(radiograph, alpha, *areas, quality, novelty, findings, warnings)
 
     def mask_quality(self, alpha):
         """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""
@@ -190,10 +193,8 @@ class LungFusionPipeline:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
         radiograph = load_radiograph(source)
         pixel_values = self.pixel_values([radiograph])
-        with torch.no_grad():
-            alpha = self.model.segmenter(pixel_values).logits.sigmoid()
         with torch.enable_grad():
-            output = self.model(pixel_values, alpha=alpha)
+            output = self.model(pixel_values)
             saliency = grad_cam(output, self.model.config.findings.index(finding), self.processor.size.height)
         saliency = np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
         return self.answers([radiograph], pixel_values, output)[0], saliency

@@ -9,7 +9,7 @@ from examples.phantom import draw_phantom
 from lungfusion.gate import brightness, judge, tilt
 from lungfusion.radiograph import Radiograph, load_radiograph
 
-GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96}
+GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "novelty": 1.0}
 
 
 def codes(pixels, mask, side=512, colour=0.0, **changes):
@@ -32,6 +32,7 @@ def test_nothing_speaks_against_a_chest(chest):
         ({"areas": (0.01, 0.005)}, ["lungs_not_found"]),
         ({"mask_quality": 0.5}, ["not_a_chest_radiograph"]),
         ({"colour": 0.3}, ["not_a_chest_radiograph"]),
+        ({"novelty": 2.5}, ["not_a_chest_radiograph"]),
         ({"side": 150}, ["low_resolution"]),
         ({"areas": (0.2, 0.0)}, ["one_lung_found"]),
         ({"mask_quality": 0.8}, ["low_mask_quality"]),

@@ -96,6 +96,14 @@ def test_temperature_divides_the_logits(pixel_values):
     assert torch.allclose(cooled, plain / torch.tensor([1.0, 2.0]))
 
 
+def test_an_image_weighs_as_much_as_another_however_many_findings_are_known_of_it():
+    logits = torch.tensor([[2.0, -1.0], [0.5, 3.0]])
+    labels = torch.tensor([[1.0, 1.0], [NAN, 0.0]])
+    of_each = torch.nn.functional.binary_cross_entropy_with_logits(logits, labels.nan_to_num(0), reduction="none")
+    expected = (of_each[0].mean() + of_each[1, 1]) / 2
+    assert torch.allclose(masked_bce_loss(logits, labels), expected)
+
+
 def test_unknown_labels_do_not_count():
     logits = torch.tensor([[2.0, -1.0], [0.5, 3.0], [1.0, 0.0]])
     labels = torch.tensor([[1.0, NAN], [NAN, NAN], [0.0, NAN]])

@@ -91,7 +91,8 @@ def test_no_lungs_no_findings(phantom):
 def drawing(pipe, monkeypatch, mask):
     """The pipeline, its segmenter drawing this mask (S, S) whatever the image."""
     logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
-    monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: SimpleNamespace(logits=logits))
+    drawn = SimpleNamespace(logits=logits, novelty=torch.zeros(1))
+    monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: drawn)
     return pipe
 
 

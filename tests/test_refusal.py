@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from lungfusion.gate import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
 from tests.test_train import write_source
@@ -49,9 +50,13 @@ def test_shares_by_hand():
 
 def test_command_writes_a_table(checkpoint, tmp_path):
     write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
+    (tmp_path / "holiday").mkdir()
+    Image.fromarray(strangers()["photographs"][0]).save(tmp_path / "holiday" / "1.jpg")
     command = [sys.executable, "-m", "train.refusal", "--model", checkpoint, "--dataset", tmp_path / "source"]
+    command += ["--pictures", tmp_path / "holiday"]
     done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "refusal.json").read_text())
     assert {f"source, {version}" for version in VERSIONS} < set(figures)
+    assert figures["holiday"]["images"] == 1
     assert len((tmp_path / "refusal.md").read_text().splitlines()) == 2 + len(figures)

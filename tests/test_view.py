@@ -21,7 +21,7 @@ PNEUMONIA = Finding("pneumonia", 0.2, 0.5)
 def analysis(pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96):
     pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
     alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
-    return Analysis(Radiograph(pixels, name, "PNG"), alpha, *areas, quality, tuple(findings), tuple(warnings))
+    return Analysis(Radiograph(pixels, name, "PNG"), alpha, *areas, quality, 1.0, tuple(findings), tuple(warnings))
 
 
 def left_half(height=500, width=500):

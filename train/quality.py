@@ -23,6 +23,7 @@ from train.alterations import ALTERATIONS
 from train.evaluate import evaluate_run, patients, validation_parts, with_interval
 from train.harms import HARMS
 from train.loop import save_model
+from train.novelty import fit_novelty
 from train.robustness import UNALTERED, score_altered, write_robustness
 from train.tables import cell, markdown_table, write_table
 
@@ -49,6 +50,7 @@ def calibrate_quality(recipe, output):
         rows += score_altered(pipeline, data, name, ALTERATIONS | HARMS)
     fitted = fit_quality([row["mask_quality"] for row in rows], [row["dice"] for row in rows])
     config.quality_slope, config.quality_offset = fitted
+    fit_novelty(pipeline, recipe)
     save_model(pipeline.model, pipeline.processor, output / "model")
     for row in rows:
         row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)

@@ -14,7 +14,7 @@ def load_recipe(path, overrides=()):
         overrides: strings `key=value`; a dotted key reaches inside (`model.encoder=plain`), the value is YAML.
 
     Returns:
-        dict.
+        dict; without the sources that are null (`sources.nih=null` leaves one out).
 
     Raises:
         ValueError: an override is no `key=value`, or its key is not in the recipe.
@@ -31,6 +31,7 @@ def load_recipe(path, overrides=()):
         if not isinstance(place, dict) or last not in place:
             raise ValueError(f"{key!r} is not in {path}: its keys are {', '.join(recipe)}.")
         place[last] = yaml.safe_load(value)
+    recipe["sources"] = {name: source for name, source in recipe["sources"].items() if source}
     return recipe
 
 

@@ -1,14 +1,15 @@
 """Score the gate: python -m train.refusal --dataset DIR_OR_ID [DIR_OR_ID …] --output DIR
 
-What the pipeline refuses or warns of: pictures that are no chest radiographs (`train.strangers`), and of each data
-set the validation patients' radiographs as they are, inverted, turned by 90 degrees and turned by 40. Written to DIR:
-refusal.json and refusal.md.
+What the pipeline refuses or warns of: pictures that are no chest radiographs (`train.strangers`, and those in the
+folders given as `--pictures`, read without their colours), and of each data set the validation patients' radiographs as
+they are, inverted, turned by 90 degrees and turned by 40. Written to DIR: refusal.json and refusal.md.
 """
 
 from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from scipy.stats import binomtest
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
@@ -18,7 +19,7 @@ from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.gate import INVERTED, LOW_MASK_QUALITY, REFUSING, ROTATED
 from train.arguments import command_line
 from train.dataset import image_bytes, load_source
-from train.strangers import strangers
+from train.strangers import grey, strangers
 from train.tables import cell, markdown_table, write_table
 
 VERSIONS = {
@@ -38,10 +39,11 @@ ANSWERS = {
 def main():
     parser = command_line(__doc__, "model", "datasets", "output")
     parser.add_argument("--images", type=int, default=200, help="of each data set at most")
+    parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="folders of pictures that are none")
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     figures = {}
-    for kind, pictures in strangers().items():
+    for kind, pictures in (strangers() | {folder.name: read_pictures(folder) for folder in arguments.pictures}).items():
         figures[kind] = summarise_answers([pipeline(picture) for picture in pictures])
     for name in arguments.dataset:
         data = load_source(name, "validation").shuffle(seed=0)
@@ -49,6 +51,12 @@ def main():
         for version, answers in answers_by_version(pipeline, data, Path(name).name).items():
             figures[f"{Path(name).name}, {version}"] = summarise_answers(answers)
     write_table(arguments.output, "refusal", refusal_table(figures), figures)
+
+
+def read_pictures(folder):
+    """(H, W) uint8 arrays of the PNG and JPEG files in a folder."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".png", ".jpg", ".jpeg"))
+    return [grey(Image.open(path)) for path in paths]
 
 
 def answers_by_version(pipeline, data, name):

@@ -8,7 +8,7 @@ import torch
 import yaml
 from datasets import concatenate_datasets
 
-from train.dataset import load_source
+from train.dataset import load_source, words
 
 
 def prepare_output(accelerator, recipe, output):
@@ -38,8 +38,8 @@ def load_part(recipe, source, split):
     they name is unknown there.
     """
     data = load_source(source_path(recipe, source), split, recipe["validation_fold"])
-    if unused := set(source.get("unused_labels", ())):
-        findings = [[name for name in row if name not in unused] for row in data["findings"]]
+    if unused := {words(name) for name in source.get("unused_labels", ())}:
+        findings = [[name for name in row if words(name) not in unused] for row in data["findings"]]
         data = data.remove_columns("findings").add_column("findings", findings)
     return data
 

@@ -36,13 +36,14 @@ def strangers():
     photographs = [getattr(data, name)() for name in PHOTOGRAPHS] + list(load_sample_images().images)
     return {
         "photographs": photographs,
-        "photographs without colour": [grey(photograph) for photograph in photographs if photograph.ndim == 3],
+        "photographs without colour": [grey(Image.fromarray(p)) for p in photographs if p.ndim == 3],
         **{kind.__name__: [kind(np.random.default_rng(seed)) for seed in range(DRAWN)] for kind in DRAWINGS},
     }
 
 
-def grey(photograph):
-    return np.asarray(Image.fromarray(photograph).convert("L"))
+def grey(picture):
+    """A PIL image → (H, W) uint8."""
+    return np.asarray(picture.convert("L"))
 
 
 def noise(generator):

@@ -11,6 +11,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_lungfusion import LungUNetConfig
+from .novelty import Novelty
 
 
 @dataclass
@@ -20,10 +21,12 @@ class LungUNetOutput(ModelOutput):
     Attributes:
         loss: () float, Dice plus binary cross-entropy; only with `labels`.
         logits: (B, 1, h, w) float, in the size of `pixel_values`; `sigmoid(logits)` is the alpha mask.
+        novelty: (B,) float32, how unlike the training radiographs each image is; see [`Novelty`].
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
+    novelty: torch.FloatTensor | None = None
 
 
 class LungUNetForSemanticSegmentation(PreTrainedModel):
@@ -35,7 +38,8 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
 
     def __init__(self, config: LungUNetConfig):
         super().__init__(config)
-        self.unet = PlainUNet(config.width) if config.encoder == "plain" else encoder_unet(config)
+        self.unet = PlainUNet(config.width) if config.encoder == "plain" else EncoderUNet(config)
+        self.novelty = Novelty(self.unet.num_features)
         self.post_init()
 
     def forward(self, pixel_values, labels=None, return_dict=None):
@@ -47,13 +51,18 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
             labels: (B, 1, h, w) float in [0, 1], the true mask; gives `loss`.
             return_dict: `False` for a plain tuple.
         """
+        logits, features = self.draw(pixel_values)
+        loss = None if labels is None else dice_bce_loss(logits, labels)
+        output = LungUNetOutput(loss=loss, logits=logits, novelty=self.novelty(features))
+        return output.to_tuple() if return_dict is False else output
+
+    def draw(self, pixel_values):
+        """(B, 1, h, w) → (B, 1, h, w) logits, and the deepest features of the U-Net, (B, channels, S/32, S/32)."""
         size = (self.config.image_size, self.config.image_size)
         image = resize(pixel_values, size)  # (B, 1, S, S)
         image = (image - self.config.image_mean) / self.config.image_std
-        logits = resize(self.unet(image), pixel_values.shape[-2:])  # (B, 1, h, w)
-        loss = None if labels is None else dice_bce_loss(logits, labels)
-        output = LungUNetOutput(loss=loss, logits=logits)
-        return output.to_tuple() if return_dict is False else output
+        logits, features = self.unet(image)
+        return resize(logits, pixel_values.shape[-2:]), features
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -74,16 +83,17 @@ class PlainUNet(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose2d(2 * o, o, 2, stride=2) for o in reversed(channels[:-1]))
         self.merge = nn.ModuleList(double_convolution(2 * o, o) for o in reversed(channels[:-1]))
         self.mask = nn.Conv2d(width, 1, 1)
+        self.num_features = channels[-1]
 
     def forward(self, x):
-        """(B, 1, S, S) → (B, 1, S, S) logits; S is a multiple of 16."""
+        """(B, 1, S, S) → (B, 1, S, S) logits, (B, num_features, S/16, S/16) deepest features; 16 divides S."""
         skips = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
             skips.append(x)
         for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
             x = merge(torch.cat([skip, up(x)], dim=1))
-        return self.mask(x)
+        return self.mask(x), skips[-1]
 
 
 def double_convolution(inputs, outputs):
@@ -93,16 +103,24 @@ def double_convolution(inputs, outputs):
     return nn.Sequential(*layers)
 
 
-def encoder_unet(config):
+class EncoderUNet(smp.Unet):
     """A U-Net on an encoder of segmentation_models_pytorch; weights are never downloaded here."""
-    return smp.Unet(
-        encoder_name=config.encoder,
-        encoder_weights=None,
-        encoder_depth=len(config.decoder_channels),
-        decoder_channels=tuple(config.decoder_channels),
-        in_channels=1,
-        classes=1,
-    )
+
+    def __init__(self, config):
+        super().__init__(
+            encoder_name=config.encoder,
+            encoder_weights=None,
+            encoder_depth=len(config.decoder_channels),
+            decoder_channels=tuple(config.decoder_channels),
+            in_channels=1,
+            classes=1,
+        )
+        self.num_features = self.encoder.out_channels[-1]
+
+    def forward(self, x):
+        """(B, 1, S, S) → (B, 1, S, S) logits, (B, num_features, S/32, S/32) deepest features; 32 divides S."""
+        features = self.encoder(x)
+        return self.segmentation_head(self.decoder(features)), features[-1]
 
 
 def resize(x, size):
@@ -132,6 +150,9 @@ def initialize(model, module):
         init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             init.zeros_(module.bias)
+    elif isinstance(module, Novelty):
+        init.zeros_(module.mean)
+        init.zeros_(module.whitening)
     else:
         PreTrainedModel._init_weights(model, module)
 

@@ -28,6 +28,7 @@ class LungFusionOutput(ModelOutput):
         feature_maps: one (B, C_i, h_i, w_i) float for each branch.
         fused_features: (B, D) float.
         fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
+        novelty: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew the alpha.
     """
 
     loss: torch.FloatTensor | None = None
@@ -38,6 +39,7 @@ class LungFusionOutput(ModelOutput):
     feature_maps: tuple[torch.FloatTensor, ...] | None = None
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
+    novelty: torch.FloatTensor | None = None
 
 
 class LungFusionForImageClassification(PreTrainedModel):
@@ -73,14 +75,16 @@ class LungFusionForImageClassification(PreTrainedModel):
                 (in training: augmented together with the image).
             return_dict: `False` for a plain tuple.
         """
+        novelty = None
         if alpha is None:
-            alpha = self.segmenter(pixel_values).logits.sigmoid()
+            drawn = self.segmenter(pixel_values)
+            alpha, novelty = drawn.logits.sigmoid(), drawn.novelty
         joined, box = self.concatenation(pixel_values, alpha)
         feature_maps = tuple(branch(joined) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         logits = self.calibrate(self.classifier(fused))
         loss = None if labels is None else masked_bce_loss(logits, labels)
-        output = LungFusionOutput(loss, logits, alpha, joined, box, feature_maps, fused, weights)
+        output = LungFusionOutput(loss, logits, alpha, joined, box, feature_maps, fused, weights, novelty)
         return output.to_tuple() if return_dict is False else output
 
     def train(self, mode=True):
@@ -107,8 +111,9 @@ class LungFusionForImageClassification(PreTrainedModel):
 def masked_bce_loss(logits, labels):
     """Binary cross-entropy; unknown labels (NaN) do not count.
 
-    Each finding's loss is averaged over the images that know it, then over the findings, so that a finding of a
-    small source weighs as much as one of a large source.
+    Each image's loss is the mean over the findings known of it; then the mean is taken over the images of which any is
+    known. So a source that labels one finding weighs as much as one that labels twelve, if as many of its images are
+    drawn.
 
     Args:
         logits: (B, findings) float.
@@ -116,8 +121,8 @@ def masked_bce_loss(logits, labels):
     """
     known = ~labels.isnan()
     loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float().nan_to_num(0), reduction="none")
-    per_finding = (loss * known).sum(0) / known.sum(0).clamp(min=1)
-    return per_finding.sum() / known.any(0).sum().clamp(min=1)
+    per_image = (loss * known).sum(1) / known.sum(1).clamp(min=1)
+    return per_image.sum() / known.any(1).sum().clamp(min=1)
 
 
 __all__ = ["LungFusionForImageClassification", "LungFusionOutput"]
