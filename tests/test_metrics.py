@@ -81,6 +81,7 @@ def test_finding_scores_by_hand():
     assert scores["auc"] == pytest.approx(5 / 6)
     assert scores["sensitivity"] == pytest.approx(2 / 3)
     assert scores["specificity"] == pytest.approx(1 / 2)
+    assert scores["ppv_20"] == pytest.approx(2 / 3 * 0.2 / (2 / 3 * 0.2 + 1 / 2 * 0.8))
     assert finding_scores(np.ones(3), np.ones(3), 0.5) is None
 
 

@@ -60,7 +60,7 @@ def copy_reports(folder, output):
 def write_tables(path, metrics):
     before, _, rest = path.read_text().partition(TABLES[0])
     after = rest.partition(TABLES[1])[2]
-    path.write_text("\n".join([before + TABLES[0], "", *metrics_tables(metrics)]) + TABLES[1] + after)
+    path.write_text("\n".join([before + TABLES[0], "", *metrics_tables(metrics, shown_alone=True)]) + TABLES[1] + after)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,10 @@ import json
 from functools import partial
 
 import numpy as np
-from safetensors import safe_open
 from sklearn.metrics import roc_auc_score
 
 from train.evaluate import patients, with_interval
+from train.report import weights_in
 from train.robustness import ALTERED, UNALTERED, summarise_robustness
 from train.tables import cell, markdown_table
 
@@ -137,7 +137,5 @@ def findings_table(table):
 def cost(folders):
     """Median seconds of an epoch, and the number of weights."""
     epochs = [epoch for folder in folders for epoch in json.loads((folder / "history.json").read_text())]
-    with safe_open(folders[0] / "model" / "model.safetensors", "np") as weights:
-        shapes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (it is no dict)
-    parameters = int(sum(np.prod(shape) for shape in shapes))
-    return {"seconds_per_epoch": float(np.median([epoch["seconds"] for epoch in epochs])), "parameters": parameters}
+    seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
+    return {"seconds_per_epoch": seconds, "parameters": weights_in(folders[0])}

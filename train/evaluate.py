@@ -5,12 +5,14 @@ figures, and where there are masks images/, sheets of the data set's radiographs
 """
 
 import csv
+import json
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline
@@ -46,7 +48,8 @@ def evaluate_run(recipe, output, rows=None):
     pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
     rows = score_parts(pipeline, parts) if rows is None else rows
     metrics = summarise_parts(pipeline, parts, rows, "validation", output)
-    write_card(recipe, metrics, rows, pipeline, output)
+    write_figures(metrics, rows, json.loads((output / "history.json").read_text()), output)
+    write_card(output)
 
 
 def validation_parts(recipe):
@@ -142,6 +145,7 @@ def summarise(rows, pipeline):
     findings = list(getattr(pipeline.model.config, "findings", ()))
     summary["refused"] = sum(row.get(f"probability_{name}", 0) is None for row in rows for name in findings[:1])
     summary["findings"] = {}
+    summary |= mean_auc_of_shown(rows, pipeline.findings)
     for name in findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         truth = np.array([row[f"label_{name}"] for row in known])
@@ -153,6 +157,23 @@ def summarise(rows, pipeline):
             score = partial(finding_scores, threshold=threshold)
             summary["findings"][name] |= with_interval(score, patients(known), truth, probabilities)
     return summary
+
+
+def mean_auc_of_shown(rows, names):
+    """`mean_auc`, of the findings shown to users that a source labels, if those are several."""
+    names = [name for name in names if len({row.get(f"label_{name}") for row in rows} - {None}) == 2]
+    answered = [row for row in rows if names and row[f"probability_{names[0]}"] is not None]
+    if len(names) < 2 or any(f"label_{name}" not in row for row in answered for name in names):
+        return {}
+    truth = np.array([[row[f"label_{name}"] for name in names] for row in answered])
+    probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in answered])
+
+    def mean_auc(truth, probabilities):
+        if (truth.min(0) == truth.max(0)).any():
+            return None
+        return {"mean_auc": float(roc_auc_score(truth, probabilities, average="macro"))}
+
+    return with_interval(mean_auc, patients(answered), truth, probabilities)
 
 
 def patients(rows):

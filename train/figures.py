@@ -10,24 +10,24 @@ from train.tables import NAMES
 
 matplotlib.use("agg")
 MATRICES_IN_A_LINE = 5
+FIGURES = {  # file name: title
+    "history.png": "Training history",
+    "curves.png": "ROC curves, precision and recall, reliability",
+    "confusion.png": "Confusion matrices at the thresholds",
+    "dice.png": "Dice of each image",
+}
 
 
 def write_figures(metrics, rows, history, output):
-    """Draw what there is to draw; returns {file name: title}."""
-    figures = {}
+    """Draw those of `FIGURES` for which there is something to draw."""
     if history:
-        figures["history.png"] = "Training history"
         draw_history(history).savefig(output / "history.png", dpi=120)
     curves = [(s, f) for s, summary in metrics.items() for f in summary["findings"]]
     if curves:
-        figures["curves.png"] = "ROC curves, precision and recall, reliability"
         draw_curves(curves, rows).savefig(output / "curves.png", dpi=120)
-        figures["confusion.png"] = "Confusion matrices at the thresholds"
         draw_confusion(curves, rows, metrics).savefig(output / "confusion.png", dpi=120)
     if any("lungs" in summary for summary in metrics.values()):
-        figures["dice.png"] = "Dice of each image"
         draw_dice(rows).savefig(output / "dice.png", dpi=120)
-    return figures
 
 
 def draw_history(history):

@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 LEAST_SLOPE = 0.01
+PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
 
 
@@ -69,18 +70,20 @@ def finding_scores(labels, probabilities, threshold):
         threshold: probability from which the finding counts as detected.
 
     Returns:
-        dict of numbers; sensitivity, specificity, accuracy and counts are at `threshold`. None if all labels are alike.
+        dict of numbers; sensitivity, specificity, accuracy, counts and `ppv_…`, the share of the detected that have the
+        finding where so many of 100 have it, are at `threshold`. None if all labels are alike.
     """
     if len(np.unique(labels)) < 2:
         return None
     labels, detected = np.asarray(labels, bool), np.asarray(probabilities) >= threshold
     tp, fn = int((detected & labels).sum()), int((~detected & labels).sum())
     fp, tn = int((detected & ~labels).sum()), int((~detected & ~labels).sum())
+    sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
     return {
         "auc": float(roc_auc_score(labels, probabilities)),
         "average_precision": float(average_precision_score(labels, probabilities)),
-        "sensitivity": tp / max(tp + fn, 1),
-        "specificity": tn / max(tn + fp, 1),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
         "accuracy": (tp + tn) / len(labels),
         "brier": float(brier_score_loss(labels, probabilities)),
         "ece": expected_calibration_error(labels, probabilities),
@@ -88,7 +91,14 @@ def finding_scores(labels, probabilities, threshold):
         "fp": fp,
         "fn": fn,
         "tn": tn,
+        **{f"ppv_{p}": positive_predictive_value(sensitivity, specificity, p / 100) for p in PREVALENCES},
     }
+
+
+def positive_predictive_value(sensitivity, specificity, prevalence):
+    """The share of the detected that have a finding, by Bayes; 0 where nothing is ever detected. All in [0, 1]."""
+    true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    return true / (true + false) if true + false else 0.0
 
 
 def expected_calibration_error(labels, probabilities, bins=10):

@@ -1,19 +1,22 @@
-"""The model card of a run, made from its metrics alone. No number here is typed by hand."""
+"""Write a run's model card: python -m train.report RUN
+
+Training ends with it. It is made from what lies in the run's folder, so that it can be written anew when another
+command has put its table there. No number in it is typed by hand.
+"""
 
 import json
+from pathlib import Path
 
+import numpy as np
+import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors import safe_open
 
-from train.figures import write_figures
+from train.arguments import command_line
+from train.figures import FIGURES
 from train.tables import metrics_tables
 
-NOT_SHOWN = (
-    "description",
-    "data_root",
-    "pretrained",
-    "segmenter",
-    "teacher",
-)  # of the recipe: said elsewhere, or paths
+NOT_SHOWN = ("description", "data_root", "pretrained", "segmenter", "start", "teacher")  # said elsewhere, or paths
 
 USE = """```python
 from lungfusion import LungFusionPipeline
@@ -46,20 +49,45 @@ TABLES = {
         "are, altered, and harmed so that the masks go wrong (turned, shrunk, hidden in part and more; "
         "`python -m train.quality`). Its two numbers were fitted on these images; they do not change the ranking.",
     ),
+    "refusal.md": (
+        "What is refused",
+        "Share of pictures that are no chest radiographs, and of validation patients' radiographs, which get no answer "
+        "or a warning; 95 % intervals after Wilson (`python -m train.refusal`). Refused: no findings are named.",
+    ),
+    "shortcuts.md": (
+        "Shortcuts",
+        "ROC AUC on the same validation patients with the lungs blacked out, and with only the outermost tenth of the "
+        "image shown: what remains above 0.5 does not come from the lungs (`python -m train.shortcuts`). Groups need "
+        "five images with the finding and five without.",
+    ),
+    "explanations.md": (
+        "Heat maps",
+        "Whether Grad-CAM is about the score: how far a detected finding's logit falls when the tenth of the region "
+        "seen that its map calls most important is blurred away, and when the tenth is that of another radiograph's "
+        "map (`python -m train.explanations`).",
+    ),
+    "classical.md": (
+        "Classical classifiers",
+        "The fused features, min-max scaled, in classifiers of scikit-learn, nothing tuned: fitted on training "
+        "patients, scored on validation patients (`python -m train.classical`).",
+    ),
 }
 
 
-def write_card(recipe, metrics, rows, pipeline, output):
-    """Write figures and README.md, the model card, into a run's folder."""
-    history = json.loads((output / "history.json").read_text())
-    figures = write_figures(metrics, rows, history, output)
-    tables = {name: (output / name).read_text() for name in TABLES if (output / name).exists()}
-    counts = json.loads((output / "counts.json").read_text()) if (output / "counts.json").exists() else {}
-    card = ModelCard(card_text(recipe, metrics, history, pipeline.model, figures, tables, counts))
-    card.save(output / "README.md")
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    write_card(parser.parse_args().run)
 
 
-def card_text(recipe, metrics, history, model, figures, tables, counts):
+def write_card(run):
+    """Write README.md, the model card, into a run's folder."""
+    ModelCard(card_text(run)).save(run / "README.md")
+
+
+def card_text(run):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    metrics, history, counts = (json.loads((run / f"{n}.json").read_text()) for n in ("metrics", "history", "counts"))
     best = max(history, key=lambda epoch: epoch[chosen_by(history)])
     lines = [
         "---",
@@ -81,13 +109,13 @@ def card_text(recipe, metrics, history, model, figures, tables, counts):
         "On patients not trained on, one row for each source. 95 % intervals by bootstrap over patients.",
         "",
         *metrics_tables(metrics),
-        *[f"![{title}]({name})" for name, title in figures.items()],
+        *[f"![{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()],
         "",
-        *[line for name, table in tables.items() for line in section(*TABLES[name], table)],
+        *[line for name in TABLES if (run / name).exists() for line in section(*TABLES[name], run / name)],
         "## Training",
         "",
         f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
-        f"{sum(p.numel() for p in model.parameters()) / 1e6:.1f} million parameters.",
+        f"{weights_in(run) / 1e6:.1f} million weights.",
         "",
         *[f"Radiographs, {split}: {count_words(of_split)}." for split, of_split in counts.items()],
         "",
@@ -117,7 +145,14 @@ def count_words(of_split):
 
 
 def section(title, words, table):
-    return [f"## {title}", "", words, "", *table.splitlines(), ""]
+    return [f"## {title}", "", words, "", *table.read_text().splitlines(), ""]
+
+
+def weights_in(run):
+    """How many numbers the model of a run holds."""
+    with safe_open(run / "model" / "model.safetensors", "np") as weights:
+        shapes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (it is no dict)
+    return int(sum(np.prod(shape) for shape in shapes))
 
 
 def chosen_by(history):
@@ -147,3 +182,7 @@ def card_data(recipe, metrics):
         model_name=recipe["name"],
         eval_results=results,
     )
+
+
+if __name__ == "__main__":
+    main()

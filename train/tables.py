@@ -1,6 +1,7 @@
 """Figures as tables in Markdown, and as JSON beside them."""
 
 from train.loop import write_json
+from train.metrics import PREVALENCES
 
 NAMES = {
     "dice": "Dice",
@@ -47,8 +48,8 @@ def write_table(output, name, lines, figures):
     write_json(output / f"{name}.json", figures)
 
 
-def metrics_tables(metrics):
-    """Markdown tables of metrics.json: lungs, then findings, one row for each source."""
+def metrics_tables(metrics, shown_alone=False):
+    """Markdown tables of metrics.json: lungs, then findings, or those shown to users alone; one row for each source."""
     lungs = {source: summary["lungs"] for source, summary in metrics.items() if "lungs" in summary}
     lines = []
     if lungs:
@@ -61,6 +62,8 @@ def metrics_tables(metrics):
         if "hd95_width" in names:
             lines += [DISTANCES, ""]
     findings = [(s, f, v) for s, summary in metrics.items() for f, v in summary["findings"].items()]
+    if shown_alone:
+        findings = [row for row in findings if row[2]["shown"]]
     if findings:
         names = [name for name in NAMES if name in findings[0][2]]
         titles = ["finding", "source", "images (with it)", "threshold", *[NAMES[n] for n in names]]
@@ -70,6 +73,22 @@ def metrics_tables(metrics):
             count = f"{figures['images']} ({figures['positive']})"
             rows.append([name, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]])
         lines += [*markdown_table(titles, rows), ""]
+        for source, summary in metrics.items():
+            if "mean_auc" in summary:
+                lines += [f"Mean ROC AUC of the findings shown, {source}: {cell(summary['mean_auc'])}.", ""]
+        if f"ppv_{PREVALENCES[0]}" in findings[0][2]:
+            lines += [*predictive_values_table(findings), ""]
         if not all(figures["shown"] for _, _, figures in findings):
             lines += [NOT_TOLD, ""]
     return lines
+
+
+def predictive_values_table(findings):
+    """Markdown: how many of those detected have the finding, where it is rare and where it is not."""
+    titles = ["finding", "source", *[f"PPV where {prevalence} of 100 have it" for prevalence in PREVALENCES]]
+    rows = [
+        [finding, source, *[cell(figures[f"ppv_{prevalence}"]) for prevalence in PREVALENCES]]
+        for source, finding, figures in findings
+        if figures["shown"]
+    ]
+    return markdown_table(titles, rows)

@@ -1,0 +1,68 @@
+"""The check of the heat maps: what is hidden, what is compared, and a table from tiny real data."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from tests.test_train import write_source
+from train.explanations import falls, hide, hottest
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_tenth_of_the_box_is_hidden_where_the_map_is_hottest():
+    saliency = torch.zeros(1, 1, 40, 40)
+    saliency[..., 10:20, 10:20] = torch.rand(10, 10) + 0.1
+    chosen = hottest(saliency, torch.tensor([[0.0, 0.25, 0.5, 0.75]]))
+    assert chosen.sum() == 40  # a tenth of 20 × 20
+    assert saliency[chosen].min() >= saliency[..., 10:20, 10:20][~chosen[..., 10:20, 10:20]].max()
+    pixels = torch.rand(1, 1, 40, 40)
+    hidden = hide(pixels, chosen)
+    assert torch.equal(hidden[~chosen], pixels[~chosen])
+    assert hidden[chosen].std() < pixels[chosen].std() / 2
+
+
+def test_maps_that_point_at_the_score_fall_further_than_others():
+    """A model whose logit is the brightness of one corner, another for each image, and maps that point there."""
+    seen = []
+    corners = [(0, 0), (0, 20), (20, 0), (20, 20)]
+    for patient, (y, x) in enumerate(corners):
+        saliency = torch.zeros(1, 1, 40, 40)
+        saliency[..., y : y + 12, x : x + 12] = 1
+        pixels = saliency * 0.9
+        output = SimpleNamespace(
+            logits=pixels.sum()[None, None], box=torch.tensor([[0.0, 0.0, 1.0, 1.0]]), alpha=torch.ones_like(pixels)
+        )
+        seen.append((str(patient), pixels, output, saliency))
+    model = SimpleNamespace(config=SimpleNamespace(findings=["mass"]))
+    pipeline = SimpleNamespace(model=Brightness(model.config))
+    figures = falls(pipeline, seen, "mass")
+    assert figures["images"] == 4 and figures["inside"]["value"] == 1
+    assert figures["own"]["value"] > 10 * abs(figures["other"]["value"])
+    assert figures["difference"]["value"] == pytest.approx(figures["own"]["value"] - figures["other"]["value"])
+
+
+class Brightness:
+    def __init__(self, config):
+        self.config = config
+
+    def __call__(self, pixel_values, alpha):
+        return SimpleNamespace(logits=(pixel_values * (pixel_values > 0.8)).sum()[None, None])
+
+
+def test_command_writes_a_table(checkpoint, tmp_path):
+    write_source(tmp_path / "source", ["normal", "pneumonia"], "consolidation", with_mask=False)
+    folder = tmp_path / "source"
+    (folder / "train-00000-of-00001.parquet").rename(folder / "validation-00000-of-00001.parquet")
+    command = [sys.executable, "-m", "train.explanations", "--model", checkpoint, "--dataset", folder]
+    done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "explanations.json").read_text())
+    assert list(figures) == ["pneumonia, source"]
+    assert figures["pneumonia, source"]["images"] == 12
+    assert "| pneumonia, source | 12 |" in (tmp_path / "explanations.md").read_text()
