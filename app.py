@@ -23,7 +23,7 @@ pipe = LungFusionPipeline.from_pretrained(os.environ.get("LUNGFUSION_MODEL") or 
 
 # What the page says
 
-LOOKED_FOR = " and ".join(view.phrase(name) for name in pipe.findings)
+LOOKED_FOR = view.listed([view.phrase(name) for name in pipe.findings])
 PURPOSE = "Outlines the lungs in a chest X-ray" + (f" and looks for {LOOKED_FOR}." if LOOKED_FOR else ".")
 NOTICE = "For research and education. Not a medical device."
 FORMATS = "PNG, JPEG, TIFF, WebP, BMP or DICOM, up to 100 MB."

@@ -24,7 +24,29 @@ HEAT_COLOURS = np.array(  # matplotlib's plasma (Smith and van der Walt 2015) at
      (230, 108, 92), (248, 149, 64), (253, 197, 39), (240, 249, 33)]
 )  # fmt: skip
 
-FINDING_PHRASES = {"tuberculosis": "signs of tuberculosis"}  # the disease itself takes more than a picture to name
+FINDING_PHRASES = {  # an image shows signs; the disease, or its cause, takes more than a picture to name
+    "tuberculosis": "signs of tuberculosis",
+    "bacterial_pneumonia": "pneumonia as bacteria cause it",
+    "viral_pneumonia": "pneumonia as viruses cause it",
+}
+FINDING_MEANINGS = {
+    "pneumonia": "Inflammation of the lung, mostly by an infection.",
+    "bacterial_pneumonia": "What caused a pneumonia cannot be seen for certain; a laboratory can tell.",
+    "viral_pneumonia": "What caused a pneumonia cannot be seen for certain; a laboratory can tell.",
+    "tuberculosis": "An infection, often of the upper lungs. A test of sputum proves it or rules it out.",
+    "atelectasis": "A part of the lung that holds too little air.",
+    "cardiomegaly": "A heart that looks too large.",
+    "consolidation": "A part of the lung filled with fluid or cells instead of air.",
+    "edema": "Fluid in the tissue of the lung, often because the heart is weak.",
+    "effusion": "Fluid between the lung and the chest wall.",
+    "emphysema": "Lung that holds too much air because the walls between its air sacs are lost.",
+    "fibrosis": "Scars in the lung.",
+    "infiltration": "A patch of lung denser than it should be; the word leaves open why.",
+    "mass": "A spot of more than 3 cm. Suspicious for lung cancer: it needs a specialist.",
+    "nodule": "A spot of up to 3 cm, often harmless. Suspicious for lung cancer: it needs a specialist.",
+    "pleural_thickening": "A thickened lining of the lung, often old.",
+    "pneumothorax": "Air between the lung and the chest wall; the lung may collapse.",
+}
 ABOUT_PROBABILITIES = (
     "A probability is the model's estimate, not a diagnosis. "
     "Where a finding is rarer than among the patients the model was checked on, it tends to be too high."
@@ -132,7 +154,7 @@ def findings_html(analysis: Analysis) -> str:
     if not analysis.findings:
         return ""
     detected = [phrase(finding.name) for finding in analysis.findings if finding.detected]
-    looked_for = " and ".join(phrase(finding.name) for finding in analysis.findings)
+    looked_for = listed([phrase(finding.name) for finding in analysis.findings])
     return (
         f"<h2>{escape('Detected: ' + ', '.join(detected) if detected else 'No finding detected')}</h2>"
         f"<p>The model looks for {escape(looked_for)}, and for nothing else. It can be wrong both ways.</p>"
@@ -150,9 +172,14 @@ def finding_html(finding: Finding) -> str:
         f"<h3>{escape(title(finding.name))} <span>{probability}</span></h3>"
         f'<div class="bar" aria-hidden="true"><div class="fill" style="width:{finding.probability:.1%}"></div>'
         f'<div class="threshold" style="left:{finding.threshold:.1%}"></div></div>'
-        f"<p>Probability {probability}: {side} {threshold}, the threshold this model uses. "
+        f"{meaning_html(finding.name)}<p>Probability {probability}: {side} {threshold}, the threshold this model uses. "
         f"{escape(reliability(finding))}</p></section>"
     )
+
+
+def meaning_html(name: str) -> str:
+    """What a finding is, in a sentence; empty where none is written."""
+    return f"<p>{escape(FINDING_MEANINGS[name])}</p>" if name in FINDING_MEANINGS else ""
 
 
 def title(name: str) -> str:
@@ -163,6 +190,11 @@ def title(name: str) -> str:
 def phrase(name: str) -> str:
     """What is seen of a finding, within a sentence."""
     return FINDING_PHRASES.get(name, plain(name))
+
+
+def listed(phrases: list[str]) -> str:
+    """One, two and three: as in a sentence."""
+    return " and ".join(part for part in (", ".join(phrases[:-1]), *phrases[-1:]) if part)
 
 
 def plain(name: str) -> str:

@@ -161,6 +161,20 @@ def test_a_finding_is_said_with_its_meaning_and_threshold():
     assert view.ABOUT_PROBABILITIES in page.text
 
 
+def test_a_finding_is_explained_and_cancer_needs_a_specialist():
+    text = Page(view.findings_html(analysis(findings=[TUBERCULOSIS]))).text
+    assert view.FINDING_MEANINGS["tuberculosis"] in text
+    assert all("Suspicious for lung cancer" in view.FINDING_MEANINGS[name] for name in ("nodule", "mass"))
+    assert "<p></p>" not in view.findings_html(analysis(findings=[Finding("gout", 0.2, 0.5)]))
+
+
+@pytest.mark.parametrize(
+    ("phrases", "said"), [([], ""), (["a"], "a"), (["a", "b"], "a and b"), (["a", "b", "c"], "a, b and c")]
+)
+def test_phrases_are_listed_as_in_a_sentence(phrases, said):
+    assert view.listed(phrases) == said
+
+
 def test_nothing_detected_is_not_called_healthy():
     page = Page(view.report_html(analysis(findings=[PNEUMONIA])))
     assert "No finding detected" in page.text
