@@ -9,9 +9,10 @@ from examples.phantom import draw_phantom
 from tests.conftest import tiny_model
 from tests.test_train import png
 from train.calibration import calibrate, is_shown_to_work
-from train.classify import groups, load_branch
+from train.classify import branch_weights, groups
 from train.dataset import balanced_sampler, known_labels
 from train.metrics import expected_calibration_error, sigmoid
+from train.pretrained import load_weights
 from train.run import load_part
 
 NAN = float("nan")
@@ -51,12 +52,21 @@ def test_branches_begin_with_those_of_an_earlier_run(checkpoint):
     with torch.no_grad():
         for parameter in model.branches[0].parameters():
             parameter.zero_()
-    load_branch(model.branches[0], "test_resnet", checkpoint)
-    earlier = tiny_model(concatenation="crop", fusion="gated").branches[1].state_dict()
-    for key, tensor in model.branches[0].state_dict().items():
-        assert torch.equal(tensor, earlier[key]), key
+    weights = branch_weights("test_resnet", checkpoint)
+    load_weights(model.branches[0].backbone, "test_resnet", weights)
+    for key, tensor in model.branches[0].backbone.state_dict().items():
+        assert torch.equal(tensor, weights[key]), key
     with pytest.raises(ValueError, match="has the branches test_efficientnet, test_resnet, not vgg16"):
-        load_branch(model.branches[0], "vgg16", checkpoint)
+        branch_weights("vgg16", checkpoint)
+
+
+def test_a_branch_that_also_sees_alpha_begins_as_the_one_that_did_not(checkpoint, pixel_values):
+    three, four = (tiny_model(branches=["test_resnet"], concatenation=c).branches[0] for c in ("crop", "rgba"))
+    for branch in (three, four):
+        load_weights(branch.backbone, "test_resnet", branch_weights("test_resnet", checkpoint))
+    image = pixel_values.expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        torch.testing.assert_close(four(torch.cat([image, pixel_values], dim=1)), three(image))
 
 
 def test_calibration_makes_probabilities_true_and_names_two_operating_points():

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from tests.test_train import ROOT, TINY_LUNGS, write_source
 from train.compare import plan
-from train.comparison import findings_table, summarise_findings
+from train.comparison import findings_table, mean_auc, summarise_findings
 from train.recipe import load_recipe
 
 RECIPE = "train/recipes/lungs_plain.yaml"
@@ -126,21 +126,31 @@ def test_findings_are_compared_by_their_auc(tmp_path):
     good = [write_run(tmp_path / f"good{i}", labels + rng.normal(0, 0.6, 80), labels) for i in range(2)]
     poor = [write_run(tmp_path / f"poor{i}", labels + rng.normal(0, 2.0, 80), labels) for i in range(2)]
     table = {"good": summarise_findings(good, good), "poor": summarise_findings(poor, good)}
-    assert list(table["good"]["findings"]) == ["mass, adults"]
-    first, other = (row["findings"]["mass, adults"] for row in table.values())
-    assert first["images"] == 160 and first["positive"] == 80
+    assert list(table["good"]["sources"]) == ["adults"]
+    first, other = (row["sources"]["adults"] for row in table.values())
+    assert first["images"] == 160 and first["findings"] == ["mass"]
+    assert first["auc_mass"] == first["auc"]
     assert first["auc_difference"] == {"value": 0, "interval": [0, 0]}
     assert other["auc_difference"]["value"] == pytest.approx(other["auc"]["value"] - first["auc"]["value"])
     assert other["auc_difference"]["interval"][1] < 0
     assert table["good"]["runs"] == 2 and table["good"]["seconds_per_epoch"] == 3 and table["good"]["parameters"] == 15
     lines = findings_table(table)
-    assert [line.split(" | ")[1] for line in lines[2:]] == ["good", "poor"]
+    assert "adults: ROC AUC, mass, n = 160" in lines[0]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| good", "| poor"]
     assert f"{other['auc']['value']:.3f} (" in lines[3]
+
+
+def test_the_mean_is_taken_over_findings_and_unknown_labels_do_not_count():
+    labels = np.array([[0, 0], [1, np.nan], [0, 1], [1, 0]])
+    said = np.array([[0.1, 0.9], [0.9, 0.5], [0.2, 0.1], [0.8, 0.2]])
+    figures = mean_auc(["mass", "edema"], labels, np.zeros(4), np.stack([said, 1 - said], axis=2))
+    assert figures == {"auc": 0.5, "auc_difference": 0.0, "auc_mass": 1.0, "auc_edema": 0.0}
+    assert mean_auc(["mass", "edema"], labels[:2], np.zeros(2), np.stack([said, said], axis=2)[:2]) is None
 
 
 def test_a_refused_image_counts_as_without_finding(tmp_path):
     run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
-    figures = summarise_findings([run], [run])["findings"]["mass, adults"]
+    figures = summarise_findings([run], [run])["sources"]["adults"]
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 

@@ -19,7 +19,7 @@ from train.calibration import calibrate_run
 from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, draw_alpha, known_labels
 from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
-from train.pretrained import load_pretrained_backbone
+from train.pretrained import load_pretrained_backbone, load_weights
 from train.recipe import parse_arguments
 from train.run import concatenate_arrays, load_part, prepare_output, write_counts
 from train.transforms import augmentation
@@ -53,7 +53,7 @@ def main():
     model.segmenter.requires_grad_(False)
     for branch, name in zip(model.branches, config.branches, strict=True):
         if recipe["start"]:
-            load_branch(branch, name, recipe["start"])
+            load_weights(branch.backbone, name, branch_weights(name, recipe["start"]))
         elif recipe["pretrained"]:
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     model.branches.requires_grad_(not recipe["frozen"])
@@ -69,12 +69,12 @@ def main():
     accelerator.end_training()
 
 
-def load_branch(branch, name, start):
-    """Begin with a branch's weights of an earlier run of `train.classify`, a folder or an id on the Hub."""
+def branch_weights(name, start):
+    """A branch's weights of an earlier run of `train.classify`, a folder or an id on the Hub."""
     earlier = LungFusionForImageClassification.from_pretrained(start)
     if name not in earlier.config.branches:
         raise ValueError(f"{start} has the branches {', '.join(earlier.config.branches)}, not {name}.")
-    branch.load_state_dict(earlier.branches[list(earlier.config.branches).index(name)].state_dict())
+    return earlier.branches[list(earlier.config.branches).index(name)].backbone.state_dict()
 
 
 def load_parts(recipe, split, config, processor, segmenter):

@@ -72,29 +72,34 @@ def lungs_table(table):
 
 
 def summarise_findings(folders, first):
-    """A variant of a classifier: for each source and finding the ROC AUC, the mean of its runs', patients drawn once.
+    """A variant of a classifier: for each source the ROC AUC of its findings and their mean, the runs' mean each.
 
     Args:
         folders: of the variant's runs, one for each fold and seed.
         first: those of the first variant's.
     """
     rows, rows_of_first = read_probabilities(folders), read_probabilities(first)
-    findings = {}
-    for source, name in dict.fromkeys(
-        (row["source"], key.removeprefix("label_")) for row in rows for key in row if key.startswith("label_")
-    ):
-        chosen = [
-            (row, other)
-            for row, other in zip(rows, rows_of_first, strict=True)
-            if row["source"] == source and f"label_{name}" in row
-        ]
-        labels = np.array([row[f"label_{name}"] for row, _ in chosen])
-        run = np.array([row["run"] for row, _ in chosen])
-        pairs = np.array([[r[f"probability_{name}"] for r in pair] for pair in chosen])
-        if all(len(np.unique(labels[run == number])) == 2 for number in set(run)):
-            figures = with_interval(mean_auc, patients([row for row, _ in chosen]), labels, run, pairs)
-            findings[f"{name}, {source}"] = {"images": len(chosen), "positive": int(labels.sum()), **figures}
-    return {"runs": len(folders), "findings": findings, **cost(folders)}
+    sources = {}
+    for source in dict.fromkeys(row["source"] for row in rows):
+        pairs = [pair for pair in zip(rows, rows_of_first, strict=True) if pair[0]["source"] == source]
+        labels = {key: np.array([row.get(key, np.nan) for row, _ in pairs]) for key in labels_of(pairs)}
+        run = np.array([row["run"] for row, _ in pairs])
+        names = [key.removeprefix("label_") for key in labels if all(has_both(labels[key], run == n) for n in set(run))]
+        if names:
+            truth = np.stack([labels[f"label_{name}"] for name in names], axis=1)  # (N, F)
+            said = np.array([[[row[f"probability_{name}"] for row in pair] for name in names] for pair in pairs])
+            figures = with_interval(partial(mean_auc, names), patients([row for row, _ in pairs]), truth, run, said)
+            sources[source] = {"images": len(pairs), "findings": names, **figures}
+    return {"runs": len(folders), "sources": sources, **cost(folders)}
+
+
+def labels_of(pairs):
+    return dict.fromkeys(key for row, _ in pairs for key in row if key.startswith("label_"))
+
+
+def has_both(labels, chosen):
+    """Whether there are images with the finding and images without it."""
+    return {0, 1} <= set(labels[chosen])
 
 
 def read_probabilities(folders):
@@ -109,29 +114,47 @@ def read_probabilities(folders):
     return rows
 
 
-def mean_auc(labels, run, pairs):
-    """The mean over the runs of the ROC AUC, and of its difference to the first variant's; pairs: (N, 2)."""
+def mean_auc(names, labels, run, said):
+    """The ROC AUC of each finding, their mean, and its difference to the first variant's; each the mean over the runs.
+
+    Args:
+        names: of the F findings.
+        labels: (N, F) in {0, 1, NaN}.
+        run: (N,), the number of the run.
+        said: (N, F, 2), probabilities of this variant and of the first.
+
+    Returns:
+        dict of numbers; None where a finding has no image with it, or none without.
+    """
     aucs = []
     for number in np.unique(run):
-        of_run = run == number
-        if len(np.unique(labels[of_run])) < 2:
-            return None
-        aucs.append([roc_auc_score(labels[of_run], column) for column in pairs[of_run].T])
-    auc, of_first = np.mean(aucs, axis=0)
-    return {"auc": float(auc), "auc_difference": float(auc - of_first)}
+        for column in range(len(names)):
+            chosen = (run == number) & ~np.isnan(labels[:, column])
+            if not has_both(labels[:, column], chosen):
+                return None
+            aucs.append([roc_auc_score(labels[chosen, column], s) for s in said[chosen, column].T])
+    of_findings = np.reshape(aucs, (-1, len(names), 2)).mean(0)  # (F, 2)
+    auc, of_first = of_findings.mean(0).tolist()
+    return {"auc": auc, "auc_difference": auc - of_first} | {
+        f"auc_{name}": float(value) for name, value in zip(names, of_findings[:, 0], strict=True)
+    }
 
 
 def findings_table(table):
-    """Markdown: one row for each variant and finding."""
-    titles = ["finding, source", "variant", "runs", "images (with it)", "ROC AUC", "ROC AUC against the first"]
+    """Markdown: one row for each variant; for each source the mean ROC AUC of the findings it labels."""
+    sources = next(iter(table.values()))["sources"]
+    titles = ["variant", "runs"]
+    for source, figures in sources.items():
+        titles += [f"{source}: ROC AUC, {counted(figures['findings'])}, n = {figures['images']}", "against the first"]
     rows = []
-    for finding in next(iter(table.values()))["findings"]:
-        for variant, row in table.items():
-            figures = row["findings"][finding]
-            cells = [finding, variant, row["runs"], f"{figures['images']} ({figures['positive']})"]
-            cells += [cell(figures["auc"]), cell(figures["auc_difference"]), f"{row['parameters'] / 1e6:.2f}"]
-            rows.append(cells)
+    for variant, row in table.items():
+        cells = [cell(row["sources"][source][key]) for source in sources for key in ("auc", "auc_difference")]
+        rows.append([variant, row["runs"], *cells, f"{row['parameters'] / 1e6:.2f}"])
     return markdown_table([*titles, "million weights"], rows)
+
+
+def counted(findings):
+    return findings[0] if len(findings) == 1 else f"mean of {len(findings)} findings"
 
 
 def cost(folders):

@@ -20,8 +20,12 @@ def load_pretrained_backbone(backbone, name, source="hub"):
         FileNotFoundError: the folder has no weights of that name.
         RuntimeError: the weights do not fit the network.
     """
-    weights = hub_weights(name) if source == "hub" else folder_weights(name, Path(source))
-    own = backbone.state_dict()
+    load_weights(backbone, name, hub_weights(name) if source == "hub" else folder_weights(name, Path(source)))
+
+
+def load_weights(backbone, name, weights):
+    """Load weights {key: tensor} of the same architecture, perhaps with a classifier, perhaps with other channels."""
+    weights, own = dict(weights), backbone.state_dict()
     for key in list(weights):
         if key in own and weights[key].ndim == 4 and own[key].shape[1] != weights[key].shape[1]:
             weights[key] = adapt_channels(weights[key], own[key].shape[1])
