@@ -111,12 +111,21 @@ def test_youden_threshold_by_hand():
     assert youden_threshold(labels, probabilities) == pytest.approx((0.6 + 0.4) / 2)
 
 
-def test_threshold_reaches_the_sensitivity_and_no_more():
+@pytest.mark.parametrize("spread", [0.08, 0.15, 0.3])
+def test_threshold_is_the_best_of_those_that_reach_the_sensitivity(spread):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 200)
-    probabilities = np.clip(rng.normal(0.35 + 0.3 * labels, 0.15), 0.01, 0.99)
-    threshold = operating_threshold(labels, probabilities)
-    assert 0.90 <= (probabilities[labels == 1] >= threshold).mean() < 0.91
+    probabilities = np.clip(rng.normal(0.35 + 0.3 * labels, spread), 0.01, 0.99)
+
+    def rates(threshold):
+        detected = probabilities >= threshold
+        return detected[labels == 1].mean(), 1 - detected[labels == 0].mean()
+
+    chosen = rates(operating_threshold(labels, probabilities))
+    assert chosen[0] >= 0.90
+    assert sum(chosen) == max(sum(rates(p)) for p in probabilities if rates(p)[0] >= 0.90)
+    if spread == 0.08:
+        assert chosen == rates(youden_threshold(labels, probabilities))
 
 
 def test_interval_narrows_with_patients_not_with_copies():

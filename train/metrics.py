@@ -154,9 +154,13 @@ def youden_threshold(labels, probabilities):
 
 
 def operating_threshold(labels, probabilities):
-    """The highest threshold whose sensitivity is at least `SENSITIVITY`, halfway to the next lower probability."""
-    _, sensitivities, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
-    return halfway(thresholds, int(np.argmax(sensitivities >= SENSITIVITY)))
+    """Of the thresholds with a sensitivity of at least `SENSITIVITY` that of the largest sum with the specificity.
+
+    Where the point of Youden is sensitive enough it is that; it lies halfway to the next lower probability.
+    """
+    false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    sums = np.where(true_positive >= SENSITIVITY, true_positive - false_positive, -np.inf)
+    return halfway(thresholds, int(np.argmax(sums)))
 
 
 def halfway(thresholds, index):
