@@ -6,13 +6,13 @@ import torch
 from datasets import Dataset, Features, Image, Sequence, Value
 
 from examples.phantom import draw_phantom
-from tests.conftest import tiny_model
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
+from tests.conftest import TINY_MODEL, tiny_model
 from tests.test_train import png
 from train.calibration import calibrate, is_shown_to_work
-from train.classify import branch_weights, groups
+from train.classify import begin_with, groups
 from train.dataset import balanced_sampler, known_labels
 from train.metrics import expected_calibration_error, sigmoid
-from train.pretrained import load_weights
 from train.run import load_part
 
 NAN = float("nan")
@@ -52,18 +52,34 @@ def test_branches_begin_with_those_of_an_earlier_run(checkpoint):
     with torch.no_grad():
         for parameter in model.branches[0].parameters():
             parameter.zero_()
-    weights = branch_weights("test_resnet", checkpoint)
-    load_weights(model.branches[0].backbone, "test_resnet", weights)
+    earlier = LungFusionForImageClassification.from_pretrained(checkpoint)
+    begin_with(model, earlier, classifier_too=False)
+    weights = earlier.branches[1].backbone.state_dict()
     for key, tensor in model.branches[0].backbone.state_dict().items():
         assert torch.equal(tensor, weights[key]), key
-    with pytest.raises(ValueError, match="has the branches test_efficientnet, test_resnet, not vgg16"):
-        branch_weights("vgg16", checkpoint)
+    with pytest.raises(ValueError, match="has the branches test_resnet, not test_efficientnet"):
+        begin_with(earlier, model, classifier_too=False)
+
+
+def test_findings_known_before_begin_as_they_were(pixel_values):
+    earlier = tiny_model(fusion="gated", findings=["mass", "edema", "nodule"])
+    torch.manual_seed(1)
+    model = LungFusionForImageClassification(
+        LungFusionConfig(**TINY_MODEL, fusion="gated", findings=["tuberculosis", "nodule", "mass"])
+    ).eval()
+    begin_with(model, earlier, classifier_too=True)
+    alpha = torch.ones_like(pixel_values)
+    with torch.no_grad():
+        before, after = (m(pixel_values, alpha=alpha).logits for m in (earlier, model))
+    torch.testing.assert_close(after[:, 1:], before[:, [2, 0]])
+    assert not torch.allclose(after[:, 0], before[:, 1])
 
 
 def test_a_branch_that_also_sees_alpha_begins_as_the_one_that_did_not(checkpoint, pixel_values):
-    three, four = (tiny_model(branches=["test_resnet"], concatenation=c).branches[0] for c in ("crop", "rgba"))
-    for branch in (three, four):
-        load_weights(branch.backbone, "test_resnet", branch_weights("test_resnet", checkpoint))
+    models = [tiny_model(branches=["test_resnet"], concatenation=c) for c in ("crop", "rgba")]
+    for model in models:
+        begin_with(model, LungFusionForImageClassification.from_pretrained(checkpoint), classifier_too=False)
+    three, four = (model.branches[0] for model in models)
     image = pixel_values.expand(-1, 3, -1, -1)
     with torch.no_grad():
         torch.testing.assert_close(four(torch.cat([image, pixel_values], dim=1)), three(image))

@@ -3,11 +3,13 @@
 Writes weights in float16 (a run's weights are rounded to it before they are scored, so nothing changes), config,
 processor, card, metrics and figures. Code stays out: the package holds it. Of the folders given as `--beside`, such as
 the segmenter's run and the comparison that chose it, card, tables, metrics and figures lie in folders of their own
-there. For the default checkpoint the tables of the README are written anew.
+there. For the default checkpoint the tables of the README are written anew, each between comments that name its file in
+the checkpoint's folder: `<!-- table: FILE -->`.
 """
 
 import argparse
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -16,7 +18,7 @@ from train.tables import metrics_tables
 
 DEFAULT = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
 README = Path(__file__).parent.parent / "README.md"
-TABLES = "<!-- figures: python -m train.bundle -->", "<!-- /figures -->"  # stand around the tables in the README
+TABLE = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- /table -->", re.DOTALL)
 ALONGSIDE = ("*.md", "*.json", "*.png")
 
 
@@ -31,7 +33,7 @@ def main():
         (arguments.output / folder.name).mkdir()
         copy_reports(folder, arguments.output / folder.name)
     if arguments.output == DEFAULT:
-        write_tables(README, json.loads((arguments.run / "metrics.json").read_text()))
+        README.write_text(with_tables(README.read_text(), arguments.output))
 
 
 def bundle(run, output):
@@ -57,10 +59,18 @@ def copy_reports(folder, output):
             shutil.copy(path, output / path.name)
 
 
-def write_tables(path, metrics):
-    before, _, rest = path.read_text().partition(TABLES[0])
-    after = rest.partition(TABLES[1])[2]
-    path.write_text("\n".join([before + TABLES[0], "", *metrics_tables(metrics, shown_alone=True)]) + TABLES[1] + after)
+def with_tables(text, checkpoint):
+    """A README with its tables as the checkpoint's folder has them now."""
+
+    def table(match):
+        path = checkpoint / match[1]
+        if path.suffix == ".json":
+            lines = metrics_tables(json.loads(path.read_text()), shown_alone=True)
+        else:
+            lines = path.read_text().splitlines()
+        return "\n".join([f"<!-- table: {match[1]} -->", "", *lines, "<!-- /table -->"])
+
+    return TABLE.sub(table, text)
 
 
 if __name__ == "__main__":

@@ -51,10 +51,10 @@ def main():
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
-    for branch, name in zip(model.branches, config.branches, strict=True):
-        if recipe["start"]:
-            load_weights(branch.backbone, name, branch_weights(name, recipe["start"]))
-        elif recipe["pretrained"]:
+    if recipe["start"]:
+        begin_with(model, LungFusionForImageClassification.from_pretrained(recipe["start"]), recipe["start_classifier"])
+    elif recipe["pretrained"]:
+        for branch, name in zip(model.branches, config.branches, strict=True):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     model.branches.requires_grad_(not recipe["frozen"])
     model.to(memory_format=torch.channels_last)
@@ -69,12 +69,29 @@ def main():
     accelerator.end_training()
 
 
-def branch_weights(name, start):
-    """A branch's weights of an earlier run of `train.classify`, a folder or an id on the Hub."""
-    earlier = LungFusionForImageClassification.from_pretrained(start)
-    if name not in earlier.config.branches:
-        raise ValueError(f"{start} has the branches {', '.join(earlier.config.branches)}, not {name}.")
-    return earlier.branches[list(earlier.config.branches).index(name)].backbone.state_dict()
+@torch.no_grad()
+def begin_with(model, earlier, classifier_too):
+    """Begin with an earlier model's weights.
+
+    Args:
+        model, earlier: `LungFusionForImageClassification`; the earlier one has all branches of the other.
+        classifier_too: fusion and classifier, not the branches alone; findings are matched by their names, those which
+            the earlier model did not know begin at random.
+    """
+    known = dict(zip(earlier.config.branches, earlier.branches, strict=True))
+    for branch, name in zip(model.branches, model.config.branches, strict=True):
+        if name not in known:
+            raise ValueError(f"The model to start from has the branches {', '.join(known)}, not {name}.")
+        load_weights(branch.backbone, name, known[name].backbone.state_dict())
+    if classifier_too:
+        model.fusion.load_state_dict(earlier.fusion.state_dict())
+        *hidden, last = zip(model.classifier, earlier.classifier, strict=True)
+        for own, other in hidden:
+            own.load_state_dict(other.state_dict())
+        for row, name in enumerate(model.config.findings):
+            if name in earlier.config.findings:
+                for own, other in zip(*(layer.parameters() for layer in last), strict=True):
+                    own[row] = other[list(earlier.config.findings).index(name)]
 
 
 def load_parts(recipe, split, config, processor, segmenter):
