@@ -44,6 +44,19 @@ class AnalysisWarning:
 
 
 @dataclass(frozen=True)
+class Correction:
+    """What would make an image look like the radiographs the model learned from.
+
+    Attributes:
+        angle: degrees to turn it by, anticlockwise.
+        invert: whether black and white have to be swapped.
+    """
+
+    angle: int
+    invert: bool
+
+
+@dataclass(frozen=True)
 class Analysis:
     """The pipeline's answer for one radiograph.
 
@@ -54,8 +67,9 @@ class Analysis:
         left_lung_area: the same of the left lung.
         mask_quality: the Dice to expect between alpha and an outline drawn by hand, in [0, 1]; calibrated on validation
             radiographs, many of them altered or harmed so that the outline went wrong.
-        novelty: how unlike the radiographs that the segmenter was trained on this one is: about 1 for those, more for
-            what is none; 0 where the model was not fitted to say so.
+        novelty: how unlike the radiographs that the segmenter was trained on this one is, once corrected: about 1 for
+            those, more for what is none; 0 where the model was not fitted to say so.
+        correction: how the image should be turned or inverted first, if at all. The answer is for the image as it is.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
     """
@@ -66,6 +80,7 @@ class Analysis:
     left_lung_area: float
     mask_quality: float
     novelty: float
+    correction: Correction
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
 
@@ -94,6 +109,7 @@ class Analysis:
             "left_lung_area": self.left_lung_area,
             "mask_quality": self.mask_quality,
             "novelty": self.novelty,
+            "correction": vars(self.correction).copy(),
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": [vars(warning).copy() for warning in self.warnings],
         }

@@ -9,7 +9,8 @@ from .analysis import AnalysisWarning
 
 LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
-MOST_NOVEL = 1.8  # above, it is no radiograph like those learned from; see train/refusal.py
+ORDINARY = 1.4  # novelty up to which an image is not looked at turned and inverted
+MOST_NOVEL = 2.1  # above, however it is turned, it is no radiograph like those learned from; see train/refusal.py
 MOST_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a tint or a coloured mark less than this
 LEAST_MASK_QUALITY = 0.85  # below, a warning; train.quality says how many masks that concerns
 LARGEST_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
@@ -47,7 +48,7 @@ LOW_MASK_QUALITY = AnalysisWarning(
 REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND)  # nothing is said about findings then
 
 
-def judge(radiograph, image, lungs, areas, mask_quality, novelty):
+def judge(radiograph, image, lungs, areas, mask_quality, novelty, correction):
     """What speaks against an image, the weightiest first.
 
     Args:
@@ -56,7 +57,8 @@ def judge(radiograph, image, lungs, areas, mask_quality, novelty):
         lungs: (S, S) bool array, where the lungs were found.
         areas: of the right and the left lung, shares of the image.
         mask_quality: float in [0, 1].
-        novelty: float, as `models.novelty.Novelty` gives it.
+        novelty: float, as `models.novelty.Novelty` gives it, of the image corrected.
+        correction: `Correction`, how it should be turned or inverted.
 
     Returns:
         tuple of `AnalysisWarning`; one of `REFUSING` stands alone.
@@ -67,8 +69,8 @@ def judge(radiograph, image, lungs, areas, mask_quality, novelty):
         return (NOT_A_CHEST_RADIOGRAPH,)
     height, width = radiograph.pixels.shape
     reasons = {
-        INVERTED: brightness(image, lungs) > 0,
-        ROTATED: abs(tilt(lungs, width / height)) > LARGEST_TILT,
+        INVERTED: correction.invert or (not correction.angle and brightness(image, lungs) > 0),
+        ROTATED: correction.angle != 0 or abs(tilt(lungs, width / height)) > LARGEST_TILT,
         LOW_RESOLUTION: min(height, width) < LEAST_SIDE,
         ONE_LUNG_FOUND: not all(areas),
         LOW_MASK_QUALITY: mask_quality < LEAST_MASK_QUALITY,

@@ -9,9 +9,10 @@ from transformers import AutoConfig, AutoImageProcessor
 
 from .analysis import Analysis, Finding
 from .explanation import grad_cam
-from .gate import REFUSING, judge
+from .gate import ORDINARY, REFUSING, judge
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
 from .models.lungs import expected_dice, keep_lungs, split_lungs
+from .orientation import UPRIGHT, least_novel
 from .radiograph import load_radiograph
 
 MODELS = {
@@ -36,7 +37,8 @@ class LungFusionPipeline:
 
     def __init__(self, model, processor):
         self.model = model.eval().to(memory_format=torch.channels_last)
-        getattr(model, "segmenter", model).requires_grad_(False)  # heat maps need no gradients through the mask
+        self.segmenter = getattr(model, "segmenter", model)
+        self.segmenter.requires_grad_(False)  # heat maps need no gradients through the mask
         self.processor = processor
 
     @classmethod
@@ -111,25 +113,32 @@ class LungFusionPipeline:
         else:
             alphas, names = output.alpha, self.model.config.findings
             probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
-        novelty = output.novelty.tolist()
-        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), novelty, probabilities, strict=True)
+        lies = [self.lie(*row) for row in zip(pixel_values, output.novelty.tolist(), strict=True)]
+        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), lies, probabilities, strict=True)
         return [self.analysis(*row) for row in rows]
 
-    def analysis(self, radiograph, image, alpha, novelty, probabilities):
-        """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, novelty, finding → probability."""
+    def lie(self, pixels, novelty):
+        """How an image (1, S, S) of that novelty lies: the `Correction` it needs, and its novelty once corrected."""
+        if novelty <= ORDINARY:
+            return UPRIGHT, novelty
+        return least_novel(self.segmenter, pixels[None])
+
+    def analysis(self, radiograph, image, alpha, lie, probabilities):
+        """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, `lie`, finding → probability."""
+        correction, novelty = lie
         quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
-        warnings = judge(radiograph, image, alpha > 0.5, areas, quality, novelty)
+        warnings = judge(radiograph, image, alpha > 0.5, areas, quality, novelty, correction)
         findings = ()
         if not set(warnings) & set(REFUSING):
             findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
         alpha = self.in_geometry_of(radiograph, alpha)
-        return Analysis(radiograph, alpha, *areas, quality, novelty, findings, warnings)
+        return Analysis(radiograph, alpha, *areas, quality, novelty, correction, findings, warnings)
 
     def mask_quality(self, alpha):
         """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""
-        config = getattr(self.model.config, "segmenter", self.model.config)
+        config = self.segmenter.config
         return calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
 
     def finding(self, name, probability):

@@ -6,10 +6,12 @@ from PIL import Image
 from scipy.ndimage import rotate
 
 from examples.phantom import draw_phantom
+from lungfusion.analysis import Correction
 from lungfusion.gate import brightness, judge, tilt
+from lungfusion.orientation import UPRIGHT
 from lungfusion.radiograph import Radiograph, load_radiograph
 
-GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "novelty": 1.0}
+GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "novelty": 1.0, "correction": UPRIGHT}
 
 
 def codes(pixels, mask, side=512, colour=0.0, **changes):
@@ -33,6 +35,9 @@ def test_nothing_speaks_against_a_chest(chest):
         ({"mask_quality": 0.5}, ["not_a_chest_radiograph"]),
         ({"colour": 0.3}, ["not_a_chest_radiograph"]),
         ({"novelty": 2.5}, ["not_a_chest_radiograph"]),
+        ({"correction": Correction(0, True)}, ["inverted"]),
+        ({"correction": Correction(-90, False)}, ["rotated"]),
+        ({"correction": Correction(180, True)}, ["inverted", "rotated"]),
         ({"side": 150}, ["low_resolution"]),
         ({"areas": (0.2, 0.0)}, ["one_lung_found"]),
         ({"mask_quality": 0.8}, ["low_mask_quality"]),

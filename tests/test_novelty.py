@@ -7,7 +7,9 @@ from scipy.spatial.distance import mahalanobis as mahalanobis_of_scipy
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from lungfusion.analysis import Correction
 from lungfusion.models.novelty import Novelty
+from lungfusion.orientation import CORRECTIONS, UPRIGHT, corrected
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
 from tests.test_train import write_findings
 from train.novelty import fit_novelty, mahalanobis
@@ -38,6 +40,13 @@ def test_it_is_1_for_what_it_was_fitted_to_and_more_elsewhere():
     assert novelty(same + 2).min() > novelty(same).max()
 
 
+def test_a_correction_undoes_what_was_done(pixel_values):
+    turned = 1 - torch.rot90(pixel_values, 1, (2, 3))  # a quarter turn anticlockwise, inverted
+    torch.testing.assert_close(corrected(turned, Correction(-90, True)), pixel_values, atol=1e-4, rtol=0)
+    assert corrected(pixel_values, UPRIGHT) is pixel_values
+    assert len(set(CORRECTIONS)) == len(CORRECTIONS)
+
+
 def test_until_it_is_fitted_nothing_is_novel(pixel_values):
     assert tiny_segmenter()(pixel_values).novelty.tolist() == [0, 0]
     assert tiny_model()(pixel_values).novelty.tolist() == [0, 0]
@@ -57,6 +66,10 @@ def test_a_run_is_fitted_to_its_training_patients(phantom_segmenter, tmp_path):
     of_phantoms = [pipeline(draw_phantom(seed=seed, size=96)[0]).novelty for seed in (1, 31, 32, 33)]
     of_noise = [pipeline(picture).novelty for picture in strangers()["noise"]]
     assert 0.3 < of_phantoms[0] < 1.5
+    pixels, _ = draw_phantom(seed=31, size=96)
+    assert pipeline(np.rot90(pixels).copy()).correction == Correction(-90, False)
+    assert pipeline(np.rot90(1 - pixels, 2).copy()).correction == Correction(180, True)
+    assert pipeline(pixels).correction == UPRIGHT
     assert max(of_phantoms) < min(of_noise)
     weights = pipeline.model.segmenter.novelty.whitening
     assert torch.equal(weights, weights.half().float())  # as it will be stored

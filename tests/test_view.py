@@ -12,6 +12,7 @@ from PIL import Image
 
 from lungfusion import view
 from lungfusion.analysis import Analysis, AnalysisWarning, Finding
+from lungfusion.orientation import UPRIGHT
 from lungfusion.radiograph import Radiograph
 
 TUBERCULOSIS = Finding("tuberculosis", 0.63, 0.31, sensitivity=0.9149, specificity=0.88, source="the Elm set (adults)")
@@ -21,7 +22,9 @@ PNEUMONIA = Finding("pneumonia", 0.2, 0.5)
 def analysis(pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96):
     pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
     alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
-    return Analysis(Radiograph(pixels, name, "PNG"), alpha, *areas, quality, 1.0, tuple(findings), tuple(warnings))
+    return Analysis(
+        Radiograph(pixels, name, "PNG"), alpha, *areas, quality, 1.0, UPRIGHT, tuple(findings), tuple(warnings)
+    )
 
 
 def left_half(height=500, width=500):

@@ -15,7 +15,7 @@ IMAGES = 500  # of each source at most
 
 def fit_novelty(pipeline, recipe):
     """Fit it in place, to training patients of every source, those without labels too."""
-    segmenter = getattr(pipeline.model, "segmenter", pipeline.model)
+    segmenter = pipeline.segmenter
     sources = recipe["sources"] | recipe.get("unlabelled", {})
     features = [features_of(pipeline, segmenter, load_part(recipe, s, "train"), name) for name, s in sources.items()]
     mean, whitening = mahalanobis(np.concatenate(features))
@@ -32,7 +32,7 @@ def features_of(pipeline, segmenter, data, name, batch_size=4):
     for start in tqdm(range(0, len(data), batch_size), desc=f"Novelty: {name}"):
         images = data[start : start + batch_size]["image"]
         pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(image)) for image in images])
-        features.append(segmenter.draw(pixel_values)[1].mean((2, 3)).cpu().double().numpy())
+        features.append(segmenter.encode(pixel_values)[-1].mean((2, 3)).cpu().double().numpy())
     return np.concatenate(features)
 
 

@@ -51,18 +51,17 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
             labels: (B, 1, h, w) float in [0, 1], the true mask; gives `loss`.
             return_dict: `False` for a plain tuple.
         """
-        logits, features = self.draw(pixel_values)
+        features = self.encode(pixel_values)
+        logits = resize(self.unet.decode(features), pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
-        output = LungUNetOutput(loss=loss, logits=logits, novelty=self.novelty(features))
+        output = LungUNetOutput(loss=loss, logits=logits, novelty=self.novelty(features[-1]))
         return output.to_tuple() if return_dict is False else output
 
-    def draw(self, pixel_values):
-        """(B, 1, h, w) → (B, 1, h, w) logits, and the deepest features of the U-Net, (B, channels, S/32, S/32)."""
+    def encode(self, pixel_values):
+        """(B, 1, h, w) → the U-Net's feature maps on its way down, the deepest last: each (B, C, S/k, S/k)."""
         size = (self.config.image_size, self.config.image_size)
         image = resize(pixel_values, size)  # (B, 1, S, S)
-        image = (image - self.config.image_mean) / self.config.image_std
-        logits, features = self.unet(image)
-        return resize(logits, pixel_values.shape[-2:]), features
+        return self.unet.encode((image - self.config.image_mean) / self.config.image_std)
 
     @torch.no_grad()
     def _init_weights(self, module):
@@ -85,15 +84,20 @@ class PlainUNet(nn.Module):
         self.mask = nn.Conv2d(width, 1, 1)
         self.num_features = channels[-1]
 
-    def forward(self, x):
-        """(B, 1, S, S) → (B, 1, S, S) logits, (B, num_features, S/16, S/16) deepest features; 16 divides S."""
-        skips = []
+    def encode(self, x):
+        """(B, 1, S, S) → a map for each level, the deepest (B, num_features, S/16, S/16); 16 divides S."""
+        features = []
         for level, block in enumerate(self.down):
             x = block(x if level == 0 else F.max_pool2d(x, 2))
-            skips.append(x)
-        for up, merge, skip in zip(self.up, self.merge, reversed(skips[:-1]), strict=True):
+            features.append(x)
+        return features
+
+    def decode(self, features):
+        """What `encode` gave → (B, 1, S, S) logits."""
+        *skips, x = features
+        for up, merge, skip in zip(self.up, self.merge, reversed(skips), strict=True):
             x = merge(torch.cat([skip, up(x)], dim=1))
-        return self.mask(x), skips[-1]
+        return self.mask(x)
 
 
 def double_convolution(inputs, outputs):
@@ -117,10 +121,13 @@ class EncoderUNet(smp.Unet):
         )
         self.num_features = self.encoder.out_channels[-1]
 
-    def forward(self, x):
-        """(B, 1, S, S) → (B, 1, S, S) logits, (B, num_features, S/32, S/32) deepest features; 32 divides S."""
-        features = self.encoder(x)
-        return self.segmentation_head(self.decoder(features)), features[-1]
+    def encode(self, x):
+        """(B, 1, S, S) → a map for each level, the deepest (B, num_features, S/32, S/32); 32 divides S."""
+        return self.encoder(x)
+
+    def decode(self, features):
+        """What `encode` gave → (B, 1, S, S) logits."""
+        return self.segmentation_head(self.decoder(features))
 
 
 def resize(x, size):

@@ -1,0 +1,35 @@
+"""How an image lies: whether it has to be turned or inverted to look like the radiographs the model learned from."""
+
+import torch
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as tvF
+
+from .analysis import Correction
+
+UPRIGHT = Correction(0, False)
+CORRECTIONS = (
+    UPRIGHT,
+    *(Correction(angle, False) for angle in (90, -90, 180, 30, -30)),
+    *(Correction(angle, True) for angle in (0, 90, -90, 180)),
+)
+
+
+def least_novel(segmenter, pixel_values):
+    """The correction under which the segmenter finds an image least novel, and that novelty.
+
+    An upright radiograph, bone white, is nearer to those it was trained on than the same one turned or inverted.
+
+    Args:
+        segmenter: `LungUNetForSemanticSegmentation`, its novelty fitted.
+        pixel_values: (1, 1, S, S) float in [0, 1].
+    """
+    versions = torch.cat([corrected(pixel_values, correction) for correction in CORRECTIONS])
+    novelty = segmenter.novelty(segmenter.encode(versions)[-1])
+    index = int(novelty.argmin())
+    return CORRECTIONS[index], float(novelty[index])
+
+
+def corrected(pixels, correction):
+    """(…, S, S) float in [0, 1] → the same, inverted if it is to be, and turned; black comes in at the corners."""
+    pixels = 1 - pixels if correction.invert else pixels
+    return tvF.rotate(pixels, correction.angle, InterpolationMode.BILINEAR) if correction.angle else pixels
