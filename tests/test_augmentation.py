@@ -121,17 +121,29 @@ def test_strong_augmentation_repeats_under_a_seed():
     assert not any(torch.equal(one, other) for one, other in zip(draw(1), draw(2), strict=True))
 
 
-def test_strong_augmentation_flips_only_when_asked():
+@pytest.mark.parametrize("preset", ["strong", "mixed"])
+def test_augmentation_flips_only_when_asked(preset):
     image, mask = phantom_pair()
     half = tv_tensors.Mask(torch.cat([mask[..., : SIDE // 2], torch.zeros_like(mask[..., SIDE // 2 :])], dim=-1))
 
-    def share_on_the_right(strong):
+    def share_on_the_right(transform):
         torch.manual_seed(0)
-        masks = [torch.Tensor(strong(image, half)[1]) for _ in range(40)]
+        masks = [torch.Tensor(transform(image, half)[1]) for _ in range(40)]
         return sum((m[..., SIDE // 2 :].sum() > m[..., : SIDE // 2].sum()).item() for m in masks) / 40
 
-    assert share_on_the_right(augmentation("strong")) < 0.1
-    assert share_on_the_right(augmentation("strong", flip=1.0)) > 0.9
+    assert share_on_the_right(augmentation(preset)) < 0.1
+    assert share_on_the_right(augmentation(preset, flip=1.0)) > 0.9
+
+
+def test_half_of_the_images_are_augmented_strongly():
+    """Strong augmentation ends with a contrast stretch, which leaves as it is what it has stretched."""
+    image, mask = phantom_pair()
+    torch.manual_seed(0)
+    mixed, strongly = augmentation("mixed"), 0
+    for _ in range(60):
+        new, _ = mixed(image, mask)
+        strongly += torch.allclose(stretch_contrast(torch.Tensor(new)), torch.Tensor(new), atol=1e-3)
+    assert 20 <= strongly <= 40
 
 
 def test_no_augmentation_changes_nothing():

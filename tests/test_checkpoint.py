@@ -16,7 +16,10 @@ from examples.phantom import draw_phantom, write_dicom
 from lungfusion import LungFusionPipeline, RadiographError
 from lungfusion.gate import LEAST_MASK_QUALITY, REFUSING
 from train.alterations import alter
+from train.bundle import with_tables
 from train.harms import HARMS
+from train.strangers import strangers
+from train.tables import cell
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
@@ -82,14 +85,42 @@ def test_every_finding_says_what_it_rests_on(pipe):
         assert finding.source
 
 
-def test_card_and_readme_repeat_the_metrics(pipe):
-    metrics = json.loads((CHECKPOINT / "metrics.json").read_text())
+def figures_in(tree):
+    """Every {"value", "interval"} in a nested dict."""
+    if isinstance(tree, dict) and "interval" in tree:
+        yield tree
+    elif isinstance(tree, dict | list):
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            yield from figures_in(branch)
+
+
+def test_card_and_readme_hold_no_figure_that_was_not_measured():
+    measured = [json.loads(path.read_text()) for path in CHECKPOINT.rglob("*.json")]
+    known = {cell(figure) for figure in figures_in(measured)}
     for text in ((CHECKPOINT / "README.md").read_text(), (ROOT / "README.md").read_text()):
-        shown = set(re.findall(r"\d\.\d{3} \(\d\.\d{3}–\d\.\d{3}\)", text))
-        figures = [f for s in metrics.values() for name in s["findings"].values() for f in name.values()]
-        figures += [f for s in metrics.values() for f in s.get("lungs", {}).values()]
-        known = {"{:.3f} ({:.3f}–{:.3f})".format(f["value"], *f["interval"]) for f in figures if isinstance(f, dict)}
+        shown = set(re.findall(r"-?\d\.\d{3} \(-?\d\.\d{3}–-?\d\.\d{3}\)", text))
         assert shown and shown <= known
+
+
+def test_the_readme_has_the_tables_of_the_checkpoint():
+    text = (ROOT / "README.md").read_text()
+    assert with_tables(text, CHECKPOINT) == text
+    assert "<!-- table: metrics.json -->" in text
+
+
+@pytest.mark.parametrize("kind", strangers())
+def test_no_chest_radiograph_gets_an_answer(pipe, kind):
+    for picture in strangers()[kind]:
+        assert pipe(picture).findings == ()
+
+
+@pytest.mark.parametrize("quarters, invert", [(0, False), (1, False), (2, False), (3, True), (0, True)])
+def test_a_phantom_that_lies_otherwise_is_told_how_to_turn_it(pipe, quarters, invert):
+    pixels, _ = draw_phantom(seed=4, size=384)
+    analysis = pipe(np.rot90(1 - pixels if invert else pixels, quarters).copy())
+    expected = {"rotated"} if quarters else set()
+    assert {warning.code for warning in analysis.warnings} == expected | ({"inverted"} if invert else set())
+    assert (-analysis.correction.angle) % 360 == 90 * quarters
 
 
 def test_figures_the_project_asks_of_it():

@@ -13,7 +13,7 @@ def augmentation(preset="plain", **settings):
     """The augmentation a recipe asks for.
 
     Args:
-        preset: `none`, `plain` or `strong`.
+        preset: `none`, `plain`, `strong` or `mixed`.
         settings: arguments of that preset's function below.
 
     Returns:
@@ -82,8 +82,13 @@ def strong(flip=0.0):
     )
 
 
+def mixed(flip=0.0):
+    """`plain` or `strong`, each for half of the images: for what strong changes would hide."""
+    return v2.RandomChoice([plain(flip), strong(flip)])
+
+
 def sometimes(probability, transform):
     return v2.RandomApply([transform], probability)
 
 
-PRESETS = {"none": v2.Identity, "plain": plain, "strong": strong}
+PRESETS = {"none": v2.Identity, "plain": plain, "strong": strong, "mixed": mixed}
