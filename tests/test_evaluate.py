@@ -111,3 +111,17 @@ def test_tables_show_what_a_run_measured_and_no_more():
     table = "\n".join(metrics_tables({"shenzhen": {"lungs": newer, "findings": {}}}))
     assert "| HD95 / width | ASSD / width | least Dice |" in table
     assert table.count("0.500 (0.400–0.600)") == 7  # those in pixels are left to metrics.json
+
+
+def test_mean_auc_is_that_of_the_findings_shown():
+    values = [(0.1, 0, 0.9, 0), (0.9, 1, 0.1, 1), (0.2, 0, 0.8, 0), (0.8, 1, 0.7, 1), (None, 1, None, 1)]
+    rows = [
+        {"patient_id": str(i), "probability_mass": p, "label_mass": y, "probability_edema": q, "label_edema": z}
+        for i, (p, y, q, z) in enumerate(values)
+    ]
+    mean = evaluate.mean_auc_of_shown(rows, ["mass", "edema"])["mean_auc"]
+    assert mean["value"] == pytest.approx((1 + 0) / 2)  # mass ranks right, edema the wrong way round
+    assert evaluate.mean_auc_of_shown(rows, ["mass"]) == {}
+    for row in rows[:2]:
+        del row["label_edema"]
+    assert evaluate.mean_auc_of_shown(rows, ["mass", "edema"]) == {}

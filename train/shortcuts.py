@@ -3,8 +3,8 @@
 A classifier may know the hospital, the ward or the patient's age instead of the finding. Of the validation patients of
 each data set this writes to DIR, shortcuts.json and shortcuts.md:
 
-- the ROC AUC of each finding as it is, with the lungs blacked out, and with nothing but the image's border shown (what
-  then remains above 0.5 does not come from the lungs);
+- the ROC AUC of each finding shown to users: as it is, with the lungs blacked out, and with nothing but the image's
+  border shown (what then remains above 0.5 does not come from the lungs);
 - the same by view, sex and age, where the data set knows them;
 - how well the fused features tell the data sets apart (balanced accuracy of a logistic regression, patients it was not
   fitted on): 1 divided by their number if not at all.
@@ -89,6 +89,8 @@ def findings_figures(pipeline, sources, seen):
     for source, data in sources.items():
         labels = known_labels(data, names)
         for column, name in enumerate(names):
+            if name not in pipeline.findings:
+                continue
             for group, of_group in groups(data).items():
                 chosen = of_group & ~np.isnan(labels[:, column])
                 truth = labels[chosen, column]

@@ -76,6 +76,8 @@ def metrics_tables(metrics, shown_alone=False):
         for source, summary in metrics.items():
             if "mean_auc" in summary:
                 lines += [f"Mean ROC AUC of the findings shown, {source}: {cell(summary['mean_auc'])}.", ""]
+        refused = [f"{summary['refused']} of {summary['images']} of {source}" for source, summary in metrics.items()]
+        lines += [f"Refused, and in no figure of the findings: {', '.join(refused)}.", ""]
         if f"ppv_{PREVALENCES[0]}" in findings[0][2]:
             lines += [*predictive_values_table(findings), ""]
         if not all(figures["shown"] for _, _, figures in findings):
