@@ -10,7 +10,8 @@ from .analysis import AnalysisWarning
 LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
 ORDINARY = 1.4  # novelty up to which an image is not looked at turned and inverted
-MOST_NOVEL = 2.1  # above, however it is turned, it is no radiograph like those learned from; see train/refusal.py
+MOST_NOVEL = 2.5  # above, however it is turned, it is no radiograph like those learned from; see train/refusal.py
+NOVEL = 2.0  # above, it is none either if its mask is warned of, too
 MOST_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a tint or a coloured mark less than this
 LEAST_MASK_QUALITY = 0.85  # below, a warning; train.quality says how many masks that concerns
 LARGEST_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
@@ -24,6 +25,10 @@ NOT_A_CHEST_RADIOGRAPH = AnalysisWarning(
 LUNGS_NOT_FOUND = AnalysisWarning(
     "lungs_not_found",
     "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
+)
+NOT_UPRIGHT = AnalysisWarning(
+    "not_upright",
+    "The chest lies on its side or upside down, so nothing is said about findings. Turn it upright and try again.",
 )
 INVERTED = AnalysisWarning(
     "inverted",
@@ -45,7 +50,7 @@ LOW_MASK_QUALITY = AnalysisWarning(
     "low_mask_quality",
     "The outline of the lungs is probably wrong in places, and what is said of them may be too: look at it first.",
 )
-REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND)  # nothing is said about findings then
+REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND, NOT_UPRIGHT)  # nothing is said about findings then
 
 
 def judge(radiograph, image, lungs, areas, mask_quality, novelty, correction):
@@ -63,9 +68,13 @@ def judge(radiograph, image, lungs, areas, mask_quality, novelty, correction):
     Returns:
         tuple of `AnalysisWarning`; one of `REFUSING` stands alone.
     """
+    if novelty > MOST_NOVEL or radiograph.colour > MOST_COLOUR:
+        return (NOT_A_CHEST_RADIOGRAPH,)
+    if abs(correction.angle) >= 90:
+        return (NOT_UPRIGHT,)
     if sum(areas) < LEAST_LUNG_AREA:
         return (LUNGS_NOT_FOUND,)
-    if novelty > MOST_NOVEL or mask_quality < CHEST_QUALITY or radiograph.colour > MOST_COLOUR:
+    if mask_quality < (LEAST_MASK_QUALITY if novelty > NOVEL else CHEST_QUALITY):
         return (NOT_A_CHEST_RADIOGRAPH,)
     height, width = radiograph.pixels.shape
     reasons = {

@@ -42,8 +42,8 @@ def test_shares_by_hand():
     answers = [SimpleNamespace(warnings=w) for w in [(LUNGS_NOT_FOUND,), (NOT_A_CHEST_RADIOGRAPH,), (INVERTED,), ()]]
     figures = summarise_answers(answers)
     assert figures["images"] == 4
-    assert figures["refused"]["value"] == 0.5 and figures["called inverted"]["value"] == 0.25
-    all_of_four = summarise_answers(answers[:1] * 4)["refused"]
+    assert figures["no answer"]["value"] == 0.5 and figures["called inverted"]["value"] == 0.25
+    all_of_four = summarise_answers(answers[:1] * 4)["no answer"]
     assert all_of_four["value"] == 1
     assert all_of_four["interval"] == [pytest.approx(4 / (4 + 1.96**2), abs=1e-3), 1]  # Wilson's, in closed form
 

@@ -17,7 +17,6 @@ from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetFor
 from train.evaluate import evaluate_run, patients, score_parts, validation_parts
 from train.loop import round_weights, save_model
 from train.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
-from train.novelty import fit_novelty
 
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 LEAST_AUC = 0.70  # below it the lower bound of the 95 % interval must not lie, or the finding is not shown to users
@@ -55,15 +54,12 @@ def replace_segmenter(segmenter, folder):
 def calibrate_run(recipe, output):
     """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model.
 
-    What is novel is fitted first, to training patients: what is refused counts in no finding's figures.
-
     Returns:
         the rows of `score_parts`, as the calibrated model would give them.
     """
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
     config = pipeline.model.config
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
-    fit_novelty(pipeline, recipe)
     rows = score_parts(pipeline, validation_parts(recipe))
     config.shown = []
     for name in config.findings:

@@ -1,4 +1,7 @@
-"""Fit a segmenter's novelty (`lungfusion.models.novelty`) to the radiographs a run was trained on."""
+"""Fit a segmenter's novelty (`lungfusion.models.novelty`) to its training radiographs, as `train.quality` does.
+
+A classifier keeps that of its segmenter, which as a rule has seen more hospitals.
+"""
 
 import numpy as np
 import torch

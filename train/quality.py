@@ -2,8 +2,8 @@
 
 The run's validation radiographs are drawn unaltered, altered (`train.alterations`) and harmed (`train.harms`). The
 network's own estimate of each mask is fitted to the true Dice by two numbers, which are kept in the model's
-configuration. `train.segment` ends with it. Written to RUN: robustness.* (see `train.robustness`),
-mask_quality.json and mask_quality.md.
+configuration; its novelty is fitted to the training radiographs. `train.segment` ends with it. Written to RUN:
+robustness.* (see `train.robustness`), mask_quality.json and mask_quality.md.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def main():
 
 
 def calibrate_quality(recipe, output):
-    """Fit slope and offset, save them in the run's model, write the figures."""
+    """Fit novelty, slope and offset, save them in the run's model, write the figures."""
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
     config = pipeline.model.config
     config.quality_slope, config.quality_offset = 1.0, 0.0

@@ -16,7 +16,15 @@ from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
-from lungfusion.gate import INVERTED, LOW_MASK_QUALITY, REFUSING, ROTATED
+from lungfusion.gate import (
+    INVERTED,
+    LOW_MASK_QUALITY,
+    LUNGS_NOT_FOUND,
+    NOT_A_CHEST_RADIOGRAPH,
+    NOT_UPRIGHT,
+    REFUSING,
+    ROTATED,
+)
 from train.arguments import command_line
 from train.dataset import image_bytes, load_source
 from train.strangers import grey, strangers
@@ -29,9 +37,11 @@ VERSIONS = {
     "turned by 90°": lambda pixels, generator: np.rot90(pixels, generator.choice([-1, 1])).copy(),
 }
 ANSWERS = {
-    "refused": set(REFUSING),
+    "no answer": set(REFUSING),
+    "called no chest radiograph": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND},
+    "called not upright": {NOT_UPRIGHT},
     "called inverted": {INVERTED},
-    "called turned": {ROTATED},
+    "called tilted": {ROTATED},
     "low mask quality": {LOW_MASK_QUALITY},
 }
 

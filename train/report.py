@@ -52,7 +52,7 @@ TABLES = {
     "refusal.md": (
         "What is refused",
         "Share of pictures that are no chest radiographs, and of validation patients' radiographs, which get no answer "
-        "or a warning; 95 % intervals after Wilson (`python -m train.refusal`). Refused: no findings are named.",
+        "or a warning; 95 % intervals after Wilson (`python -m train.refusal`). No answer: no findings are named.",
     ),
     "shortcuts.md": (
         "Shortcuts",
