@@ -47,6 +47,7 @@ SENT = {
     "model.safetensors",
     "modeling_lung_unet.py",
     "modeling_lungfusion.py",
+    "novelty.py",
     "preprocessor_config.json",
 }
 
