@@ -7,13 +7,13 @@ there. For the default checkpoint the tables of the README are written anew, eac
 the checkpoint's folder: `<!-- table: FILE -->`.
 """
 
-import argparse
 import json
 import re
 import shutil
 from pathlib import Path
 
 from lungfusion import LungFusionPipeline
+from train.arguments import command_line
 from train.tables import metrics_tables
 
 DEFAULT = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
@@ -23,7 +23,7 @@ ALONGSIDE = ("*.md", "*.json", "*.png")
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--output", type=Path, default=DEFAULT)
     parser.add_argument("--beside", type=Path, nargs="*", default=[], metavar="DIR", help="whose reports to add")

@@ -4,7 +4,6 @@
 `--segmenter` after another segmenter has taken the place of the run's own.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetForSemanticSegmentation
+from train.arguments import command_line
 from train.evaluate import evaluate_run, patients, score_parts, validation_parts
 from train.loop import round_weights, save_model
 from train.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
@@ -23,7 +23,7 @@ LEAST_AUC = 0.70  # below it the lower bound of the 95 % interval must not lie, 
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run of train.classify")
     parser.add_argument("--segmenter", metavar="DIR_OR_ID", help="a trained segmenter to draw the lungs from now on")
     arguments = parser.parse_args()

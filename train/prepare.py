@@ -5,7 +5,6 @@ a recipe can name the folder. Columns: `image`, `mask` (lungs, null where there 
 `file_name`. Images keep their files' bytes; masks become PNG, 0 and 255, in the geometry of their image.
 """
 
-import argparse
 import re
 import sys
 from collections import Counter
@@ -23,6 +22,7 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
+from train.arguments import command_line
 
 ROWS_PER_GROUP = 25  # rows held in memory at a time, and of one Parquet row group
 RAW_JSRT_SIDE, RAW_JSRT_WHITE = 2048, 4095  # pixels; 12 bits
@@ -61,7 +61,7 @@ class Layout:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("layout", choices=LAYOUTS)
     parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="the data set as unpacked")
     parser.add_argument("output", type=Path, metavar="OUT_DIR")

@@ -5,7 +5,6 @@ loads without this package; its image processor; the card, metrics.json and figu
 said of single images stay where they are.
 """
 
-import argparse
 import shutil
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabl
 from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 from lungfusion import LungFusionPipeline
+from train.arguments import command_line
 
 PLACE = "FOLDER_OR_ID"  # stands in the card for where the model is
 
@@ -31,7 +31,7 @@ class PushError(Exception):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("folder", type=Path, metavar="DIR", help="a run's folder, or one with config.json")
     parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="made if it is not there")
     parser.add_argument("--private", action="store_true", help="if it is made: for the owner alone to see")

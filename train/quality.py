@@ -6,7 +6,6 @@ configuration; its novelty is fitted to the training radiographs. `train.segment
 robustness.* (see `train.robustness`), mask_quality.json and mask_quality.md.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from lungfusion import LungFusionPipeline
 from lungfusion.gate import LEAST_MASK_QUALITY
 from lungfusion.pipeline import calibrated_quality
 from train.alterations import ALTERATIONS
+from train.arguments import command_line
 from train.evaluate import evaluate_run, patients, validation_parts, with_interval
 from train.harms import HARMS
 from train.loop import save_model
@@ -32,7 +32,7 @@ CERTAIN = 1e-6  # expected Dice closer to 0 or 1 than this has no logit
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run of train.segment")
     run = parser.parse_args().run
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())

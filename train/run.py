@@ -1,6 +1,5 @@
 """A run's folder: recipe.yaml, counts.json, history.json, model/, metrics.json, figures, images/, README.md (card)."""
 
-import json
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import yaml
 from datasets import concatenate_datasets
 
 from train.dataset import load_source, words
+from train.loop import write_json
 
 
 def prepare_output(accelerator, recipe, output):
@@ -47,7 +47,7 @@ def load_part(recipe, source, split):
 def write_counts(parts, output):
     """counts.json: split → source → how many radiographs. parts: split → source → data set."""
     counts = {split: {name: len(part) for name, part in of_split.items()} for split, of_split in parts.items()}
-    (output / "counts.json").write_text(json.dumps(counts, indent=1) + "\n")
+    write_json(output / "counts.json", counts)
 
 
 def concatenate_arrays(parts):
