@@ -6,29 +6,35 @@ from torch.nn import functional as F
 from .models.concatenation import unsample
 
 
-def grad_cam(output, index, size):
-    """Grad-CAM (Selvaraju et al. 2017) of one finding, averaged over the branches.
+@torch.enable_grad()
+def grad_cam(model, output, size):
+    """Grad-CAM (Selvaraju et al. 2017) of every finding, averaged over the branches.
 
     Each branch's deepest feature map is weighed by the mean gradient of the finding's logit, what speaks for the
     finding is kept, scaled to a largest value of 1, and laid back into the part of the radiograph the branch saw.
     A coarse map (about 8 × 8 places) and weak evidence (Saporta et al. 2022): it says where the score is sensitive,
-    not where disease is.
+    not where disease is. Only fusion and classifier are run again, so it costs little.
 
     Args:
-        output: `LungFusionOutput` of one radiograph, computed with gradients.
-        index: of the finding among the logits.
+        model: `LungFusionForImageClassification`.
+        output: what it returned, with gradients or without.
         size: side S of the result in pixels.
 
     Returns:
-        (B, 1, S, S) float in [0, 1].
+        (B, findings, S, S) float in [0, 1].
     """
-    gradients = torch.autograd.grad(output.logits[:, index].sum(), output.feature_maps)
-    maps = []
-    for features, gradient in zip(output.feature_maps, gradients, strict=True):
-        weights = gradient.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
-        maps.append(unit_maximum((weights * features).sum(1, keepdim=True).relu()))
-    seen = [F.interpolate(m, output.joined.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
-    return unit_maximum(unsample(torch.stack(seen).mean(0), output.box, size))
+    feature_maps = [features.detach().clone().requires_grad_() for features in output.feature_maps]
+    logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, findings)
+    saliency = []
+    for of_finding in logits.sum(0):
+        gradients = torch.autograd.grad(of_finding, feature_maps, retain_graph=True)
+        maps = []
+        for features, gradient in zip(feature_maps, gradients, strict=True):
+            weights = gradient.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
+            maps.append(unit_maximum((weights * features.detach()).sum(1, keepdim=True).relu()))
+        seen = [F.interpolate(m, output.joined.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
+        saliency.append(unit_maximum(unsample(torch.stack(seen).mean(0), output.box.clone(), size)))
+    return torch.cat(saliency, dim=1)
 
 
 def unit_maximum(x):

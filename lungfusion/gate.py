@@ -5,7 +5,7 @@ import math
 import numpy as np
 from scipy.ndimage import center_of_mass, label, maximum_filter
 
-from .analysis import AnalysisWarning
+from .analysis import AnalysisWarning, Correction
 
 LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
@@ -53,17 +53,30 @@ LOW_MASK_QUALITY = AnalysisWarning(
 REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND, NOT_UPRIGHT)  # nothing is said about findings then
 
 
-def judge(radiograph, image, lungs, areas, mask_quality, novelty, correction):
+def refined(correction, image, lungs, aspect):
+    """A `Correction` and what the lungs show beyond it: a tilt of more than `LARGEST_TILT`, lungs that are too bright.
+
+    Args:
+        correction: `Correction`, as `orientation.least_novel` gives it.
+        image: (S, S) float32 array in [0, 1], as the model read it.
+        lungs: (S, S) bool array, where the lungs were found.
+        aspect: the radiograph's width / height.
+    """
+    if correction.angle:
+        return correction
+    angle = round(tilt(lungs, aspect))
+    return Correction(angle if abs(angle) > LARGEST_TILT else 0, correction.invert or brightness(image, lungs) > 0)
+
+
+def judge(radiograph, areas, mask_quality, novelty, correction):
     """What speaks against an image, the weightiest first.
 
     Args:
         radiograph: `Radiograph`.
-        image: (S, S) float32 array in [0, 1], as the model read it.
-        lungs: (S, S) bool array, where the lungs were found.
         areas: of the right and the left lung, shares of the image.
         mask_quality: float in [0, 1].
         novelty: float, as `models.novelty.Novelty` gives it, of the image corrected.
-        correction: `Correction`, how it should be turned or inverted.
+        correction: `Correction`, how it should be turned or inverted, `refined`.
 
     Returns:
         tuple of `AnalysisWarning`; one of `REFUSING` stands alone.
@@ -76,11 +89,10 @@ def judge(radiograph, image, lungs, areas, mask_quality, novelty, correction):
         return (LUNGS_NOT_FOUND,)
     if mask_quality < (LEAST_MASK_QUALITY if novelty > NOVEL else CHEST_QUALITY):
         return (NOT_A_CHEST_RADIOGRAPH,)
-    height, width = radiograph.pixels.shape
     reasons = {
-        INVERTED: correction.invert or (not correction.angle and brightness(image, lungs) > 0),
-        ROTATED: correction.angle != 0 or abs(tilt(lungs, width / height)) > LARGEST_TILT,
-        LOW_RESOLUTION: min(height, width) < LEAST_SIDE,
+        INVERTED: correction.invert,
+        ROTATED: correction.angle != 0,
+        LOW_RESOLUTION: min(radiograph.pixels.shape) < LEAST_SIDE,
         ONE_LUNG_FOUND: not all(areas),
         LOW_MASK_QUALITY: mask_quality < LEAST_MASK_QUALITY,
     }

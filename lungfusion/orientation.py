@@ -1,5 +1,8 @@
 """How an image lies: whether it has to be turned or inverted to look like the radiographs the model learned from."""
 
+from dataclasses import replace
+
+import numpy as np
 import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
@@ -33,3 +36,13 @@ def corrected(pixels, correction):
     """(…, S, S) float in [0, 1] → the same, inverted if it is to be, and turned; black comes in at the corners."""
     pixels = 1 - pixels if correction.invert else pixels
     return tvF.rotate(pixels, correction.angle, InterpolationMode.BILINEAR) if correction.angle else pixels
+
+
+def set_right(radiograph, correction):
+    """The whole of a `Radiograph`, corrected: turned ones grow, so that nothing is cut off; black fills the corners."""
+    pixels = 1 - radiograph.pixels if correction.invert else radiograph.pixels
+    if correction.angle % 90 == 0:
+        pixels = np.rot90(pixels, correction.angle // 90)
+    else:
+        pixels = tvF.rotate(torch.from_numpy(pixels)[None], correction.angle, InterpolationMode.BILINEAR, expand=True)[0]
+    return replace(radiograph, pixels=np.ascontiguousarray(pixels))

@@ -9,7 +9,7 @@ from transformers import AutoConfig, AutoImageProcessor
 
 from .analysis import Analysis, Finding
 from .explanation import grad_cam
-from .gate import ORDINARY, REFUSING, judge
+from .gate import ORDINARY, REFUSING, judge, refined
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
 from .models.lungs import expected_dice, keep_lungs, split_lungs
 from .orientation import UPRIGHT, least_novel
@@ -129,7 +129,9 @@ class LungFusionPipeline:
         quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
-        warnings = judge(radiograph, image, alpha > 0.5, areas, quality, novelty, correction)
+        height, width = radiograph.pixels.shape
+        correction = refined(correction, image, alpha > 0.5, width / height)
+        warnings = judge(radiograph, areas, quality, novelty, correction)
         findings = ()
         if not set(warnings) & set(REFUSING):
             findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
@@ -194,19 +196,32 @@ class LungFusionPipeline:
         Raises:
             ValueError: the model does not tell of that finding.
         """
-        return self.analyse_and_explain(source, finding)[1]
-
-    def analyse_and_explain(self, source, finding):
-        """Both at once, the lungs drawn and the branches run only once: `Analysis`, and what `explain` returns."""
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
+        analysis, saliency = self.analyse_and_explain(source)
+        return np.clip(self.in_geometry_of(analysis.radiograph, saliency[finding]), 0, 1)
+
+    @torch.inference_mode()
+    def analyse_and_explain(self, source):
+        """Both at once, in one pass of the networks.
+
+        Args:
+            source: as for calling the pipeline, but one.
+
+        Returns:
+            analysis: `Analysis`.
+            saliency: finding → (S, S) float32 array in [0, 1], as for `explain`, but in the model's square geometry:
+                stretched over the radiograph it fits. Of every finding the model tells of, answered or not.
+        """
         radiograph = load_radiograph(source)
         pixel_values = self.pixel_values([radiograph])
-        with torch.enable_grad():
-            output = self.model(pixel_values)
-            saliency = grad_cam(output, self.model.config.findings.index(finding), self.processor.size.height)
-        saliency = np.clip(self.in_geometry_of(radiograph, as_array(saliency)[0]), 0, 1)
-        return self.answers([radiograph], pixel_values, output)[0], saliency
+        output = self.model(pixel_values)
+        analysis = self.answers([radiograph], pixel_values, output)[0]
+        if not self.findings:
+            return analysis, {}
+        with torch.inference_mode(False):
+            maps = grad_cam(self.model, output, self.processor.size.height)[0].float().cpu().numpy()
+        return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
 
 
 def calibrated_quality(expected, slope, offset):

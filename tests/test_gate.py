@@ -7,8 +7,8 @@ from scipy.ndimage import rotate
 
 from examples.phantom import draw_phantom
 from lungfusion.analysis import Correction
-from lungfusion.gate import brightness, judge, tilt
-from lungfusion.orientation import UPRIGHT
+from lungfusion.gate import brightness, judge, refined, tilt
+from lungfusion.orientation import UPRIGHT, set_right
 from lungfusion.radiograph import Radiograph, load_radiograph
 
 GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "novelty": 1.0, "correction": UPRIGHT}
@@ -16,7 +16,9 @@ GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "novelty": 1.0, "correction
 
 def codes(pixels, mask, side=512, colour=0.0, **changes):
     radiograph = Radiograph(np.zeros((side, side), np.float32), "x.png", "PNG", colour)
-    return [warning.code for warning in judge(radiograph, pixels, mask, **(GOOD | changes))]
+    known = GOOD | changes
+    known["correction"] = refined(known["correction"], pixels, mask, aspect=1.0)
+    return [warning.code for warning in judge(radiograph, **known)]
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +70,30 @@ def test_tilt(angle):
     measured = tilt(turned) - tilt(mask)
     assert (measured - angle + 90) % 180 - 90 == pytest.approx(0, abs=4)
     assert ("rotated" in codes(turned.astype(np.float32) * -1, turned)) == (abs(angle) >= 40)
+
+
+@pytest.mark.parametrize("angle", [-40, 40])
+def test_a_tilted_inverted_chest_is_set_right(angle):
+    pixels, mask = draw_phantom(seed=0, size=128)
+    turned, turned_mask = (
+        rotate(array.astype(np.float32), angle, reshape=False, order=1) for array in (1 - pixels, mask)
+    )
+    correction = refined(UPRIGHT, turned, turned_mask > 0.5, aspect=1.0)
+    assert correction.invert
+    assert correction.angle == pytest.approx(-angle, abs=6)
+    upright = set_right(Radiograph(turned, "x.png", "PNG"), Correction(-angle, True)).pixels
+    assert upright.shape[0] > 150  # nothing is cut off
+    top = (upright.shape[0] - 128) // 2
+    inner = upright[top : top + 128, top : top + 128]
+    assert np.corrcoef(inner[mask], pixels[mask])[0, 1] > 0.9
+
+
+def test_quarter_turns_lose_nothing():
+    pixels = np.arange(6, dtype=np.float32).reshape(2, 3) / 6
+    radiograph = Radiograph(pixels, "x.png", "PNG")
+    assert set_right(radiograph, Correction(90, False)).pixels.tolist() == np.rot90(pixels).tolist()
+    assert set_right(radiograph, Correction(-90, True)).pixels.tolist() == np.rot90(1 - pixels, -1).tolist()
+    assert set_right(radiograph, UPRIGHT).pixels.tolist() == pixels.tolist()
 
 
 def test_tilt_is_that_of_the_radiograph_and_not_of_the_square():

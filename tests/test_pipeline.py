@@ -8,9 +8,12 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 from transformers import AutoImageProcessor, pipeline
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
+from lungfusion.explanation import grad_cam
+from lungfusion.models.concatenation import unsample
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
@@ -72,11 +75,31 @@ def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
 
 
 def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):
-    analysis, saliency = pipe.analyse_and_explain(phantom[0], "tuberculosis")
+    analysis, saliency = pipe.analyse_and_explain(phantom[0])
     alone = pipe(phantom[0])
     assert analysis["tuberculosis"].probability == pytest.approx(alone["tuberculosis"].probability, abs=1e-6)
     np.testing.assert_allclose(analysis.alpha, alone.alpha, atol=1e-6)
-    np.testing.assert_array_equal(saliency, pipe.explain(phantom[0], "tuberculosis"))
+    assert list(saliency) == list(pipe.findings)
+    for name, of_finding in saliency.items():
+        assert of_finding.shape == (SIDE, SIDE)
+        np.testing.assert_array_equal(
+            np.clip(pipe.in_geometry_of(analysis.radiograph, of_finding), 0, 1), pipe.explain(phantom[0], name)
+        )
+
+
+def test_heat_map_is_grad_cam_as_published(pipe, phantom):
+    """One branch's map, by the formula: weights are mean gradients of the logit; what is negative is left out."""
+    output = pipe.model(pipe.pixel_values([load_radiograph(phantom[0])]))
+    gradients = torch.autograd.grad(output.logits[0, 1], output.feature_maps)
+    seen = []
+    for features, gradient in zip(output.feature_maps, gradients, strict=True):
+        values = torch.einsum("chw,c->hw", features[0], gradient[0].mean((1, 2))).clamp(min=0)
+        assert values.max() > 0
+        size = output.joined.shape[-2:]
+        seen.append(F.interpolate((values / values.max())[None, None], size, mode="bilinear")[0, 0])
+    expected = unsample(torch.stack(seen).mean(0)[None, None], output.box, SIDE)[0, 0]
+    saliency = grad_cam(pipe.model, output, SIDE)[0, 1]
+    torch.testing.assert_close(saliency, (expected / expected.max()).detach(), atol=1e-5, rtol=1e-4)
 
 
 def test_no_lungs_no_findings(phantom):

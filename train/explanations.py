@@ -42,6 +42,7 @@ def main():
     write_table(arguments.output, "explanations", explanations_table(figures), figures)
 
 
+@torch.no_grad()
 def look(pipeline, data, finding):
     """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected."""
     config, seen = pipeline.model.config, []
@@ -50,8 +51,8 @@ def look(pipeline, data, finding):
         pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(row["image"]))])
         output = pipeline.model(pixel_values)
         if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
-            saliency = grad_cam(output, index, pixel_values.shape[-1])
-            seen.append((row["patient_id"], pixel_values, output, saliency.detach()))
+            saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
+            seen.append((row["patient_id"], pixel_values, output, saliency))
     return seen
 
 
