@@ -1,8 +1,10 @@
-"""The web app: a page around the pipeline, and the same as an API. Start it with `python app.py`."""
+"""The web app: a page around the pipeline, and the same as an API and an MCP server. Start it with `python app.py`."""
 
 import os
+import re
 import signal
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 
 try:
@@ -12,81 +14,64 @@ except ImportError:
 
 import gradio as gr
 
-from lungfusion import LungFusionPipeline, RadiographError, load_radiograph, view
-from lungfusion.explanation import share_inside
+from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
+from lungfusion.analysis import Correction
+from lungfusion.archive import radiographs_in
+from lungfusion.orientation import UPRIGHT, set_right
+from lungfusion.pipeline import BUNDLED
+from lungfusion.steps import walk
+from lungfusion.view.answer import answer_html, message_html
+from lungfusion.view.batch import batch_row, batch_table, csv_html
+from lungfusion.view.comparison import comparison_html
+from lungfusion.view.pictures import data_address, grey_image, picture_address
+from lungfusion.view.steps import steps_html
+from lungfusion.view.words import LANGUAGES, words_for
 
 KEPT_MINUTES = 15  # how long Gradio keeps an uploaded file and the pictures made of it
+GPU_SECONDS = 20  # what one analysis may take of a lent GPU
 EXAMPLES_FOLDER = Path(__file__).parent / "examples" / "radiographs"
 EXAMPLES = sorted(path for path in EXAMPLES_FOLDER.glob("*") if path.suffix in (".png", ".dcm"))
+LOOKS = Path(str(files("lungfusion.view")))  # style, script and icon of the page
+MODEL = os.environ.get("LUNGFUSION_MODEL")  # a folder, or an id on the Hub; the bundled checkpoint if not given
 
-pipe = LungFusionPipeline.from_pretrained(os.environ.get("LUNGFUSION_MODEL") or None)
 
-# What the page says
+def load_pipeline():
+    """The pipeline, and whether it is the one asked for: where the Hub is down, the bundled model answers."""
+    try:
+        return LungFusionPipeline.from_pretrained(MODEL), True
+    except OSError as error:
+        print(f"{MODEL} could not be loaded, so the bundled model answers. {error}")
+        return LungFusionPipeline.from_pretrained(), False
 
-LOOKED_FOR = view.listed([view.phrase(name) for name in pipe.findings])
-PURPOSE = "Outlines the lungs in a chest X-ray" + (f" and looks for {LOOKED_FOR}." if LOOKED_FOR else ".")
-NOTICE = "For research and education. Not a medical device."
-FORMATS = "PNG, JPEG, TIFF, WebP, BMP or DICOM, up to 100 MB."
-PRIVACY = (
-    f"Your image is analysed on this server and deleted within {KEPT_MINUTES} minutes. "
-    "It is not shared and not used for training."
-)
-HEADER = f'<h1>LungFusion</h1><p>{PURPOSE}</p><p class="notice">{NOTICE}</p>'
-WELCOME = """
-<div class="welcome"><p>The answer appears here:</p><ul>
-<li>the lungs, outlined and cut out</li>
-<li>each finding with its probability, its threshold, and how often the model is right</li>
-<li>where each score is sensitive, as a heat map</li>
-<li>the mask and the numbers, to download</li></ul>
-<p>Use a frontal chest X-ray.</p></div>
-"""
-BUSY = '<p class="welcome" role="status">Analysing the radiograph…</p>'
-DELETED = "The image has been deleted meanwhile. Upload it again."
 
-CSS = """
-.html-container { padding: 0 !important; }
-.header h1 { font-size: 1.9rem; font-weight: 700; margin: 0; }
-.header p { margin: 0.2rem 0 0; }
-.notice { font-weight: 600; }
-.small { font-size: 0.85rem; color: var(--body-text-color-subdued); }
-.welcome { padding: 1.5rem; border: 1px dashed var(--border-color-primary); border-radius: var(--radius-lg); }
-.welcome ul { list-style: disc; margin: 0.5rem 0 0.5rem 1.2rem; }
-.examples { display: grid; grid-template-columns: repeat(3, 1fr); gap: 0.5rem; margin-top: 0.4rem; }
-.examples button { font-size: 0.8rem; overflow-wrap: anywhere; cursor: pointer; }
-.examples img { width: 100%; border-radius: var(--radius-md); margin: 0 0 0.2rem; }
-.examples button:is(:hover, :focus-visible) img { outline: 3px solid var(--color-accent); }
-.message { padding: 0.8rem 1rem; border-left: 5px solid #d55e00; border-radius: var(--radius-md);
-  background: var(--background-fill-secondary); overflow-wrap: anywhere; }
-.report { display: grid; gap: 0.6rem; overflow-wrap: anywhere; }
-.report :is(h2, h3, p) { margin: 0; }
-.report h2 { font-size: 1.35rem; font-weight: 700; }
-.report h3 { font-weight: 600; display: flex; justify-content: space-between; }
-.findings { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 0.8rem; }
-.finding { padding: 0.8rem 1rem; border: 1px solid var(--border-color-primary); border-radius: var(--radius-lg); }
-.bar { position: relative; height: 0.9rem; margin: 0.6rem 0; border-radius: 0.45rem;
-  background: var(--border-color-primary); }
-.fill { height: 100%; border-radius: inherit; background: #0072b2; }
-.detected .fill { background: #d55e00; }
-.threshold { position: absolute; top: -0.25rem; bottom: -0.25rem; width: 3px; margin-left: -1.5px;
-  background: var(--body-text-color); }
-.picture label { position: static !important; border: none !important; } /* else it hides a corner of the picture */
-.picture .image-container { position: static; }
-.downloads { display: flex; flex-wrap: wrap; gap: 0.6rem; }
-.downloads a { padding: 0.5rem 1rem; border-radius: var(--radius-lg); color: var(--button-secondary-text-color);
-  background: var(--button-secondary-background-fill); text-decoration: none; }
-.downloads a:hover { background: var(--button-secondary-background-fill-hover); }
-footer .divider { display: none; }
-"""
-THEME = gr.themes.Base(
-    primary_hue="sky", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-).set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400")
+pipe, as_asked = load_pipeline()
+
+# What the page says: what stands from the start is translated by the browser, what is answered by `words_of`
+
+
+def page_words(words):
+    """The sentences that stand on the page from the start."""
+    names = pipe.findings
+    filled = {
+        "purpose": words("purpose", findings=words.listed(names)) if names else words("purpose_lungs"),
+        "privacy": words("privacy", minutes=KEPT_MINUTES),
+        "model_unreachable": words("model_unreachable", model=MODEL),
+    }
+    return words.sentences | filled
+
+
+def words_of(request):
+    return words_for(request.headers.get("accept-language") if request else None)
+
+
+i18n = gr.I18n(**{language: page_words(words) for language, words in LANGUAGES.items()})
 
 # What happens: radiographs are read here, so that a GPU is held for the computation only
 
 
 def on_gpu(function):
     """Run it where Spaces lends GPUs (ZeroGPU); elsewhere the function itself."""
-    return spaces.GPU(function) if spaces and "SPACE_ID" in os.environ else function
+    return spaces.GPU(function, duration=GPU_SECONDS) if spaces and "SPACE_ID" in os.environ else function
 
 
 @on_gpu
@@ -95,122 +80,237 @@ def analysed(radiograph):
 
 
 @on_gpu
-def explained(radiograph, finding):
-    return pipe.analyse_and_explain(radiograph, finding)
+def explained(radiograph):
+    return pipe.analyse_and_explain(radiograph)
 
 
-def analyze(radiograph):
-    """Analyse a chest X-ray: PNG, JPEG, WebP, TIFF, BMP or DICOM. Returns findings, warnings and the lungs' area."""
+@on_gpu
+def walked(radiograph):
+    return walk(pipe, radiograph)
+
+
+def analyze_chest_xray(radiograph):
+    """Analyse a frontal chest X-ray. For research and education; not a medical device.
+
+    Args:
+        radiograph: a PNG, JPEG, WebP, TIFF, BMP or DICOM file.
+
+    Returns:
+        findings (each with its calibrated probability, the threshold from which it counts as detected, and how often
+        the model is right at it), warnings (no findings are told where the image is unfit), and the lungs' area.
+    """
     try:
         return analysed(load_radiograph(radiograph)).to_dict()
     except RadiographError as error:
         raise gr.Error(str(error), print_exception=False) from error
 
 
-def cleared(path):
+def cleared(path, request: gr.Request):
     """The page as a new file arrives, or as the old one is taken away: no stale answer may stand beside it."""
-    return {report: BUSY if path else WELCOME, pictures: gr.Column(visible=False)}
+    busy = f'<div class="busy" role="status">{escape(words_of(request)("busy"))}</div>'
+    return gr.Markdown(visible=path is None), gr.HTML(busy, visible=path is not None), UPRIGHT, ""
 
 
-def answered(path):
-    """The page with the answer for the file at `path`."""
+def answered(path, correction, request: gr.Request):
+    """The answer for the file at `path`, turned or inverted first."""
+    words = words_of(request)
     if path is None:
-        return cleared(path)
+        return ""
     try:
-        analysis = analysed(load_radiograph(path))
+        analysis, saliency = explained(set_right(load_radiograph(path), correction))
     except RadiographError as error:
-        return {report: view.message_html(f"{error}.")}
-    return {
-        report: view.report_html(analysis),
-        pictures: gr.Column(visible=True),
-        tabs: gr.Tabs(selected="lungs"),
-        outline: view.overlay_image(analysis),
-        lungs: view.masked_image(analysis),
-        mask: view.grey_image(analysis.alpha),
-        downloads: view.downloads_html(analysis),
-        heat_tab: gr.Tab(visible=bool(analysis.findings)),
-        finding: None,
-        heat_map: None,
-        heat_words: "",
-    }
+        known = Path(path).exists()
+        return message_html(f"{error}." if known else words("deleted"))
+    return answer_html(words, analysis, saliency, correction)
 
 
-def heated(path, name):
-    """The heat map of one finding, and words on it."""
+def corrected(path, event: gr.EventData, request: gr.Request):
+    """The answer for the radiograph as a button of the answer wants it, and that correction."""
+    angle, invert = int(event.angle), bool(event.invert)
+    correction = Correction(180 - (180 - angle) % 360, invert)
+    return answered(path, correction, request), correction
+
+
+def stepped(path, correction, request: gr.Request):
+    """The way of the same radiograph through the model."""
+    words = words_of(request)
+    if path is None or not pipe.findings:
+        return gr.Markdown(visible=True), ""
     try:
-        analysis, saliency = explained(load_radiograph(path), name)
+        steps = walked(set_right(load_radiograph(path), correction))
     except RadiographError:
-        return None, view.message_html(DELETED)
-    return view.saliency_image(analysis, saliency), view.saliency_html(name, share_inside(saliency, analysis.alpha))
+        return gr.Markdown(visible=True), ""
+    return gr.Markdown(visible=False), steps_html(words, steps)
+
+
+def compared(first, second, request: gr.Request):
+    """Two radiographs side by side, once both are there."""
+    if not first or not second:
+        return ""
+    try:
+        analyses = [analysed(load_radiograph(path)) for path in (first, second)]
+    except RadiographError as error:
+        return message_html(f"{error}.")
+    return comparison_html(words_of(request), *analyses)
+
+
+def analysed_all(paths, request: gr.Request, progress=gr.Progress()):  # noqa: B008 (Gradio's way)
+    """A table of many files, the bad ones with their reason, and a link that saves it."""
+    words, rows = words_of(request), []
+    if not paths:
+        return gr.Dataframe(visible=False), ""
+    try:
+        radiographs = radiographs_in(paths)
+    except RadiographError as error:
+        return gr.Dataframe(visible=False), message_html(f"{error}.")
+    for name, read in progress.tqdm(radiographs, desc=words("batch_progress"), unit=""):
+        try:
+            rows.append(batch_row(words, name, analysed(load_radiograph(read()))))
+        except RadiographError as error:
+            rows.append(batch_row(words, name, error=str(error).split(": ", 1)[-1]))
+    titles, cells = batch_table(words, pipe.findings, rows)
+    table = {"headers": titles, "data": cells}
+    return gr.Dataframe(table, label=words("batch_title"), visible=True), csv_html(words, titles, cells)
+
+
+def linked(request: gr.Request):
+    """The example that the page's address asks for: ?example=NAME."""
+    name = request.query_params.get("example")
+    return next((str(path) for path in EXAMPLES if name == example_name(path)), gr.skip())
 
 
 def chosen(event: gr.EventData):
     return str(EXAMPLES[int(event.example)])
 
 
+# What it looks like
+
+
+def example_name(path):
+    return path.stem.removeprefix("phantom_")
+
+
 def example_html(number, path):
     """A button with a small picture of an example."""
-    small = view.grey_image(load_radiograph(path).pixels)
+    small = grey_image(load_radiograph(path).pixels)
     small.thumbnail((160, 160))
-    caption = escape(path.stem.removeprefix("phantom_").replace("_", " "))
-    return f'<button value="{number}"><img src="{view.picture_address(small)}" alt="">{caption}</button>'
+    caption = escape(example_name(path).replace("_", " "))
+    return f'<button value="{number}"><img src="{picture_address(small, "JPEG")}" alt="">{caption}</button>'
 
 
-def picture(label, alt_text):
-    return gr.Image(
-        label=label, alt_text=alt_text, format="png", interactive=False, buttons=["fullscreen"], elem_classes="picture"
-    )
+def card():
+    """The model's card without its front matter, its pictures within it."""
+    folder = Path(MODEL) if MODEL and as_asked else BUNDLED
+    if not (folder / "README.md").is_file():
+        return f"https://huggingface.co/{MODEL}"
+    text = re.sub(r"\A---\n.*?\n---\n", "", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    return re.sub(r"!\[(.*?)\]\((.*?)\)", lambda link: card_picture(folder, *link.groups()), text)
 
 
-# The page
+def card_picture(folder, alternative, name):
+    picture = folder / name
+    return f"![{alternative}]({data_address(picture.read_bytes(), 'image/png')})" if picture.is_file() else alternative
 
-EXAMPLES_HTML = f"""
-<p>Or try a drawing (no patient):</p>
-<div class="examples">{"".join(example_html(*pair) for pair in enumerate(EXAMPLES))}</div>
-"""
+
+SNIPPETS = """
+```html
+<iframe src="https://OWNER-NAME.hf.space/?view=embed" width="100%" height="900"></iframe>
+
+<script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/VERSION/gradio.js"></script>
+<gradio-app src="https://OWNER-NAME.hf.space"></gradio-app>
+```
+
+```python
+from gradio_client import Client, handle_file
+
+client = Client("https://OWNER-NAME.hf.space")
+print(client.predict(radiograph=handle_file("xray.png"), api_name="/analyze"))
+```
+""".replace("VERSION", gr.__version__)
+EXAMPLES_HTML = f'<div class="examples">{"".join(example_html(*pair) for pair in enumerate(EXAMPLES))}</div>'
 EXAMPLES_JS = """
 element.addEventListener("click", event => {
   const button = event.target.closest("button");
   if (button) trigger("click", {example: button.value});
 });
 """
-SHOW_REPORT_JS = '() => document.querySelector("#report").scrollIntoView({block: "nearest"})'  # on a phone it is below
+PAGE_JS = """
+() => {
+  if (new URLSearchParams(location.search).get("view") === "embed") document.body.classList.add("embed");
+  document.addEventListener("paste", event => {
+    const input = document.querySelector("#upload input[type=file]");
+    if (!input || !event.clipboardData.files.length) return;
+    input.files = event.clipboardData.files;
+    input.dispatchEvent(new Event("change", {bubbles: true}));
+  });
+}
+"""
+SHOW_ANSWER_JS = '() => document.querySelector("#answer").scrollIntoView({block: "nearest"})'  # on a phone it is below
+ANSWER_JS = (LOOKS / "page.js").read_text(encoding="utf-8")
+THEME = gr.themes.Base(
+    primary_hue="sky", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400")
+
+# The page
 
 with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60 * (KEPT_MINUTES - 1))) as demo:
-    gr.HTML(HEADER, elem_classes="header")
-    with gr.Row():
+    with gr.Column(elem_classes="header"):
+        gr.HTML("<h1>LungFusion</h1>")
+        gr.Markdown(i18n("purpose"))
+        gr.Markdown(i18n("notice"))
+        gr.Markdown(i18n("model_unreachable"), elem_classes="message", visible=not as_asked)
+    with gr.Tab(i18n("tab_analyse")), gr.Row():
         with gr.Column(scale=1, min_width=280):
             # no file_types: DICOM files often have no ending, and `load_radiograph` tells by content
-            upload = gr.File(label="Chest X-ray", height=180)
-            gr.HTML(f'<p class="small">{FORMATS} {PRIVACY}</p>')
+            upload = gr.File(label=i18n("upload"), height=180, elem_id="upload")
+            gr.Markdown(i18n("formats"), elem_classes="small")
+            gr.Markdown(i18n("privacy"), elem_classes="small")
+            gr.Markdown(i18n("examples_drawn"), visible=bool(EXAMPLES))
             examples = gr.HTML(EXAMPLES_HTML, js_on_load=EXAMPLES_JS, apply_default_css=False, visible=bool(EXAMPLES))
         with gr.Column(scale=3, min_width=320):
-            report = gr.HTML(WELCOME, elem_id="report")
-            with gr.Column(visible=False) as pictures:
-                with gr.Tabs() as tabs:
-                    with gr.Tab("Lungs", id="lungs"), gr.Row():
-                        outline = picture("Outline", "The radiograph with a line around the lungs")
-                        lungs = picture("Background removed", "The lungs on black")
-                    with gr.Tab("Mask"):
-                        mask = picture("Mask", "The lung mask, white in the lungs")
-                    with gr.Tab("Heat map") as heat_tab, gr.Row():
-                        with gr.Column(scale=1, min_width=200):
-                            finding = gr.Radio([(view.title(n), n) for n in pipe.findings], label="Show it for")
-                            heat_words = gr.HTML()
-                        with gr.Column(scale=2, min_width=280):
-                            heat_map = picture("Heat map", "A heat map over the radiograph")
-                downloads = gr.HTML()
+            welcome = gr.Markdown(i18n("welcome"), elem_classes="welcome")
+            answer = gr.HTML(visible=False, elem_id="answer", js_on_load=ANSWER_JS, apply_default_css=False)
+    with gr.Tab(i18n("tab_steps")) as steps_tab:
+        steps_hint = gr.Markdown(i18n("steps_hint" if pipe.findings else "steps_none"))
+        steps = gr.HTML(apply_default_css=False)
+    with gr.Tab(i18n("tab_compare")):
+        gr.Markdown(i18n("compare_hint"))
+        with gr.Row():
+            first = gr.File(label=i18n("compare_first"), height=140)
+            second = gr.File(label=i18n("compare_second"), height=140)
+        comparison = gr.HTML(apply_default_css=False)
+    with gr.Tab(i18n("tab_batch")):
+        batch = gr.File(label=i18n("batch_upload"), file_count="multiple", height=180)
+        batch_run = gr.Button(i18n("batch_run"), variant="primary")
+        table = gr.Dataframe(visible=False, interactive=False, wrap=True)
+        table_link = gr.HTML(apply_default_css=False)
+    with gr.Tab(i18n("tab_about")):
+        gr.Markdown(i18n("about"))
+        gr.Markdown(SNIPPETS)
+        with gr.Accordion(i18n("about_card"), open=False):
+            gr.Markdown(card())
 
-    page = [report, pictures, tabs, outline, lungs, mask, downloads, heat_tab, finding, heat_map, heat_words]
-    one_at_a_time = {"concurrency_id": "model", "trigger_mode": "always_last"}
-    examples.click(chosen, None, upload, api_visibility="private")
-    clearing = upload.change(cleared, upload, [report, pictures], queue=False, api_visibility="private")
-    answering = clearing.then(
-        answered, upload, page, show_progress_on=report, api_visibility="private", **one_at_a_time
+    correction = gr.State(UPRIGHT)
+    one_at_a_time = {"concurrency_id": "model", "trigger_mode": "always_last", "api_visibility": "private"}
+    demo.load(linked, None, upload, queue=False, api_visibility="private")
+    examples.click(chosen, None, upload, queue=False, api_visibility="private")
+    clearing = upload.change(
+        cleared, upload, [welcome, answer, correction, steps], queue=False, api_visibility="private"
     )
-    answering.then(None, js=SHOW_REPORT_JS)
-    finding.input(heated, [upload, finding], [heat_map, heat_words], api_visibility="private", **one_at_a_time)
-    gr.on([], analyze, upload, gr.JSON(label="analysis", visible=False), api_name="analyze", concurrency_id="model")
+    answering = clearing.then(answered, [upload, correction], answer, show_progress="hidden", **one_at_a_time)
+    answering.then(None, js=SHOW_ANSWER_JS)
+    answer.click(corrected, upload, [answer, correction], show_progress_on=answer, **one_at_a_time)
+    steps_tab.select(stepped, [upload, correction], [steps_hint, steps], **one_at_a_time)
+    gr.on([first.change, second.change], compared, [first, second], comparison, **one_at_a_time)
+    batch_run.click(analysed_all, batch, [table, table_link], api_visibility="private")
+    gr.on(
+        [],
+        analyze_chest_xray,
+        gr.File(label="radiograph", visible=False),
+        gr.JSON(label="analysis", visible=False),
+        api_name="analyze",
+        concurrency_id="model",
+    )
 
 demo.queue(max_size=20, default_concurrency_limit=1)
 
@@ -218,9 +318,13 @@ if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C: Gradio then deletes all it kept
     demo.launch(
         theme=THEME,
-        css=CSS,
+        css_paths=LOOKS / "style.css",
+        js=PAGE_JS,
+        i18n=i18n,
+        favicon_path=LOOKS / "icon.png",
         max_file_size="100mb",
         allowed_paths=[str(EXAMPLES_FOLDER)],
         footer_links=["api"],
         run_history=False,  # would keep analyses in the visitor's browser
+        mcp_server=True,
     )

@@ -44,5 +44,7 @@ def set_right(radiograph, correction):
     if correction.angle % 90 == 0:
         pixels = np.rot90(pixels, correction.angle // 90)
     else:
-        pixels = tvF.rotate(torch.from_numpy(pixels)[None], correction.angle, InterpolationMode.BILINEAR, expand=True)[0]
+        pixels = tvF.rotate(torch.from_numpy(pixels)[None], correction.angle, InterpolationMode.BILINEAR, expand=True)[
+            0
+        ]
     return replace(radiograph, pixels=np.ascontiguousarray(pixels))

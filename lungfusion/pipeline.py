@@ -15,6 +15,7 @@ from .models.lungs import expected_dice, keep_lungs, split_lungs
 from .orientation import UPRIGHT, least_novel
 from .radiograph import load_radiograph
 
+BUNDLED = Path(str(files("lungfusion"))) / "checkpoints" / "default"  # the folder of the bundled checkpoint
 MODELS = {
     LungFusionConfig.model_type: LungFusionForImageClassification,
     LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
@@ -55,7 +56,7 @@ class LungFusionPipeline:
             OSError: nothing to load there.
             ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
         """
-        source = str(files("lungfusion") / "checkpoints" / "default") if name_or_path is None else str(name_or_path)
+        source = str(BUNDLED if name_or_path is None else name_or_path)
         if Path(source).is_dir() and not (Path(source) / "config.json").exists():
             raise OSError(
                 f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub."

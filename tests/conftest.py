@@ -10,6 +10,7 @@ import torch
 from transformers.utils import logging
 
 from examples.phantom import draw_phantom
+from lungfusion import Analysis, Radiograph
 from lungfusion.models import (
     LungFusionConfig,
     LungFusionForImageClassification,
@@ -17,6 +18,7 @@ from lungfusion.models import (
     LungUNetConfig,
     LungUNetForSemanticSegmentation,
 )
+from lungfusion.orientation import UPRIGHT
 
 logging.disable_progress_bar()
 SIDE = 96
@@ -39,6 +41,16 @@ def tiny_model(**changes):
 def tiny_segmenter(**changes):
     torch.manual_seed(0)
     return LungUNetForSemanticSegmentation(LungUNetConfig(**(TINY_SEGMENTER | changes))).eval()
+
+
+def analysis(
+    pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96, wanted=UPRIGHT
+):
+    """An `Analysis` made by hand. wanted: the `Correction` it asks for."""
+    pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
+    alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
+    radiograph = Radiograph(pixels, name, "PNG")
+    return Analysis(radiograph, alpha, *areas, quality, 1.0, wanted, tuple(findings), tuple(warnings))
 
 
 def find_lungs_everywhere(segmenter, logit=3.0):
