@@ -13,6 +13,7 @@ except ImportError:
     spaces = None
 
 import gradio as gr
+from gradio.route_utils import delete_files_created_by_app
 
 from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.analysis import Correction
@@ -90,7 +91,7 @@ def walked(radiograph):
 
 
 def analyze_chest_xray(radiograph):
-    """Analyse a frontal chest X-ray. For research and education; not a medical device.
+    """Analyse a frontal chest X-ray (PNG, JPEG, TIFF, DICOM, …). For research and education; not a medical device.
 
     Args:
         radiograph: a PNG, JPEG, WebP, TIFF, BMP or DICOM file.
@@ -213,14 +214,14 @@ def card_picture(folder, alternative, name):
 
 
 SNIPPETS = """
-```html
+```text
 <iframe src="https://OWNER-NAME.hf.space/?view=embed" width="100%" height="900"></iframe>
 
 <script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/VERSION/gradio.js"></script>
 <gradio-app src="https://OWNER-NAME.hf.space"></gradio-app>
 ```
 
-```python
+```text
 from gradio_client import Client, handle_file
 
 client = Client("https://OWNER-NAME.hf.space")
@@ -249,7 +250,16 @@ SHOW_ANSWER_JS = '() => document.querySelector("#answer").scrollIntoView({block:
 ANSWER_JS = (LOOKS / "page.js").read_text(encoding="utf-8")
 THEME = gr.themes.Base(
     primary_hue="sky", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-).set(body_text_color_subdued="*neutral_600", body_text_color_subdued_dark="*neutral_400")
+).set(
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+    button_primary_background_fill="#005a8d",
+    button_primary_background_fill_hover="#00456d",
+    button_primary_background_fill_dark="#005a8d",
+    button_primary_background_fill_hover_dark="#00456d",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
+)
 
 # The page
 
@@ -315,7 +325,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
 demo.queue(max_size=20, default_concurrency_limit=1)
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C: Gradio then deletes all it kept
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     demo.launch(
         theme=THEME,
         css_paths=LOOKS / "style.css",
@@ -328,3 +338,4 @@ if __name__ == "__main__":
         run_history=False,  # would keep analyses in the visitor's browser
         mcp_server=True,
     )
+    delete_files_created_by_app(demo, age=None)  # Gradio does so too, but not while a visitor stays connected

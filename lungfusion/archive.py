@@ -7,7 +7,6 @@ from .radiograph import MAX_BYTES, RadiographError
 
 MOST_FILES = 200
 MOST_BYTES = 1_000_000_000  # of all files of an archive, unpacked
-HIDDEN = ("__MACOSX", ".")  # what archives hold besides their files
 
 
 def radiographs_in(paths):
@@ -43,7 +42,8 @@ def members(path):
 
 
 def is_hidden(name):
-    return any(part.startswith(HIDDEN) for part in Path(name).parts)
+    """Whether it is one of the files that systems leave beside those that people see."""
+    return any(part == "__MACOSX" or part.startswith(".") for part in Path(name).parts if part != "..")
 
 
 def unpacked(path, info):

@@ -1,0 +1,90 @@
+"""The way of one radiograph through a tiny model, and how it is shown."""
+
+import numpy as np
+import pytest
+import torch
+
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
+from lungfusion.steps import walk
+from lungfusion.view.steps import steps_html
+from lungfusion.view.words import LANGUAGES
+from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.test_words import Page
+
+ENGLISH = LANGUAGES["en"]
+
+
+@pytest.fixture(scope="module")
+def pipe(checkpoint):
+    return LungFusionPipeline.from_pretrained(checkpoint)
+
+
+def test_every_step_is_what_the_model_made(pipe, phantom):
+    steps, answer = walk(pipe, phantom[0]), pipe(phantom[0])
+    for finding in answer.findings:
+        assert steps.analysis[finding.name].probability == pytest.approx(finding.probability, abs=1e-6)
+    assert steps.image.shape == steps.alpha.shape == (SIDE, SIDE)
+    assert list(steps.joined) == ["none", "multiply", "rgba", "guided", "crop"]
+    assert all(
+        picture.shape == (64, 64, 3) and 0 <= picture.min() <= picture.max() <= 1 for picture in steps.joined.values()
+    )
+    np.testing.assert_allclose(steps.joined["multiply"], steps.joined["rgba"], atol=0.02)  # alpha as opacity
+    assert list(steps.feature_maps) == ["test_efficientnet", "test_resnet"]
+    assert all((x.min(), x.max()) == (0, 1) for x in steps.feature_maps.values())
+    assert sum(steps.fusion_weights.values()) == pytest.approx(1)
+    for name, probability in steps.whole_image.items():  # this checkpoint finds lungs everywhere
+        assert probability == pytest.approx(answer[name].probability, abs=0.02)
+
+
+def test_the_whole_image_is_another_one_where_lungs_are_a_part(checkpoint, phantom, monkeypatch):
+    pipe = LungFusionPipeline.from_pretrained(checkpoint)
+    forward = pipe.segmenter.forward
+
+    def half(pixel_values):
+        drawn = forward(pixel_values)
+        drawn.logits[..., SIDE // 2 :] = -5
+        return drawn
+
+    monkeypatch.setattr(pipe.segmenter, "forward", half)
+    steps, pixel_values = walk(pipe, phantom[0]), pipe.pixel_values([load_radiograph(phantom[0])])
+    whole = pipe.model(pixel_values, alpha=torch.ones(1, 1, SIDE, SIDE)).logits[0].sigmoid().tolist()
+    assert list(steps.whole_image.values()) == pytest.approx(whole, abs=1e-6)
+    answer = [finding.probability for finding in steps.analysis.findings]
+    assert answer != pytest.approx(whole, abs=1e-6)
+
+
+@pytest.mark.parametrize("changes", [{"concatenation": "learned", "fusion": "concat"}, {"concatenation": "rgba"}])
+def test_other_models_are_shown_as_they_are(phantom, changes):
+    model = tiny_model(**changes)
+    find_lungs_everywhere(model.segmenter)
+    pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
+    steps = walk(pipe, phantom[0])
+    assert steps.concatenation in steps.joined
+    text = Page(steps_html(ENGLISH, steps)).text
+    assert f"{changes['concatenation']} (this model)" in text
+    assert ("no weights to show" in text) == (steps.fusion_weights is None)
+
+
+def test_the_page_shows_each_step_once(pipe, phantom):
+    page = Page(steps_html(ENGLISH, walk(pipe, phantom[0])))
+    assert [tag for tag, _ in page.tags].count("li") == 6
+    assert len(page.having("src")) == 1 + 2 + 5 + 2
+    assert all(image["alt"] for image in page.having("src"))
+    assert "crop (this model)" in page.text
+    assert page.text.count("%") >= 2 + 2 * 3
+
+
+def test_what_is_refused_has_no_probabilities(phantom):
+    model = tiny_model()
+    find_lungs_everywhere(model.segmenter, logit=-5)
+    pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
+    text = Page(steps_html(ENGLISH, walk(pipe, phantom[0]))).text
+    assert "This image is not fit to be analysed" in text
+    assert "Threshold" not in text
+
+
+def test_a_segmenter_has_no_more_steps_and_a_text_none_at_all(pipe, phantom):
+    with pytest.raises(ValueError, match="names findings"):
+        walk(LungFusionPipeline(tiny_segmenter(), pipe.processor), phantom[0])
+    with pytest.raises(RadiographError):
+        walk(pipe, b"no picture")
