@@ -422,7 +422,9 @@ def test_no_serious_barriers_stand_in_the_way(visit, files, width, scheme):
     page.locator(".answer").wait_for()
     for tab in ("Analyse", "Step by step", "Compare", "Many files", "About"):
         go(page, tab)
-        page.wait_for_timeout(300)
+        if tab == "Step by step":
+            page.get_by_role("heading", name="6. The answer").wait_for()
+        page.wait_for_timeout(500)  # until nothing fades any more
         for violation in Axe().run(page, options={"runOnly": ["wcag2a", "wcag2aa"]}).response["violations"]:
             if violation["impact"] in ("serious", "critical"):
                 targets = [node["html"][:150] for node in violation["nodes"]]
