@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import tempfile
+import threading
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -18,6 +20,7 @@ from gradio.route_utils import delete_files_created_by_app
 from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.analysis import Correction
 from lungfusion.archive import radiographs_in
+from lungfusion.hub_radiographs import fetch_radiographs
 from lungfusion.orientation import UPRIGHT, set_right
 from lungfusion.pipeline import BUNDLED
 from lungfusion.steps import walk
@@ -46,6 +49,17 @@ def load_pipeline():
 
 
 pipe, as_asked = load_pipeline()
+fetched_folder = tempfile.TemporaryDirectory()
+fetched = []  # paths of real radiographs, once the Hub has answered
+
+
+def fetch_examples():
+    """In the background, at the start; without the Hub there are the drawings."""
+    try:
+        fetched.extend(fetch_radiographs(fetched_folder.name))
+    except Exception as error:  # whatever it is, the app does not need them
+        print(f"No real examples: the Hub gave none. {error}")
+
 
 # What the page says: what stands from the start is translated by the browser, what is answered by `words_of`
 
@@ -174,14 +188,15 @@ def analysed_all(paths, request: gr.Request, progress=gr.Progress()):  # noqa: B
     return gr.Dataframe(table, label=words("batch_title"), visible=True), csv_html(words, titles, cells)
 
 
-def linked(request: gr.Request):
-    """The example that the page's address asks for: ?example=NAME."""
+def opened(request: gr.Request):
+    """What a page begins with: the example its address asks for (?example=NAME), and real ones if there are any."""
     name = request.query_params.get("example")
-    return next((str(path) for path in EXAMPLES if name == example_name(path)), gr.skip())
+    path = next((str(path) for path in EXAMPLES if name == example_name(path)), gr.skip())
+    return path, gr.Markdown(visible=bool(fetched)), gr.HTML(examples_html(fetched), visible=bool(fetched))
 
 
 def chosen(event: gr.EventData):
-    return str(EXAMPLES[int(event.example)])
+    return next(str(path) for path in EXAMPLES + fetched if path.name == event.example)
 
 
 # What it looks like
@@ -191,12 +206,16 @@ def example_name(path):
     return path.stem.removeprefix("phantom_")
 
 
-def example_html(number, path):
+def examples_html(paths):
+    return f'<div class="examples">{"".join(map(example_html, paths))}</div>'
+
+
+def example_html(path):
     """A button with a small picture of an example."""
     small = grey_image(load_radiograph(path).pixels)
     small.thumbnail((160, 160))
     caption = escape(example_name(path).replace("_", " "))
-    return f'<button value="{number}"><img src="{picture_address(small, "JPEG")}" alt="">{caption}</button>'
+    return f'<button value="{escape(path.name)}"><img src="{picture_address(small, "JPEG")}" alt="">{caption}</button>'
 
 
 def card():
@@ -228,7 +247,6 @@ client = Client("https://OWNER-NAME.hf.space")
 print(client.predict(radiograph=handle_file("xray.png"), api_name="/analyze"))
 ```
 """.replace("VERSION", gr.__version__)
-EXAMPLES_HTML = f'<div class="examples">{"".join(example_html(*pair) for pair in enumerate(EXAMPLES))}</div>'
 EXAMPLES_JS = """
 element.addEventListener("click", event => {
   const button = event.target.closest("button");
@@ -276,7 +294,10 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
             gr.Markdown(i18n("formats"), elem_classes="small")
             gr.Markdown(i18n("privacy"), elem_classes="small")
             gr.Markdown(i18n("examples_drawn"), visible=bool(EXAMPLES))
-            examples = gr.HTML(EXAMPLES_HTML, js_on_load=EXAMPLES_JS, apply_default_css=False, visible=bool(EXAMPLES))
+            shown = {"js_on_load": EXAMPLES_JS, "apply_default_css": False}
+            drawn = gr.HTML(examples_html(EXAMPLES), visible=bool(EXAMPLES), **shown)
+            real_words = gr.Markdown(i18n("examples_real"), visible=False)
+            real = gr.HTML(visible=False, **shown)
         with gr.Column(scale=3, min_width=320):
             welcome = gr.Markdown(i18n("welcome"), elem_classes="welcome")
             answer = gr.HTML(visible=False, elem_id="answer", js_on_load=ANSWER_JS, apply_default_css=False)
@@ -302,8 +323,8 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
 
     correction = gr.State(UPRIGHT)
     one_at_a_time = {"concurrency_id": "model", "trigger_mode": "always_last", "api_visibility": "private"}
-    demo.load(linked, None, upload, queue=False, api_visibility="private")
-    examples.click(chosen, None, upload, queue=False, api_visibility="private")
+    demo.load(opened, None, [upload, real_words, real], queue=False, api_visibility="private")
+    gr.on([drawn.click, real.click], chosen, None, upload, queue=False, api_visibility="private")
     clearing = upload.change(
         cleared, upload, [welcome, answer, correction, steps], queue=False, api_visibility="private"
     )
@@ -325,6 +346,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
 demo.queue(max_size=20, default_concurrency_limit=1)
 
 if __name__ == "__main__":
+    threading.Thread(target=fetch_examples, daemon=True).start()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     demo.launch(
         theme=THEME,
@@ -333,7 +355,7 @@ if __name__ == "__main__":
         i18n=i18n,
         favicon_path=LOOKS / "icon.png",
         max_file_size="100mb",
-        allowed_paths=[str(EXAMPLES_FOLDER)],
+        allowed_paths=[str(EXAMPLES_FOLDER), fetched_folder.name],
         footer_links=["api"],
         run_history=False,  # would keep analyses in the visitor's browser
         mcp_server=True,
