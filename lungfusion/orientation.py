@@ -10,6 +10,7 @@ from torchvision.transforms.v2 import functional as tvF
 from .analysis import Correction
 
 UPRIGHT = Correction(0, False)
+BLACK = 0.02  # a grey that is not seen
 CORRECTIONS = (
     UPRIGHT,
     *(Correction(angle, False) for angle in (90, -90, 180, 30, -30)),
@@ -39,12 +40,17 @@ def corrected(pixels, correction):
 
 
 def set_right(radiograph, correction):
-    """The whole of a `Radiograph`, corrected: turned ones grow, so that nothing is cut off; black fills the corners."""
+    """The whole of a `Radiograph`, corrected.
+
+    One that is not turned by quarters grows, so that nothing is cut off; what is black around it then, as where it had
+    been tilted by a program, is trimmed.
+    """
     pixels = 1 - radiograph.pixels if correction.invert else radiograph.pixels
     if correction.angle % 90 == 0:
         pixels = np.rot90(pixels, correction.angle // 90)
     else:
-        pixels = tvF.rotate(torch.from_numpy(pixels)[None], correction.angle, InterpolationMode.BILINEAR, expand=True)[
-            0
-        ]
+        pixels = torch.from_numpy(pixels)[None]
+        pixels = tvF.rotate(pixels, correction.angle, InterpolationMode.BILINEAR, expand=True)[0].numpy()
+        rows, columns = (np.flatnonzero((pixels > BLACK).any(axis)) for axis in (1, 0))
+        pixels = pixels[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return replace(radiograph, pixels=np.ascontiguousarray(pixels))

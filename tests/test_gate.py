@@ -90,6 +90,15 @@ def test_a_tilted_inverted_chest_is_set_right(angle):
     assert np.corrcoef(inner[kept], pixels[kept])[0, 1] > 0.99
 
 
+def test_a_radiograph_that_a_program_tilted_comes_back_whole():
+    pixels = draw_phantom(seed=0, size=128)[0].clip(0.1)
+    tilted = Radiograph(rotate(pixels, 30, order=1), "x.png", "PNG")
+    assert tilted.pixels.shape[0] > 170
+    back = set_right(tilted, Correction(-30, False)).pixels
+    assert np.abs(np.array(back.shape) - 128).max() <= 4
+    assert np.corrcoef(back[4:124, 4:124].ravel(), pixels[4:124, 4:124].ravel())[0, 1] > 0.9
+
+
 def test_quarter_turns_lose_nothing():
     pixels = np.arange(6, dtype=np.float32).reshape(2, 3) / 6
     radiograph = Radiograph(pixels, "x.png", "PNG")
