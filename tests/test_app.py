@@ -492,7 +492,7 @@ def test_many_files_become_a_table_and_bad_ones_have_a_reason(visit, files, tmp_
     with page.expect_download() as download:
         page.get_by_role("link", name="Table (CSV)").click()
     lines = download.value.path().read_text("utf-8-sig").splitlines()
-    assert lines[0] == "File,Detected,Pneumonia,Signs of tuberculosis,Note"
+    assert lines[0] == "File,Detected,Not ruled out,Pneumonia,Signs of tuberculosis,Note"
     assert [line.split(",")[0] for line in lines[1:]] == ["chest.png", "inside.dcm", "notes.txt"]
     assert "this is not a picture" in lines[3]
     page.get_by_text("inside.dcm").locator("visible=true").first.wait_for()

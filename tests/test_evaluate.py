@@ -9,7 +9,7 @@ from datasets import Dataset
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from lungfusion.view import CONTOUR_COLOUR
+from lungfusion.view.pictures import CONTOUR_COLOUR
 from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_train import write_source
 from train import evaluate, sheets

@@ -24,7 +24,7 @@ from tests.conftest import analysis
 TUBERCULOSIS = Finding("tuberculosis", 0.63, 0.31, sensitivity=0.9149, specificity=0.88, source="the Elm set (adults)")
 PNEUMONIA = Finding("pneumonia", 0.2, 0.5, sensitivity=0.93, specificity=0.85)
 ENGLISH = LANGUAGES["en"]
-MAPS = {name: np.full((32, 32), 0.5, np.float32) for name in ("tuberculosis", "pneumonia")}
+MAPS = {name: np.full((32, 32), 0.5, np.float32) for name in ("tuberculosis", "pneumonia", "effusion", "gout")}
 
 
 class Page(HTMLParser):
@@ -120,6 +120,15 @@ def test_a_finding_is_said_with_its_meaning_and_threshold():
     assert [bar["style"] for bar in said.having("style")][1:] == ["width:63.0%", "left:31.0%"]
     assert ENGLISH("about_probabilities") in said.text
     assert ENGLISH.meaning("tuberculosis") in said.text
+
+
+def test_what_is_above_its_threshold_but_unlikely_is_not_called_detected():
+    said = page(Finding("effusion", 0.08, 0.06, 0.9, 0.47), TUBERCULOSIS)
+    assert "Detected: signs of tuberculosis" in said.text
+    assert "Not ruled out: effusion" in said.text
+    assert ENGLISH("about_levels") in said.text
+    alone = page(Finding("effusion", 0.08, 0.06, 0.9, 0.47))
+    assert not re.search("Detected:|No finding", alone.text)
 
 
 def test_cancer_needs_a_specialist_and_unknown_findings_keep_their_names():
@@ -268,8 +277,8 @@ def test_the_printed_page_is_one_and_says_what_the_screen_does(count):
     assert "For research and education. Not a medical device." in text
     assert warnings[0].sentence in text
     assert "?? <b>&.png: PNG, 64 × 64 pixels." in text
-    assert text.count("detected") == count
-    assert text.count("63%") == count == text.count("it found 91 of 100")
+    assert text.count(": detected") == count
+    assert text.count(" 63% ") == count == text.count("it found 91 of 100")
     assert len(pages[0].images) == 2
 
 
@@ -308,12 +317,12 @@ def test_many_become_one_table():
         batch.batch_row(ENGLISH, "c.txt", error="this is not a picture"),
     ]
     titles, cells = batch.batch_table(ENGLISH, ["tuberculosis", "pneumonia"], rows)
-    assert titles == ["File", "Detected", "Signs of tuberculosis", "Pneumonia", "Note"]
+    assert titles == ["File", "Detected", "Not ruled out", "Signs of tuberculosis", "Pneumonia", "Note"]
     assert cells == [
-        ["=bad.png", "signs of tuberculosis", 63.0, 20.0, ""],
-        ["b.png", "", "", "", gate.NOT_A_CHEST_RADIOGRAPH.sentence],
-        ["c.txt", "", "", "", "this is not a picture"],
+        ["=bad.png", "signs of tuberculosis", "", 63.0, 20.0, ""],
+        ["b.png", "", "", "", "", gate.NOT_A_CHEST_RADIOGRAPH.sentence],
+        ["c.txt", "", "", "", "", "this is not a picture"],
     ]
     link = Page(batch.csv_html(ENGLISH, titles, cells)).having("download")[0]["href"]
     lines = base64.b64decode(link.split(",")[1]).decode("utf-8-sig").splitlines()
-    assert lines[1] == "'=bad.png,signs of tuberculosis,63.0,20.0,"  # not taken for a formula
+    assert lines[1] == "'=bad.png,signs of tuberculosis,,63.0,20.0,"  # not taken for a formula

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from ..analysis import Correction
-from .phrases import by_weight, mistakes, percentages, reliability
+from .phrases import by_weight, level, mistakes, percentages, reliability
 from .pictures import data_address, mask_image, picture_address
 from .sheet import sheet_pdf
 from .viewer import after, turn_html, viewer_html
@@ -51,13 +51,13 @@ def headline_html(words, analysis):
     """What was detected, and among what; empty where the analysis has no findings."""
     if not analysis.findings:
         return ""
-    names = [finding.name for finding in analysis.findings]
-    detected = [finding.name for finding in by_weight(analysis.findings) if finding.detected]
-    headline = words("detected", findings=words.listed(detected)) if detected else words("none_detected")
-    return (
-        f'<div class="headline"><h2>{escape(headline)}</h2>'
-        f"<p>{escape(words('looks_for', findings=words.listed(names)))}</p></div>"
-    )
+    headlines = []
+    for said in ("detected", "not_ruled_out"):
+        if names := [finding.name for finding in by_weight(analysis.findings) if level(finding) == said]:
+            headlines.append(words(said, findings=words.listed(names)))
+    looked_for = words("looks_for", findings=words.listed([finding.name for finding in analysis.findings]))
+    headlines = "".join(f"<h2>{escape(headline)}</h2>" for headline in headlines or [words("none_detected")])
+    return f'<div class="headline">{headlines}<p>{escape(looked_for)}</p></div>'
 
 
 def findings_html(words, analysis):
@@ -66,7 +66,7 @@ def findings_html(words, analysis):
         return ""
     return (
         f'<div class="findings">{"".join(finding_html(words, f) for f in by_weight(analysis.findings))}</div>'
-        f'<p class="small">{escape(words("about_probabilities"))}</p>'
+        f'<p class="small">{escape(words("about_levels"))} {escape(words("about_probabilities"))}</p>'
     )
 
 
@@ -74,16 +74,16 @@ def finding_html(words, finding):
     """One finding: its name, a bar with a mark at the threshold, what the number means, and more on demand."""
     probability, threshold = percentages(words, finding)
     side = words("at_or_above" if finding.detected else "below", probability=probability, threshold=threshold)
-    meaning, name = words.meaning(finding.name), escape(finding.name)
+    more = [words.meaning(finding.name), reliability(words, finding)]
     return (
-        f'<section class="finding {"detected" if finding.detected else ""}">'
+        f'<section class="finding {level(finding)}">'
         f"<h3>{escape(words.title(finding.name))} <span>{escape(probability)}</span></h3>"
         f'<div class="bar" aria-hidden="true"><div class="fill" style="width:{finding.probability:.1%}"></div>'
         f'<div class="threshold" style="left:{finding.threshold:.1%}"></div></div>'
         f"<p>{escape(side)} {escape(mistakes(words, finding))}</p>"
+        f'<button type="button" data-heat="{escape(finding.name)}">{escape(words("show_heat"))}</button>'
         f"<details><summary>{escape(words('more'))}</summary>"
-        f"{f'<p>{escape(meaning)}</p>' if meaning else ''}<p>{escape(reliability(words, finding))}</p></details>"
-        f'<button type="button" data-heat="{name}">{escape(words("show_heat"))}</button></section>'
+        f"{''.join(f'<p>{escape(sentence)}</p>' for sentence in more if sentence)}</details></section>"
     )
 
 

@@ -4,7 +4,10 @@ import csv
 import io
 from html import escape
 
+from .phrases import level
 from .pictures import data_address
+
+LEVELS = ("detected", "not_ruled_out")
 
 
 def batch_row(words, name, analysis=None, error=None):
@@ -18,14 +21,20 @@ def batch_row(words, name, analysis=None, error=None):
         return row | {words("column_note"): str(error)}
     for finding in analysis.findings:
         row[words.title(finding.name)] = round(100 * finding.probability, 1)
-    detected = [finding.name for finding in analysis.findings if finding.detected]
-    row[words("column_detected")] = ", ".join(words.finding(name) for name in detected)
+    for said in LEVELS:
+        names = [words.finding(finding.name) for finding in analysis.findings if level(finding) == said]
+        row[words(f"column_{said}")] = ", ".join(names)
     return row | {words("column_note"): " ".join(words.warning(warning) for warning in analysis.warnings)}
 
 
 def batch_table(words, findings, rows):
     """Rows as `batch_row` gives them → titles and lists of cells, the same columns for all. findings: their names."""
-    titles = [words("column_file"), words("column_detected"), *map(words.title, findings), words("column_note")]
+    titles = [
+        words("column_file"),
+        *(words(f"column_{said}") for said in LEVELS),
+        *map(words.title, findings),
+        words("column_note"),
+    ]
     return titles, [[row.get(title, "") for title in titles] for row in rows]
 
 

@@ -3,7 +3,7 @@
 from html import escape
 
 from .answer import details_html, message_html
-from .phrases import percentages
+from .phrases import level, percentages
 from .pictures import overlay_image, picture_address
 
 
@@ -32,7 +32,7 @@ def table_html(words, first, second):
         one, threshold = percentages(words, of_first)
         other, _ = percentages(words, of_second)
         cells = "".join(
-            f'<td class="{"detected" if finding.detected else ""}">{escape(said)}</td>'
+            f'<td class="{level(finding)}">{escape(said)}</td>'
             for finding, said in ((of_first, one), (of_second, other))
         )
         name = escape(words.title(of_first.name))

@@ -1,9 +1,20 @@
 """What a finding's figures mean, in sentences."""
 
+LIKELY = 0.5  # probability from which a finding is more likely than not
+
 
 def by_weight(findings):
     """Detected ones first, each kind by how far they are from their threshold."""
     return sorted(findings, key=lambda finding: finding.threshold - finding.probability)
+
+
+def level(finding):
+    """How much is to be said of a finding: "detected", more likely than not among the patients it was calibrated on;
+    "not_ruled_out", less likely, but at or above the threshold that few with the finding stay below; "" below that.
+    """
+    if not finding.detected:
+        return ""
+    return "detected" if finding.probability >= LIKELY else "not_ruled_out"
 
 
 def percentages(words, finding):

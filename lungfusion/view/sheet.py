@@ -9,7 +9,7 @@ from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.lib.units import mm
 from reportlab.platypus import Image, KeepInFrame, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from .phrases import by_weight, percentages, reliability
+from .phrases import by_weight, level, percentages, reliability
 from .pictures import masked_image, overlay_image
 from .words import LANGUAGES
 
@@ -37,11 +37,12 @@ def sheet_pdf(analysis):
     if analysis.findings:
         rows = [[text(title, "Heading5") for title in ("Finding", "Probability", "Threshold", "How often it is right")]]
         for finding in by_weight(analysis.findings):
-            name = f"{words.title(finding.name)}: {'detected' if finding.detected else 'not detected'}"
+            said = words(f"column_{level(finding)}") if level(finding) else words("column_below")
+            name = f"{words.title(finding.name)}: {said.lower()}"
             rows.append([text(cell) for cell in (name, *percentages(words, finding), reliability(words, finding))])
         table = Table(rows, colWidths=[42 * mm, 23 * mm, 23 * mm, 92 * mm])
         table.setStyle([("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.grey), ("VALIGN", (0, 0), (-1, -1), "TOP")])
-        story += [table, text(words("about_probabilities"), "Italic")]
+        story += [table, text(f"{words('about_levels')} {words('about_probabilities')}", "Italic")]
     file = BytesIO()
     margins = dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), MARGIN)
     page = SimpleDocTemplate(file, pagesize=A4, title="LungFusion", **margins)
