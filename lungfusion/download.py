@@ -9,19 +9,19 @@ WEIGHTS = "model.safetensors"
 SHA256_DIGITS = 64
 
 
-def check_weights(repo_id, commit):
+def check_weights(repo_id, revision=None):
     """Compare cached weights with the SHA-256 that the Hub gave for them, which names their file in the cache.
 
     huggingface_hub compares sizes alone, and safetensors reads whatever numbers are there.
 
     Args:
         repo_id: OWNER/NAME.
-        commit: its commit, as loaded.
+        revision: branch, tag or commit, as just loaded; `main` if None.
 
     Raises:
         OSError: they differ. The file is deleted, so that it is fetched anew.
     """
-    path = try_to_load_from_cache(repo_id, WEIGHTS, revision=commit)
+    path = try_to_load_from_cache(repo_id, WEIGHTS, revision=revision)
     if not isinstance(path, str):
         return
     file = Path(path).resolve()

@@ -72,7 +72,7 @@ class LungFusionPipeline:
             output_loading_info=True,
         )
         if not Path(source).is_dir():
-            check_weights(source, config._commit_hash)
+            check_weights(source, revision)
         if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
             raise ValueError(
                 f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
