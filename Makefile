@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
-.PHONY: app test lint clean
+.PHONY: app test lint space clean
 
 app: $(VENV)/app.installed
 	$(VENV)/bin/python app.py
@@ -15,6 +15,9 @@ test: $(VENV)/test.installed lint
 lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+space: $(VENV)/test.installed  # what the Hub would build of it, in an environment of its own: minutes
+	$(VENV)/bin/python -m tests.space
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -8,6 +8,7 @@ import torch
 from transformers import AutoConfig, AutoImageProcessor
 
 from .analysis import Analysis, Finding
+from .download import check_weights
 from .explanation import grad_cam
 from .gate import ORDINARY, REFUSING, judge, refined
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
@@ -53,7 +54,7 @@ class LungFusionPipeline:
             dtype: of weights and computation; float32 unless given.
 
         Raises:
-            OSError: nothing to load there.
+            OSError: nothing to load there, no safetensors, or they were damaged on the way.
             ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
         """
         source = str(BUNDLED if name_or_path is None else name_or_path)
@@ -65,8 +66,14 @@ class LungFusionPipeline:
         if config.model_type not in MODELS:
             raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
         model, loaded = MODELS[config.model_type].from_pretrained(
-            source, revision=revision, dtype=dtype or torch.float32, output_loading_info=True
+            source,
+            revision=revision,
+            dtype=dtype or torch.float32,
+            use_safetensors=True,  # a pickle could run anything
+            output_loading_info=True,
         )
+        if not Path(source).is_dir():
+            check_weights(source, revision)
         if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
             raise ValueError(
                 f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."

@@ -3,20 +3,23 @@
     with HubServer(tokens={"hf_secret": "owner"}) as hub:
         HfApi(endpoint=hub.url, token="hf_secret").create_repo("owner/name")
 
-Models only. Large files travel by LFS's basic transfer, so clients that upload set HF_HUB_DISABLE_XET=1.
+Large files travel by LFS's basic transfer, so clients that upload set HF_HUB_DISABLE_XET=1. It can be made to fail:
+
+    hub.trouble["PUT /lfs/"] = [503, 429]  # the answers to the next two requests that begin so; then all is well again
 """
 
 import base64
 import hashlib
 import json
 import re
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
 import yaml
 
-LARGE = (".safetensors", ".png")  # kept as LFS objects, as the Hub's .gitattributes has it
+LARGE = (".safetensors", ".png", ".parquet", ".dcm")  # kept as LFS objects, as the Hub's .gitattributes has it
 ROUTES = []
 
 
@@ -30,7 +33,7 @@ class Refusal(Exception):
 
 
 class Repo:
-    """A model repository. commits: {commit id: {path: bytes}}; branches: {name: commit id}."""
+    """A repository. commits: {commit id: {path: bytes}}; branches: {name: commit id}."""
 
     def __init__(self, name, private):
         self.name, self.private, self.commits, self.branches = name, private, {}, {}
@@ -50,8 +53,12 @@ class Repo:
 
 
 def route(method, pattern):
-    """Register a method of `HubServer` for a path in which {name} stands for one part, {repo} for OWNER/NAME."""
-    pattern = pattern.replace("{repo}", "(?P<repo>[^/]+/[^/]+?)").replace("{path}", "(?P<path>.+)")
+    """Register a method of `HubServer` for a path in which {name} stands for one part, {path} for several.
+
+    {repo} stands for OWNER/NAME of a model, datasets/OWNER/NAME or spaces/OWNER/NAME.
+    """
+    repo = "(?P<repo>(?:(?:datasets|spaces)/)?[^/]+/[^/]+?)"
+    pattern = pattern.replace("{repo}", repo).replace("{path}", "(?P<path>.+)")
     pattern = re.compile(re.sub(r"{(\w+)}", r"(?P<\1>[^/]+)", pattern))
 
     def register(function):
@@ -70,9 +77,12 @@ class HubServer(ThreadingHTTPServer):
     Attributes:
         url: what HF_ENDPOINT is set to.
         storage: where LFS objects are, another host than `url`.
-        repos: {OWNER/NAME: `Repo`}.
+        repos: {OWNER/NAME, datasets/OWNER/NAME or spaces/OWNER/NAME: `Repo`}.
         objects: {SHA-256: bytes} of LFS.
         requests: "METHOD path" of every request, in order.
+        trouble: {how "METHOD path" begins: what goes wrong with the next such requests}. A number is an HTTP status, 0
+            nothing; `cut`: the connection breaks off, where something is downloaded in the middle; `garble`: bytes are
+            swapped.
 
     What follows the first few methods is one for each route. They take the `Handler` (`user`, `body`, `headers`) and
     the named parts of the path; they return status, headers and content, or raise `Refusal`.
@@ -80,7 +90,7 @@ class HubServer(ThreadingHTTPServer):
 
     def __init__(self, tokens):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.tokens, self.repos, self.objects, self.requests = tokens, {}, {}, []
+        self.tokens, self.repos, self.objects, self.requests, self.trouble = tokens, {}, {}, [], {}
         self.url = f"http://127.0.0.1:{self.server_port}"
         self.storage = f"http://localhost:{self.server_port}/lfs"  # as elsewhere: clients go there without their token
 
@@ -92,15 +102,22 @@ class HubServer(ThreadingHTTPServer):
         self.shutdown()
         super().__exit__(*error)
 
+    def add(self, name, files):
+        """Commit files, {path: bytes}, to a public repository, made if it is not there; returns the commit's id."""
+        for path, content in files.items():
+            if path.endswith(LARGE):
+                self.objects[etag(path, content)] = content
+        return self.repos.setdefault(name, Repo(name, private=False)).commit("main", files)
+
     def readable(self, name, user):
         repo = self.repos.get(name)
-        if repo is None or (repo.private and user != name.split("/")[0]):
+        if repo is None or (repo.private and user != name.split("/")[-2]):
             raise Refusal(401 if user is None else 404, "Repository not found", "RepoNotFound")
         return repo
 
     def writable(self, name, user):
         repo = self.readable(name, user)
-        check_may_write(name.split("/")[0], user)
+        check_may_write(name.split("/")[-2], user)
         return repo
 
     @route("GET", "/api/whoami-v2")
@@ -113,7 +130,10 @@ class HubServer(ThreadingHTTPServer):
         asked = json.loads(request.body)
         owner = asked["organization"] or request.user
         check_may_write(owner, request.user)
-        name = f"{owner}/{asked['name']}"
+        kind = asked.get("type") or "model"
+        if kind == "space" and asked.get("sdk") != "gradio":
+            raise Refusal(400, "A Space needs an SDK")
+        name = f"{owner}/{asked['name']}" if kind == "model" else f"{kind}s/{owner}/{asked['name']}"
         status = 409 if name in self.repos else 200
         self.repos.setdefault(name, Repo(name, private=asked.get("visibility") == "private"))
         return as_json({"url": f"{self.url}/{name}", "name": name}, status)
@@ -126,7 +146,7 @@ class HubServer(ThreadingHTTPServer):
             return as_json({"errors": [{"message": str(error)}], "warnings": []}, 400)
         return as_json({"errors": [], "warnings": []})
 
-    @route("POST", "/api/models/{repo}/branch/{branch}")
+    @route("POST", "/api/{repo}/branch/{branch}")
     def create_branch(self, request, repo, branch):
         repo = self.writable(repo, request.user)
         if branch in repo.branches:
@@ -134,7 +154,7 @@ class HubServer(ThreadingHTTPServer):
         repo.branches[branch] = repo.branches["main"]
         return as_json({})
 
-    @route("POST", "/api/models/{repo}/preupload/{revision}")
+    @route("POST", "/api/{repo}/preupload/{revision}")
     def preupload(self, request, repo, revision):
         _, present = self.writable(repo, request.user).find(revision)
         files = []
@@ -164,7 +184,7 @@ class HubServer(ThreadingHTTPServer):
     def lfs_download(self, request, oid):
         return part(self.objects[oid], request.headers["Range"], {"ETag": f'"{oid}"'})
 
-    @route("POST", "/api/models/{repo}/commit/{revision}")
+    @route("POST", "/api/{repo}/commit/{revision}")
     def commit(self, request, repo, revision):
         repo = self.writable(repo, request.user)
         files = dict(repo.find(revision)[1])
@@ -177,7 +197,7 @@ class HubServer(ThreadingHTTPServer):
         oid = repo.commit(revision, files)
         return as_json({"success": True, "commitOid": oid, "commitUrl": f"{self.url}/{repo.name}/commit/{oid}"})
 
-    @route("GET", "/api/models/{repo}(/revision/{revision})?")
+    @route("GET", "/api/{repo}(/revision/{revision})?")
     def model_info(self, request, repo, revision):
         repo = self.readable(repo, request.user)
         oid, files = repo.find(revision or "main")
@@ -185,7 +205,7 @@ class HubServer(ThreadingHTTPServer):
         about = {"id": repo.name, "sha": oid, "private": repo.private, "pipeline_tag": card.get("pipeline_tag")}
         return as_json(about | {"siblings": [{"rfilename": path} for path in sorted(files)]})
 
-    @route("GET", "/api/models/{repo}/tree/{revision}(/{path})?")
+    @route("GET", "/api/{repo}/tree/{revision}(/{path})?")
     def tree(self, request, repo, revision, path):
         _, files = self.readable(repo, request.user).find(revision)
         inside = {name: content for name, content in files.items() if not path or name.startswith(f"{path}/")}
@@ -216,7 +236,13 @@ class Handler(BaseHTTPRequestHandler):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         path = urlsplit(self.path).path
         self.server.requests.append(f"{self.command} {path}")
+        trouble = self.next_trouble(path)
         try:
+            if trouble and isinstance(trouble, int):
+                raise Refusal(trouble, "Not now", headers={"Retry-After": "1"})
+            if trouble == "cut" and self.body:
+                self.close_connection = True
+                return self.connection.shutdown(socket.SHUT_RDWR)
             status, headers, content = self.call(path)
         except Refusal as refusal:
             status, _, content = as_json({"error": str(refusal)}, refusal.status)
@@ -225,8 +251,19 @@ class Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": len(content), **headers}.items():
             self.send_header(name, str(value))
         self.end_headers()
+        if trouble == "cut":
+            content, self.close_connection = content[: len(content) // 2], True
+        if trouble == "garble":
+            content = content[:-100] + content[-100:][::-1]
         if self.command != "HEAD":
             self.wfile.write(content)
+
+    def next_trouble(self, path):
+        """What is to go wrong with this request, or None."""
+        for begins, troubles in self.server.trouble.items():
+            if troubles and f"{self.command} {path}".startswith(begins):
+                return troubles.pop(0)
+        return None
 
     do_GET = do_HEAD = do_POST = do_PUT = answer
 
@@ -235,6 +272,7 @@ class Handler(BaseHTTPRequestHandler):
         if token and token not in self.server.tokens:
             raise Refusal(401, "Invalid credentials in Authorization header")
         self.user = self.server.tokens.get(token)
+        path = path.replace("/api/models/", "/api/")
         for method, pattern, function in ROUTES:
             match = pattern.fullmatch(path)
             if match and method == self.command.replace("HEAD", "GET"):

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from datasets import Image as ImageFeature
 from datasets import load_dataset
+from huggingface_hub import DatasetCard
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor
 from train.dataset import known_labels, to_arrays
+from train.origins import ORIGINS
 from train.prepare import LAYOUTS, RAW_JSRT_SIDE, main, prepare
 
 WIDTH, HEIGHT = 96, 80
@@ -226,3 +228,33 @@ def test_what_is_written_can_be_trained_on(tmp_path):
     arrays = to_arrays(data[0], LungFusionImageProcessor(size={"height": 64, "width": 64}))
     assert len(arrays["pixels"]) == len(arrays["mask"]) == 64 * 64
     assert np.frombuffer(arrays["mask"], np.uint8).mean() == pytest.approx(255 / 2, abs=2)
+
+
+def test_the_card_says_what_is_there(tmp_path):
+    for name in ("IM-0115-0001.jpeg", "IM-0115-0002.jpeg"):
+        save(tmp_path / "raw/train/NORMAL" / name, radiograph())
+    save(tmp_path / "raw/test/PNEUMONIA/person1_virus_6.jpeg", radiograph())
+    files = prepare("kermany", tmp_path / "raw", tmp_path / "out", "owner/kermany")
+    assert set(files) == {"train-00000-of-00001.parquet", "test-00000-of-00001.parquet", "README.md"}
+    card = DatasetCard.load(files["README.md"])
+    assert card.data.license == "cc-by-4.0"
+    assert card.data.task_categories == ["image-classification"]  # no masks there
+    assert card.data.size_categories == "n<1K"
+    assert "| train | 2 | 1 | 0 | 2 | 0 | 0 |" in card.text
+    assert "| test | 1 | 1 | 0 | 0 | 0 | 1 |" in card.text
+    assert 'load_dataset("owner/kermany")' in card.text
+    assert "Kermany et al. 2018" in card.text and "Licence: CC BY 4.0." in card.text
+
+
+def test_every_layout_says_where_it_comes_from():
+    assert set(ORIGINS) == set(LAYOUTS)
+
+
+def test_what_may_not_be_handed_on_stays_private(tmp_path, monkeypatch):
+    command = ["train.prepare", "jsrt", str(tmp_path), str(tmp_path / "out"), "--push-to-hub", "owner/jsrt"]
+    monkeypatch.setattr("sys.argv", command)
+    with pytest.raises(SystemExit, match=r"do not let others publish copies\. Add --private"):
+        main()
+    monkeypatch.setattr("sys.argv", [*command, "--private"])
+    with pytest.raises(SystemExit, match="Nothing found"):
+        main()

@@ -12,17 +12,21 @@ from urllib.request import Request, urlopen
 import numpy as np
 import pytest
 import torch
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, SpaceCard, constants
 from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.utils import http_backoff
 from PIL import Image
 from safetensors.torch import load
 
-import train.push
+import train.hub
 from lungfusion import LungFusionForImageClassification, LungFusionImageProcessor, LungFusionPipeline
 from tests import hub_server
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
 from tests.hub_server import HubServer, Refusal
-from train.push import PushError, main, push, reason
+from train.hub import KEPT, PushError, reason
+from train.prepare import main as prepare_main
+from train.push import main, push
+from train.space import space_files
 
 ROOT = Path(__file__).parent.parent
 TOKENS = {"hf_owner": "owner", "hf_stranger": "stranger"}
@@ -33,6 +37,10 @@ pipeline_tag: image-classification
 
 pipe = LungFusionPipeline.from_pretrained("FOLDER_OR_ID")
 """
+SPACE_KEYS = {
+    "app_file", "colorFrom", "colorTo", "emoji", "license", "models", "python_version", "sdk", "sdk_version",
+    "short_description", "tags", "title", "startup_duration_timeout", "suggested_hardware",
+}  # fmt: skip
 SENT = {
     "README.md",
     "branches.py",
@@ -112,9 +120,12 @@ def online(hub, monkeypatch):
     """Lets this process talk to the server, as its owner."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(train.push, "HfApi", partial(HfApi, endpoint=hub.url))
+    monkeypatch.setattr(train.hub, "HfApi", partial(HfApi, endpoint=hub.url))
+    monkeypatch.setattr(train.hub, "WAITS", (0, 0))
     monkeypatch.setenv("HF_TOKEN", "hf_owner")
-    return hub
+    yield hub
+    assert not any(hub.trouble.values())  # what was to go wrong did
+    hub.trouble.clear()
 
 
 def python(hub, home, *arguments, cwd=ROOT):
@@ -255,10 +266,39 @@ def test_a_hub_that_refuses(online, run, monkeypatch, status, why):
         push(run, "owner/other")
 
 
+@pytest.mark.parametrize("busy", [429, 503])
+def test_a_busy_hub_is_asked_again(online, run, busy):
+    online.objects.clear()  # so that there is something to send
+    steps = ("POST /api/repos/create", "POST /api/models/owner/busy/preupload", "PUT /lfs/")
+    online.trouble = {step: [busy] for step in (*steps, "POST /api/models/owner/busy/commit")}
+    name = f"owner/busy{busy}"
+    online.trouble = {step.replace("owner/busy", name): statuses for step, statuses in online.trouble.items()}
+    push(run, name)
+    assert set(online.repos[name].find("main")[1]) == SENT | {".gitattributes"}
+
+
+def test_an_interrupted_upload_goes_on_where_it_stopped(online, run, monkeypatch):
+    online.objects.clear()
+    monkeypatch.setattr("huggingface_hub.lfs.http_backoff", partial(http_backoff, max_retries=0))
+    monkeypatch.setattr("huggingface_hub._commit_api.UPLOAD_BATCH_MAX_NUM_FILES", 1)
+    online.trouble = {"PUT /lfs/": [0, "cut"]}
+    with pytest.raises(PushError, match=r"check the network\. What was sent is kept: run the same command again"):
+        push(run, "owner/interrupted")
+    assert set(online.repos["owner/interrupted"].find("main")[1]) == {".gitattributes"}  # all or nothing
+    kept = set(online.objects)
+    assert len(kept) == 1
+
+    before = len(online.requests)
+    push(run, "owner/interrupted")
+    uploads = [request for request in online.requests[before:] if request.startswith("PUT")]
+    assert len(uploads) == 1 and uploads[0].removeprefix("PUT /lfs/") not in kept
+    assert set(online.repos["owner/interrupted"].find("main")[1]) == SENT | {".gitattributes"}
+
+
 def test_no_network(online, run, monkeypatch):
     with HubServer(TOKENS) as gone:
         nobody_listens = gone.url
-    monkeypatch.setattr(train.push, "HfApi", partial(HfApi, endpoint=nobody_listens))
+    monkeypatch.setattr(train.hub, "HfApi", partial(HfApi, endpoint=nobody_listens))
     with pytest.raises(PushError, match=r"the Hub can't be reached .* check the network"):
         push(run, "owner/tiny")
 
@@ -272,7 +312,7 @@ def test_offline_mode(online, run, monkeypatch):
 def test_an_upload_that_breaks_off_is_told_by_its_cause():
     error = RuntimeError("Error while uploading 'model.safetensors' to the Hub.")
     error.__cause__ = ConnectionResetError("connection reset")
-    assert reason(error) == "the Hub can't be reached (connection reset); check the network"
+    assert reason(error) == f"the Hub can't be reached (connection reset); check the network. {KEPT}"
 
 
 def test_metadata_the_hub_does_not_take(online, run, tmp_path):
@@ -302,3 +342,68 @@ def test_a_folder_that_is_not_whole(run, tmp_path, missing, why):
 def test_a_name_that_is_none(run, name, why):
     with pytest.raises(PushError, match=why):
         push(run, name, dry_run=True)
+
+
+# The Space
+
+
+def test_the_space_holds_the_app_and_nothing_else(online, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train.push", "--space", "owner/app"])
+    main()
+    assert f"Published: {online.url}/spaces/owner/app/commit/" in capsys.readouterr().out
+    files = online.repos["spaces/owner/app"].find("main")[1]
+    assert {name.split("/")[0] for name in files} == {
+        ".gitattributes", "LICENSE", "README.md", "app.py", "examples", "lungfusion", "requirements.txt",
+    }  # fmt: skip
+    tracked = subprocess.run(["git", "ls-files", "lungfusion"], cwd=ROOT, capture_output=True, text=True).stdout
+    package = {name for name in files if name.startswith("lungfusion/")}
+    assert package == {name for name in tracked.splitlines() if (ROOT / name).exists()}
+    assert "lungfusion/checkpoints/default/model.safetensors" in package
+    assert {name for name in files if name.startswith("examples/")} == {"examples/overview.png"} | {
+        path.relative_to(ROOT).as_posix() for path in (ROOT / "examples" / "radiographs").iterdir()
+    }
+    assert not [name for name in files if "__pycache__" in name]
+
+
+def test_front_matter_of_the_space_is_what_the_hub_takes():
+    front = SpaceCard.load(space_files()["README.md"]).data.to_dict()
+    assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
+    assert f"gradio=={front['sdk_version']}" in space_files()["requirements.txt"].read_text().split()
+    colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+    assert {front["colorFrom"], front["colorTo"]} <= colours
+    assert len(front["short_description"]) <= 60
+    assert set(front) <= SPACE_KEYS
+
+
+def test_a_space_needs_a_clone(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no README\.md: run this in a clone"):
+        space_files(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [[], ["DIR"], ["--repo-id", "owner/tiny"]])
+def test_an_incomplete_command_says_what_it_needs(arguments, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["train.push", *arguments])
+    with pytest.raises(SystemExit):
+        main()
+    assert "give DIR and --repo-id OWNER/NAME for a model, --space OWNER/NAME for the app" in capsys.readouterr().err
+
+
+# Data sets
+
+
+def test_a_data_set_is_published_with_its_card(online, tmp_path, monkeypatch):
+    (tmp_path / "raw/CXR_png").mkdir(parents=True)
+    for name in ("CHNCXR_0001_0.png", "CHNCXR_0327_1.png"):
+        Image.linear_gradient("L").save(tmp_path / "raw/CXR_png" / name)
+    out = tmp_path / "out"
+    command = ["train.prepare", "shenzhen", str(tmp_path / "raw"), str(out), "--push-to-hub", "owner/shenzhen"]
+    monkeypatch.setattr("sys.argv", [*command, "--dry-run"])
+    prepare_main()
+    assert "datasets/owner/shenzhen" not in online.repos
+
+    monkeypatch.setattr("sys.argv", command)
+    prepare_main()
+    files = online.repos["datasets/owner/shenzhen"].find("main")[1]
+    assert set(files) == {".gitattributes", "README.md", "train-00000-of-00001.parquet"}
+    assert files["train-00000-of-00001.parquet"] == (out / "train-00000-of-00001.parquet").read_bytes()
+    assert b'load_dataset("owner/shenzhen")' in files["README.md"]

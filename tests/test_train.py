@@ -23,6 +23,7 @@ from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from train.bundle import bundle
 from train.loop import round_weights
 from train.recipe import load_recipe
+from train.report import base_models
 
 ROOT = Path(__file__).parent.parent
 PATIENTS = 24
@@ -184,8 +185,23 @@ def test_card_repeats_the_metrics_and_nothing_else(findings_run):
     assert f"{auc['value']:.3f} ({auc['interval'][0]:.3f}–{auc['interval'][1]:.3f})" in card
     front = yaml.safe_load(card.split("---")[1])
     assert front["license"] == "apache-2.0"
+    assert front["library_name"] == "transformers"
     assert front["pipeline_tag"] == "image-classification"
+    assert "kermany-pneumonia" in front["datasets"]
+    assert "base_model" not in front  # began with no one's weights
+    assert "roc_auc" in front["metrics"]
+    named = {metric["name"] for result in front["model-index"][0]["results"] for metric in result["metrics"]}
+    assert "ROC AUC, pneumonia" in named
+    assert 'pipeline("image-classification", "FOLDER_OR_ID", trust_remote_code=True)' in card
+    assert "## Intended use" in card
     assert str(findings_run) not in card
+
+
+def test_the_card_names_the_weights_training_began_with():
+    recipe = {"pretrained": "hub", "model": {"branches": ["tf_efficientnet_lite0", "mobilenetv2_100"]}}
+    assert base_models(recipe) == ["timm/tf_efficientnet_lite0.in1k", "timm/mobilenetv2_100.ra_in1k"]
+    assert base_models({"pretrained": "hub", "model": {"encoder": "tu-resnet18"}}) == ["timm/resnet18.a1_in1k"]
+    assert base_models({"pretrained": "hub", "model": {"encoder": "plain"}}) is None
 
 
 def test_findings_are_scored_only_within_the_sources_that_know_them(findings_run):

@@ -42,7 +42,7 @@ def replace_segmenter(segmenter, folder):
     Images are read at the segmenter's size from then on, if that is larger.
     """
     pipeline = LungFusionPipeline.from_pretrained(folder, device="cpu")
-    trained = LungUNetForSemanticSegmentation.from_pretrained(segmenter, dtype=torch.float32)
+    trained = LungUNetForSemanticSegmentation.from_pretrained(segmenter, dtype=torch.float32, use_safetensors=True)
     trained.config._name_or_path = ""
     config = pipeline.model.config
     config.segmenter, pipeline.model.segmenter = trained.config, trained

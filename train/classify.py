@@ -31,7 +31,9 @@ def main():
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
 
-    segmenter = LungUNetForSemanticSegmentation.from_pretrained(recipe["segmenter"], dtype=torch.float32)
+    segmenter = LungUNetForSemanticSegmentation.from_pretrained(
+        recipe["segmenter"], dtype=torch.float32, use_safetensors=True
+    )
     segmenter.config._name_or_path = ""  # where it lay does not matter to those who get the whole
     config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
     side = config.image_size
@@ -52,7 +54,11 @@ def main():
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
     if recipe["start"]:
-        begin_with(model, LungFusionForImageClassification.from_pretrained(recipe["start"]), recipe["start_classifier"])
+        begin_with(
+            model,
+            LungFusionForImageClassification.from_pretrained(recipe["start"], use_safetensors=True),
+            recipe["start_classifier"],
+        )
     elif recipe["pretrained"]:
         for branch, name in zip(model.branches, config.branches, strict=True):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])

@@ -1,8 +1,11 @@
 """Turn a public data set's own folders into the column contract: python -m train.prepare LAYOUT RAW_DIR OUT_DIR
 
+With --push-to-hub OWNER/NAME what was written is then published there.
+
 Written to OUT_DIR: one Parquet file for each split, as the Hub stores them, so that `load_dataset("OUT_DIR")` works and
 a recipe can name the folder. Columns: `image`, `mask` (lungs, null where there is none), `label`, `patient_id`,
-`file_name`. Images keep their files' bytes; masks become PNG, 0 and 255, in the geometry of their image.
+`file_name`. Images keep their files' bytes; masks become PNG, 0 and 255, in the geometry of their image. README.md
+beside them is the data set's card.
 """
 
 import re
@@ -23,6 +26,9 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from train.arguments import command_line
+from train.data_card import data_card
+from train.hub import PushError, check_name, publish
+from train.origins import ORIGINS
 
 ROWS_PER_GROUP = 25  # rows held in memory at a time, and of one Parquet row group
 RAW_JSRT_SIDE, RAW_JSRT_WHITE = 2048, 4095  # pixels; 12 bits
@@ -65,39 +71,70 @@ def main():
     parser.add_argument("layout", choices=LAYOUTS)
     parser.add_argument("raw", type=Path, metavar="RAW_DIR", help="the data set as unpacked")
     parser.add_argument("output", type=Path, metavar="OUT_DIR")
+    parser.add_argument("--push-to-hub", metavar="OWNER/NAME", help="publish it there; made if it is not there")
+    parser.add_argument("--private", action="store_true", help="if it is made: for the owner alone to see")
+    parser.add_argument("--dry-run", action="store_true", help="with --push-to-hub: list what would be sent")
     arguments = parser.parse_args()
     try:
-        prepare(arguments.layout, arguments.raw, arguments.output)
-    except FileNotFoundError as error:
+        if arguments.push_to_hub:
+            check_may_publish(arguments.layout, arguments.push_to_hub, arguments.private)
+        files = prepare(arguments.layout, arguments.raw, arguments.output, arguments.push_to_hub)
+        if arguments.push_to_hub:
+            publish(files, arguments.push_to_hub, "dataset", arguments.private, dry_run=arguments.dry_run)
+    except (FileNotFoundError, PushError) as error:
         sys.exit(str(error))
 
 
-def prepare(name, raw, output):
-    """Write a data set's Parquet files and say what is in them.
+def check_may_publish(name, repo_id, private):
+    """Before hours of work: that there can be such a repository, and that the data set's terms allow it.
+
+    Raises:
+        PushError: they don't.
+    """
+    check_name(repo_id)
+    origin = ORIGINS[name]
+    if not (private or origin.may_be_handed_on):
+        raise PushError(
+            f"{origin.title}: its terms ({origin.licence}) do not let others publish copies. "
+            "Add --private to keep one on the Hub for yourself."
+        )
+
+
+def prepare(name, raw, output, place=None):
+    """Write a data set's Parquet files and card, and say what is in them.
 
     Args:
         name: of the layout.
         raw: `Path` of the data set as unpacked.
         output: `Path` of the folder to write to.
+        place: id on the Hub where it will be; it stays in the folder if None.
+
+    Returns:
+        {file name: `Path`} of what was written.
 
     Raises:
         FileNotFoundError: no radiograph that can be read is there; the message says what the layout expects.
     """
     layout = LAYOUTS[name]
     entries = list(layout.find(raw))
-    written = 0
+    files, splits = {}, {}
     for split in dict.fromkeys(entry.split for entry in entries):
         of_split = [entry for entry in entries if entry.split == split]
-        written += write_split(of_split, layout.labels, output / f"{split}-00000-of-00001.parquet")
-    if not written:
+        path = output / f"{split}-00000-of-00001.parquet"
+        if counts := write_split(of_split, layout.labels, path):
+            files[path.name], splits[split] = path, counts
+    if not files:
         raise FileNotFoundError(f"Nothing found in {raw}. {layout.expects}")
+    card = output / "README.md"
+    card.write_text(data_card(name, ORIGINS[name], layout.labels, splits, place or output), encoding="utf-8")
+    return files | {card.name: card}
 
 
 def write_split(entries, labels, path):
     """Write one split row by row; a radiograph that can't be read is reported and left out.
 
     Returns:
-        number of rows; with none, no file is written.
+        how many `rows`, `patients`, `masks` and of each label there are; None, and no file is written, with no rows.
     """
     features = Features(
         image=ImageFeature(),
@@ -108,20 +145,22 @@ def write_split(entries, labels, path):
     )
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".new")
-    counts = Counter()
+    counts, patients = Counter(), set()
     with pq.ParquetWriter(unfinished, features.arrow_schema) as writer:
         for group in groups(readable(entries, labels)):
             writer.write_table(pa.Table.from_pylist(group, features.arrow_schema))
             counts.update(labels[row["label"]] for row in group)
-            counts["mask"] += sum(row["mask"] is not None for row in group)
-    rows = sum(counts[label] for label in labels)
+            counts["rows"] += len(group)
+            counts["masks"] += sum(row["mask"] is not None for row in group)
+            patients.update(row["patient_id"] for row in group)
+    rows, counts["patients"] = counts["rows"], len(patients)
     if not rows:
         unfinished.unlink()
-        return 0
+        return None
     unfinished.replace(path)
     by_label = ", ".join(f"{counts[label]} {label}" for label in labels)
-    print(f"{path}: {rows} radiographs ({by_label}), {counts['mask']} with lungs, {len(entries) - rows} left out.")
-    return rows
+    print(f"{path}: {rows} radiographs ({by_label}), {counts['masks']} with lungs, {len(entries) - rows} left out.")
+    return counts
 
 
 def groups(rows):

@@ -1,8 +1,11 @@
-"""Publish a trained model on the Hub: python -m train.push DIR --repo-id OWNER/NAME [--private]
+"""Publish on the Hub: python -m train.push DIR --repo-id OWNER/NAME, or: python -m train.push --space OWNER/NAME
 
 DIR is a run's folder, or a checkpoint's own. Sent in one commit: the model, saved anew with the code by which it also
 loads without this package; its image processor; the card, metrics.json and figures. Checkpoints, logs and what is
 said of single images stay where they are.
+
+With --space the app is sent instead, with the package, the bundled checkpoint and the drawings it shows. With both,
+the model and then the app.
 """
 
 import shutil
@@ -10,73 +13,49 @@ import sys
 import tempfile
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi, get_token
-from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled
-from huggingface_hub.utils import HFValidationError, validate_repo_id
-
 from lungfusion import LungFusionPipeline
 from train.arguments import command_line
+from train.hub import PushError, check_name, publish
+from train.space import space_files
 
 PLACE = "FOLDER_OR_ID"  # stands in the card for where the model is
-
-REASONS = {  # HTTP status → why nothing was published
-    401: "the Hub does not accept the token; log in again with `hf auth login`",
-    403: "this token may not write there; use one with write permission, of the owner or a member of the organisation",
-    404: "the Hub has no such repository or owner; check the name",
-}
-
-
-class PushError(Exception):
-    """Nothing was published; the message says why and what to do."""
 
 
 def main():
     parser = command_line(__doc__)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a run's folder, or one with config.json")
-    parser.add_argument("--repo-id", required=True, metavar="OWNER/NAME", help="made if it is not there")
-    parser.add_argument("--private", action="store_true", help="if it is made: for the owner alone to see")
+    parser.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a run's folder, or one with config.json")
+    parser.add_argument("--repo-id", metavar="OWNER/NAME", help="the model's; made if it is not there")
+    parser.add_argument("--space", metavar="OWNER/NAME", help="the Space's; made if it is not there")
+    parser.add_argument("--private", action="store_true", help="what is made: for the owner alone to see")
     parser.add_argument("--revision", metavar="BRANCH", help="made if it is not there; main if not given")
     parser.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
     arguments = parser.parse_args()
+    if bool(arguments.folder) != bool(arguments.repo_id) or not (arguments.folder or arguments.space):
+        parser.error("give DIR and --repo-id OWNER/NAME for a model, --space OWNER/NAME for the app, or all of them")
+    options = {"private": arguments.private, "revision": arguments.revision, "dry_run": arguments.dry_run}
     try:
-        push(arguments.folder, arguments.repo_id, arguments.private, arguments.revision, arguments.dry_run)
-    except PushError as error:
+        if arguments.folder:
+            push(arguments.folder, arguments.repo_id, **options)
+        if arguments.space:
+            publish(space_files(), arguments.space, kind="space", **options)
+    except (PushError, FileNotFoundError) as error:
         sys.exit(str(error))
 
 
-def push(source, repo_id, private=False, revision=None, dry_run=False):
+def push(source, repo_id, **options):
     """Publish a model, or list what would be published.
 
     Args:
         source: `Path` of a run's folder, or of a checkpoint's.
         repo_id: OWNER/NAME.
-        private: whether a new repository is for its owner alone to see.
-        revision: branch, `main` if None.
-        dry_run: only list.
+        options: as `train.hub.publish` takes them.
 
     Raises:
         PushError: the folder holds no whole model with a card, or the Hub did not take it.
     """
     check_name(repo_id)
-    if not dry_run and get_token() is None:
-        raise PushError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
     with tempfile.TemporaryDirectory() as folder:
-        files = gather(source, repo_id, Path(folder))
-        for name, path in files.items():
-            print(f"{path.stat().st_size:>13,} bytes  {name}")
-        if dry_run:
-            print(f"This would be sent to {repo_id}. Nothing was sent.")
-        else:
-            print(f"Published: {send(files, repo_id, private, revision)}")
-
-
-def check_name(repo_id):
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise PushError(str(error)) from error
-    if "/" not in repo_id:
-        raise PushError(f"{repo_id!r} names no owner: write OWNER/NAME.")
+        publish(gather(source, repo_id, Path(folder)), repo_id, **options)
 
 
 def gather(source, repo_id, folder):
@@ -104,41 +83,6 @@ def gather(source, repo_id, folder):
     for path in (*source.glob("metrics.json"), *source.glob("*.png")):
         shutil.copy(path, folder)
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-
-
-def send(files, repo_id, private, revision):
-    """Make the repository and the branch if they are not there, and commit.
-
-    Returns:
-        URL of the commit.
-
-    Raises:
-        PushError: the Hub refused, or can't be reached.
-    """
-    api = HfApi()
-    operations = [CommitOperationAdd(name, path) for name, path in files.items()]
-    try:
-        api.create_repo(repo_id, private=private or None, exist_ok=True)
-        if revision:
-            api.create_branch(repo_id, branch=revision, exist_ok=True)
-        commit = api.create_commit(repo_id, operations, commit_message="Publish the model", revision=revision)
-    except (HTTPError, OSError, RuntimeError, ValueError) as error:
-        raise PushError(f"Nothing was published as {repo_id}: {reason(error)}.") from error
-    return commit.commit_url
-
-
-def reason(error):
-    """What an exception of huggingface_hub means, in words."""
-    if isinstance(error, RuntimeError) and error.__cause__:  # raised over a failed upload
-        error = error.__cause__
-    if isinstance(error, HfHubHTTPError):
-        status = error.response.status_code
-        return REASONS.get(status, f"the Hub answered with status {status}; try again later")
-    if isinstance(error, OfflineModeIsEnabled):
-        return "huggingface_hub is in offline mode; unset HF_HUB_OFFLINE"
-    if isinstance(error, HTTPError | OSError):
-        return f"the Hub can't be reached ({error}); check the network"
-    return str(error).rstrip(".")
 
 
 if __name__ == "__main__":

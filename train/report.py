@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import timm
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
@@ -23,7 +24,28 @@ from lungfusion import LungFusionPipeline
 
 pipe = LungFusionPipeline.from_pretrained("{place}")
 analysis = pipe("xray.png")
-```"""
+```
+
+Without the `lungfusion` package, with `transformers`, `timm`, `segmentation-models-pytorch` and `scipy`:
+
+```python
+from transformers import pipeline
+
+model = pipeline("{tag}", "{place}", trust_remote_code=True)
+print(model("xray.png"))
+```
+
+{without}"""
+
+WITHOUT = {
+    "image-classification": "That way nothing refuses or warns of an unsuitable image, as the package does.",
+    "image-segmentation": "It names each lung found, with its mask.",
+}
+PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
+
+INTENDED_USE = """Research into, and teaching of, the reading of chest radiographs: drawing lungs, comparing
+classifiers, features for models of one's own. Not for diagnosis, not for sorting patients, not where nobody checks the
+answer."""
 
 REPLACED = (
     "Branches, fusion and classifier were trained on the masks of an earlier segmenter. Thresholds, temperatures and "
@@ -88,6 +110,7 @@ def write_card(run):
 def card_text(run):
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     metrics, history, counts = (json.loads((run / f"{n}.json").read_text()) for n in ("metrics", "history", "counts"))
+    tag = PIPELINE_TAGS[recipe["task"]]
     best = max(history, key=lambda epoch: epoch[chosen_by(history)])
     lines = [
         "---",
@@ -102,7 +125,11 @@ def card_text(run):
         "",
         "## Use",
         "",
-        USE.format(place="FOLDER_OR_ID"),
+        USE.format(place="FOLDER_OR_ID", tag=tag, without=WITHOUT[tag]),
+        "",
+        "## Intended use",
+        "",
+        INTENDED_USE,
         "",
         "## Figures",
         "",
@@ -161,6 +188,11 @@ def chosen_by(history):
 
 
 def card_data(recipe, metrics):
+    """The card's front matter.
+
+    Figures stand in its `model-index`. The Hub's newer form, files in `.eval_results/`, is for data sets that the Hub
+    has registered as benchmarks; none of those used here is one.
+    """
     results = []
     for source, summary in metrics.items():
         data = {
@@ -177,11 +209,29 @@ def card_data(recipe, metrics):
     return ModelCardData(
         license="apache-2.0",
         library_name="transformers",
-        pipeline_tag="image-classification" if recipe["task"] == "classification" else "image-segmentation",
+        pipeline_tag=PIPELINE_TAGS[recipe["task"]],
         tags=["chest-x-ray", "radiology", "medical"],
+        datasets=data_sets(recipe),
+        base_model=base_models(recipe),
+        metrics=list(dict.fromkeys(result.metric_type for result in results)),
         model_name=recipe["name"],
         eval_results=results,
     )
+
+
+def data_sets(recipe):
+    """Names of the data sets a recipe learns from, each once."""
+    sources = [*recipe["sources"].values(), *recipe.get("unlabelled", {}).values()]
+    return list(dict.fromkeys(source["dataset"] for source in sources))
+
+
+def base_models(recipe):
+    """Ids on the Hub of the ImageNet weights that training began with; None if there were none."""
+    model = recipe["model"]
+    names = model.get("branches") or [model.get("encoder", "plain").removeprefix("tu-")]
+    configs = [timm.get_pretrained_cfg(name, allow_unregistered=True) for name in names if timm.is_model(name)]
+    ids = [config.hf_hub_id for config in configs if config and config.hf_hub_id]
+    return ids if ids and recipe["pretrained"] else None
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ def drawn_arrays(recipe, processor):
 
     Only masks to be trusted are kept: two lungs, and a mask quality of 0.93 or more.
     """
-    teacher = LungUNetForSemanticSegmentation.from_pretrained(recipe["teacher"])
+    teacher = LungUNetForSemanticSegmentation.from_pretrained(recipe["teacher"], use_safetensors=True)
     side = processor.size.height
     parts = {}
     for name, source in recipe["unlabelled"].items():

@@ -36,7 +36,7 @@ class Concatenation(nn.Module):
         return joined, box
 
     def region(self, alpha):
-        return alpha.new_tensor(WHOLE_IMAGE).expand(len(alpha), 4)
+        return alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4)
 
     def join(self, image, alpha):
         return image.expand(-1, 3, -1, -1)
@@ -146,7 +146,7 @@ def sample(x, box, size):
         ],
         dim=1,
     )  # (B, 2, 3)
-    grid = F.affine_grid(theta.to(x.dtype), [len(x), x.shape[1], size, size], align_corners=False)
+    grid = F.affine_grid(theta.to(x.dtype), [*x.shape[:2], size, size], align_corners=False)
     return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
 

@@ -7,7 +7,7 @@ from torchvision.transforms.v2 import functional as tvF
 from transformers import BatchFeature
 from transformers.image_processing_backends import TorchvisionBackend
 
-from .lungs import keep_lungs
+from .lungs import keep_lungs, split_lungs
 
 DARK, BRIGHT = 0.005, 0.995  # percentiles that become 0 and 1
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")  # of Pillow; kept at their depth
@@ -69,6 +69,32 @@ class LungFusionImageProcessor(TorchvisionBackend):
             list of (H, W) float32 tensors in [0, 1]: without specks and holes, soft at the border (see `keep_lungs`).
         """
         return self.resize_back([keep_lungs(a) for a in alpha[:, 0].detach().float().cpu().numpy()], target_sizes)
+
+    def post_process_instance_segmentation(self, outputs, threshold=0.5, mask_threshold=0.5, target_sizes=None, **_):
+        """Each lung that a segmenter found, as `transformers.pipeline("image-segmentation")` asks for it.
+
+        Args:
+            outputs: `LungUNetOutput` of B images.
+            threshold: the least score of a lung that is named.
+            mask_threshold: the least alpha of its pixels.
+            target_sizes: one (H, W) for each image; (S, S), the model's geometry, unless given.
+
+        Returns:
+            one dict for each image: `segmentation` (H, W) int64, 0 outside the lungs, and `segments_info`, a list of
+            the `id`, `label_id` and `score` of the patient's right and then left lung: the mean of alpha in it.
+        """
+        alpha = outputs.logits.sigmoid()
+        target_sizes = [alpha.shape[-2:]] * len(alpha) if target_sizes is None else target_sizes
+        answers = []
+        for one in self.post_process_alpha(alpha, target_sizes):
+            segmentation, segments = torch.zeros(one.shape, dtype=torch.int64), []
+            for number, lung in enumerate(split_lungs(one.numpy() > mask_threshold), 1):
+                score = float(one[lung].mean()) if lung.any() else 0.0
+                if score > 0 and score >= threshold:
+                    segmentation[lung] = number
+                    segments.append({"id": number, "label_id": 0, "score": score})
+            answers.append({"segmentation": segmentation, "segments_info": segments})
+        return answers
 
     def resize_back(self, maps, target_sizes):
         """The inverse: maps in the model's geometry back to the radiographs'.

@@ -1,0 +1,36 @@
+"""Analyse many radiographs, one row of a table for each: python examples/batch_to_csv.py TABLE.csv IMAGE [IMAGE …]"""
+
+import csv
+import sys
+
+from lungfusion import LungFusionPipeline, RadiographError
+
+
+def main(table, *images, model=None):
+    pipe = LungFusionPipeline.from_pretrained(model)
+    with open(table, "w", newline="", encoding="utf-8") as file:
+        columns = ["image", *pipe.findings, "lung_area", "mask_quality", "warnings", "error"]
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for image in images:
+            writer.writerow({"image": image, **row(pipe, image)})
+            file.flush()  # what is done stays, whatever happens next
+    print(f"Written: {table}")
+
+
+def row(pipe, image):
+    """What is said of one radiograph; why, if it can't be read. The columns of findings stay empty if it is refused."""
+    try:
+        analysis = pipe(image)
+    except RadiographError as error:
+        return {"error": str(error)}
+    return {
+        **{finding.name: round(finding.probability, 4) for finding in analysis.findings},
+        "lung_area": round(analysis.lung_area, 4),
+        "mask_quality": round(analysis.mask_quality, 4),
+        "warnings": " ".join(warning.code for warning in analysis.warnings),
+    }
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,73 @@
+"""Teach the classifier findings of your own: python examples/fine_tune.py FOLDER OUTPUT [MODEL]
+
+FOLDER/train and FOLDER/validation each hold one folder of radiographs for each finding, and one called `normal` for
+those with none. No patient may be in both. The lungs and what the branches have learned are kept to begin with; fusion
+and classifier learn. It needs `pip install accelerate`. Before you rely on the result, calibrate and measure it:
+`train.calibration` and `train.evaluate` show how.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch.utils.data import Dataset
+from transformers import Trainer, TrainingArguments
+
+from lungfusion import LungFusionConfig, LungFusionForImageClassification, LungFusionPipeline, load_radiograph
+
+
+class Folder(Dataset):
+    """(pixel_values, labels) of the radiographs in a folder of folders; `normal` has none of the findings."""
+
+    def __init__(self, folder, findings, processor):
+        self.images = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
+        self.findings, self.processor = findings, processor
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, index):
+        pixels = load_radiograph(self.images[index]).pixels
+        labels = [float(self.images[index].parent.name == finding) for finding in self.findings]
+        return {"pixel_values": self.processor(pixels)["pixel_values"][0], "labels": torch.tensor(labels)}
+
+
+def main(folder, output, model=None, epochs=5, batch_size=8):
+    pipe = LungFusionPipeline.from_pretrained(model)
+    findings = sorted(path.name for path in Path(folder, "train").iterdir() if path.name != "normal")
+    model = with_findings(pipe.model, findings)
+    parts = {part: Folder(Path(folder, part), findings, pipe.processor) for part in ("train", "validation")}
+    arguments = TrainingArguments(
+        output_dir=output,
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch_size,
+        per_device_eval_batch_size=batch_size,
+        learning_rate=1e-3,
+        eval_strategy="epoch",
+        label_names=["labels"],
+        prediction_loss_only=True,
+        save_strategy="no",
+        report_to="none",
+    )
+    trainer = Trainer(model, arguments, train_dataset=parts["train"], eval_dataset=parts["validation"])
+    trainer.train()
+    model.save_pretrained(output)
+    pipe.processor.save_pretrained(output)
+    print(f"Written: {output}, which names {', '.join(findings)}")
+    return trainer
+
+
+def with_findings(model, findings):
+    """The same lungs, branches and fusion with a new classifier; lungs and branches are frozen."""
+    of_old_findings = ("shown", "thresholds", "temperatures", "biases", "operating_points", "sources")
+    settings = {key: value for key, value in model.config.to_dict().items() if key not in of_old_findings}
+    new = LungFusionForImageClassification(LungFusionConfig(**settings | {"findings": findings}))
+    weights = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("classifier")}
+    new.load_state_dict(weights, strict=False)
+    new.segmenter.requires_grad_(False)
+    new.branches.requires_grad_(False)
+    return new
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,121 @@
+"""Every example does what it says; those for the app ask a running one."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import subprocess
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from PIL import Image
+
+from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune
+from examples.phantom import draw_phantom
+from lungfusion import LungFusionPipeline
+from tests.test_app import browser, server  # noqa: F401 (fixtures)
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+PHANTOM = EXAMPLES / "radiographs" / "phantom_clear.png"
+NODE = shutil.which("node")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """train/ and validation/, each with phantoms that have a consolidation, and some that don't."""
+    for part, seeds in (("train", range(6)), ("validation", range(6, 10))):
+        for seed in seeds:
+            kind = "consolidation" if seed % 2 else "normal"
+            pixels, _ = draw_phantom(seed=seed, size=96, opacity="consolidation" if seed % 2 else None)
+            (tmp_path / part / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray((pixels * 255).astype(np.uint8)).save(tmp_path / part / kind / f"{seed}.png")
+    return tmp_path
+
+
+def test_batch_to_csv(checkpoint, tmp_path):
+    (tmp_path / "notes.txt").write_text("No radiograph.")
+    batch_to_csv.main(tmp_path / "table.csv", str(PHANTOM), str(tmp_path / "notes.txt"), model=checkpoint)
+    with open(tmp_path / "table.csv", newline="") as file:
+        read, refused = csv.DictReader(file)
+    expected = LungFusionPipeline.from_pretrained(checkpoint)(PHANTOM)
+    assert float(read["pneumonia"]) == pytest.approx(expected["pneumonia"].probability, abs=1e-4)
+    assert read["error"] == "" and refused["pneumonia"] == ""
+    assert "not a picture" in refused["error"]
+
+
+def test_features_to_sklearn(checkpoint, folder, capsys):
+    accuracy = features_to_sklearn.main(folder / "train", model=checkpoint)
+    assert accuracy.shape == (3,)
+    assert "6 images, 8 features: accuracy" in capsys.readouterr().out
+
+
+def test_explain(checkpoint, tmp_path, capsys):
+    explain.main(PHANTOM, "tuberculosis", tmp_path / "heat.png", model=checkpoint)
+    assert Image.open(tmp_path / "heat.png").size == (512, 512)
+    assert re.search(r"tuberculosis: \d+\.\d%", capsys.readouterr().out)
+
+
+def test_export_onnx(checkpoint, tmp_path):
+    export_onnx.main(tmp_path / "model.onnx", checkpoint)
+    names = [output.name for output in onnx.load(tmp_path / "model.onnx").graph.output]
+    assert names[:2] == ["logits", "alpha"]
+
+
+def test_fine_tune(checkpoint, folder):
+    before = LungFusionPipeline.from_pretrained(checkpoint).model.state_dict()
+    trainer = fine_tune.main(folder, folder / "tuned", checkpoint, epochs=8, batch_size=3)
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert len(losses) == 8 and losses[-1] < losses[0]
+
+    pipe = LungFusionPipeline.from_pretrained(folder / "tuned")
+    assert pipe.findings == ("consolidation",)
+    assert 0 < pipe(PHANTOM)["consolidation"].probability < 1
+    after = pipe.model.state_dict()
+    kept = [key for key in before if key.startswith(("segmenter", "branches"))]
+    assert all((after[key] == before[key]).all() for key in kept)
+    assert not (after["fusion.gate.weight"] == before["fusion.gate.weight"]).all()
+
+
+# Against a running app
+
+
+def test_call_api(server, capsys):  # noqa: F811
+    analysis = call_api.main(server, PHANTOM)
+    assert f"pneumonia: {analysis['findings'][0]['probability']:.1%}, detected" in capsys.readouterr().out
+
+
+def test_call_api_from_javascript(server, tmp_path):  # noqa: F811
+    if not NODE and not os.environ.get("CI"):
+        pytest.skip("node is not installed")
+
+    def node(image):
+        return subprocess.run([NODE, EXAMPLES / "call_api.mjs", server, image], capture_output=True, text=True)
+
+    done = node(PHANTOM)
+    assert done.returncode == 0, done.stderr
+    answer, expected = json.loads(done.stdout), call_api.main(server, PHANTOM)
+    assert answer == expected
+    (tmp_path / "notes.txt").write_text("No radiograph.")
+    refused = node(tmp_path / "notes.txt")
+    assert refused.returncode != 0
+    assert "The app refused" in refused.stderr
+
+
+def test_embed(server, browser, tmp_path):  # noqa: F811
+    page_text = (EXAMPLES / "embed.html").read_text()
+    (tmp_path / "index.html").write_text(page_text.replace("http://127.0.0.1:7860", server))
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    handler.log_message = lambda *_: None
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as pages:
+        threading.Thread(target=pages.serve_forever, daemon=True).start()
+        page = browser.new_page()
+        page.goto(f"http://127.0.0.1:{pages.server_port}/")
+        page.frame_locator("iframe").get_by_role("heading", name="LungFusion").wait_for()
+        page.close()
+        pages.shutdown()

@@ -1,0 +1,37 @@
+"""A server starts with the model asked for, and with the bundled one while the Hub is down; never with a wrong one."""
+
+import logging
+
+import pytest
+from transformers import BertConfig
+
+from lungfusion.startup import load_or_bundled
+
+
+def test_the_model_asked_for(checkpoint):
+    pipe, sentence = load_or_bundled(str(checkpoint))
+    assert pipe.model.config.branches == ["test_efficientnet", "test_resnet"]
+    assert sentence is None
+
+
+@pytest.mark.parametrize("name", [None, ""])
+def test_the_bundled_model_if_none_is(name):
+    pipe, sentence = load_or_bundled(name)
+    assert "tuberculosis" in pipe.findings
+    assert sentence is None
+
+
+def test_the_bundled_model_while_the_hub_is_down(caplog):
+    with caplog.at_level(logging.WARNING, "lungfusion.startup"):
+        pipe, sentence = load_or_bundled("owner/model")  # no test touches the network: it can't be reached
+    assert "tuberculosis" in pipe.findings
+    assert sentence.startswith("The model owner/model can't be reached at present")
+    assert "owner/model could not be loaded from the Hub: We couldn't connect to" in caplog.text
+
+
+def test_a_folder_that_holds_no_model_is_an_error(tmp_path):
+    with pytest.raises(OSError, match=r"has no config\.json"):
+        load_or_bundled(str(tmp_path))
+    BertConfig().save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="holds a bert model"):
+        load_or_bundled(str(tmp_path))
