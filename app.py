@@ -17,12 +17,13 @@ except ImportError:
 import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
 
-from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
+from lungfusion import RadiographError, load_radiograph
 from lungfusion.analysis import Correction
 from lungfusion.archive import radiographs_in
 from lungfusion.hub_radiographs import fetch_radiographs
 from lungfusion.orientation import UPRIGHT, set_right
 from lungfusion.pipeline import BUNDLED
+from lungfusion.startup import load_or_bundled
 from lungfusion.steps import walk
 from lungfusion.view.answer import answer_html, message_html
 from lungfusion.view.batch import batch_row, batch_table, csv_html
@@ -39,16 +40,7 @@ LOOKS = Path(str(files("lungfusion.view")))  # style, script and icon of the pag
 MODEL = os.environ.get("LUNGFUSION_MODEL")  # a folder, or an id on the Hub; the bundled checkpoint if not given
 
 
-def load_pipeline():
-    """The pipeline, and whether it is the one asked for: where the Hub is down, the bundled model answers."""
-    try:
-        return LungFusionPipeline.from_pretrained(MODEL), True
-    except OSError as error:
-        print(f"{MODEL} could not be loaded, so the bundled model answers. {error}")
-        return LungFusionPipeline.from_pretrained(), False
-
-
-pipe, as_asked = load_pipeline()
+pipe, unreachable = load_or_bundled(MODEL)
 fetched_folder = tempfile.TemporaryDirectory()
 fetched = []  # paths of real radiographs, once the Hub has answered
 
@@ -220,7 +212,7 @@ def example_html(path):
 
 def card():
     """The model's card without its front matter, its pictures within it."""
-    folder = Path(MODEL) if MODEL and as_asked else BUNDLED
+    folder = Path(MODEL) if MODEL and not unreachable else BUNDLED
     if not (folder / "README.md").is_file():
         return f"https://huggingface.co/{MODEL}"
     text = re.sub(r"\A---\n.*?\n---\n", "", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -286,7 +278,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
         gr.HTML("<h1>LungFusion</h1>")
         gr.Markdown(i18n("purpose"))
         gr.Markdown(i18n("notice"))
-        gr.Markdown(i18n("model_unreachable"), elem_classes="message", visible=not as_asked)
+        gr.Markdown(i18n("model_unreachable"), elem_classes="message", visible=bool(unreachable))
     with gr.Tab(i18n("tab_analyse")), gr.Row():
         with gr.Column(scale=1, min_width=280):
             # no file_types: DICOM files often have no ending, and `load_radiograph` tells by content

@@ -9,7 +9,7 @@ from lungfusion.view import saliency_image
 
 def main(image, finding, picture="explanation.png", model=None):
     pipe = LungFusionPipeline.from_pretrained(model)
-    analysis, saliency = pipe.analyse_and_explain(image, finding)
+    analysis, saliency = pipe(image), pipe.explain(image, finding)
     for warning in analysis.warnings:
         print(warning.sentence)
     if analysis.findings:

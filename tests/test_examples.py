@@ -116,6 +116,6 @@ def test_embed(server, browser, tmp_path):  # noqa: F811
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{pages.server_port}/")
-        page.frame_locator("iframe").get_by_role("heading", name="LungFusion").wait_for()
+        page.frame_locator("iframe").locator("#upload").wait_for()
         page.close()
         pages.shutdown()
