@@ -49,7 +49,7 @@ def test_torch_export(kind, make, images):
         assert (expected.box[:, 0] > 0).all()  # something was cut off
 
 
-@pytest.mark.parametrize("kind", ["smp U-Net", "crop, gated", "guided, lstm"])
+@pytest.mark.parametrize("kind", ["smp U-Net", "crop, gated"])
 def test_onnx(kind, make, images, tmp_path):
     model = make(kind)
     names = export(model, tmp_path / "model.onnx")

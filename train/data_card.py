@@ -47,7 +47,7 @@ def data_card(name, origin, labels, splits, place="FOLDER_OR_ID"):
             "",
             f"# {origin.title}",
             "",
-            f"{origin.about} Nothing was altered but the layout. For research and education.",
+            f"{origin.about} Radiographs are as they were published; their layout is new. For research and education.",
             "",
             *markdown_table(titles, table),
             "",

@@ -46,7 +46,8 @@ ORIGINS = {
     ),
     "jsrt": Origin(
         title="JSRT database with the SCR lungs",
-        about="Adults with and without a lung nodule. `normal`: without one; what else is there was not recorded.",
+        about="Adults with and without a lung nodule; `normal` is without one, whatever else there is. "
+        "Raw files are PNG here, bone white.",
         citation="Shiraishi et al. 2000, AJR 174(1); van Ginneken et al. 2006, Medical Image Analysis 10(1) (masks).",
         licence="for research, from the Japanese Society of Radiological Technology on request",
         hub_licence="other",
