@@ -76,6 +76,7 @@ class LungFusionPipeline:
             dtype=dtype or torch.float32,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are named below
+            use_safetensors=True,  # never a pickle, which is code
         )
         if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
             raise ValueError(
