@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from tests.test_train import ROOT, TINY_LUNGS, write_source
 
-EPOCHS = 6
+EPOCHS = 12
 
 
 def begin(data, output):
@@ -81,7 +81,7 @@ def main():
         whole = finish(data, calm)
         print(f"undisturbed: {whole:.1f} s for {EPOCHS} epochs", flush=True)
         for number in range(arguments.kills):
-            seconds = chance.uniform(0.2, 1) * whole
+            seconds = chance.uniform(0.1, 0.7) * whole
             print(f"kill {number + 1} after {seconds:.1f} s: {kill(data, killed, seconds)}", flush=True)
         finish(data, killed)
         wrong = differing(calm, killed)
