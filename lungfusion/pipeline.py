@@ -62,15 +62,23 @@ class LungFusionPipeline:
             raise OSError(
                 f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub."
             )
-        config = AutoConfig.from_pretrained(source, revision=revision)
+        where = {
+            "revision": revision,
+            "trust_remote_code": False,
+        }  # else it asks, on the terminal, whether to run theirs
+        try:
+            config = AutoConfig.from_pretrained(source, **where)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"{source} has a config.json that is no configuration of a model. {error}") from error
         if config.model_type not in MODELS:
             raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
         model, loaded = MODELS[config.model_type].from_pretrained(
             source,
             revision=revision,
             dtype=dtype or torch.float32,
-            use_safetensors=True,  # a pickle could run anything
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below
+            use_safetensors=True,  # never a pickle, which is code
         )
         if not Path(source).is_dir():
             check_weights(source, revision)
@@ -79,7 +87,7 @@ class LungFusionPipeline:
                 f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
             )
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.to(device), AutoImageProcessor.from_pretrained(source, revision=revision))
+        return cls(model.to(device), AutoImageProcessor.from_pretrained(source, **where))
 
     @property
     def findings(self):

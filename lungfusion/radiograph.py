@@ -13,7 +13,6 @@ Everything becomes a grey picture in [0, 1] with bone white. How values become [
 """
 
 import os
-import struct
 import warnings
 from dataclasses import dataclass
 from io import BytesIO
@@ -21,6 +20,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+
+from .headers import check_exif, check_jpeg, check_tiff
 
 MAX_BYTES = 100_000_000
 MAX_PIXELS = 100_000_000
@@ -32,10 +33,7 @@ RADIOGRAPH_MODALITIES = ("CR", "DX", "DR", "RG", "SC", "OT")  # PS3.3 C.7.3.1.1.
 _DEPTHS = (8, 10, 12, 14, 16)
 _LUMA = np.array([19595, 38470, 7471]) / 65536  # ITU-R 601 as Pillow rounds it: exact in float64, and sums to exactly 1
 _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 262, 0
-_DEFLATED = b"1.2.840.10008.1.2.1.99"  # transfer syntax UID: pydicom inflates it without a limit
-# JPEG markers (ISO 10918-1 B.1, ISO 14495-1 C.1) of the segments that give the size, and of those that may come before
-_SIZE_MARKERS = {*range(0xC0, 0xD0), 0xDE, 0xF7} - {0xC4, 0xC8, 0xCC}
-_OTHER_MARKERS = {0xC4, 0xCC, 0xDB, 0xDD, *range(0xE0, 0xF0), 0xF8, 0xFE}
+_BAND = 256  # rows converted at a time: wider types than the result's take memory for these only
 
 _TOO_MANY_PIXELS = f"the picture has more than {MAX_PIXELS // 10**6} megapixels; make it smaller first"
 _UNDECODABLE = "the file cannot be decoded; it is damaged, cut short or of a rare kind, so export it again"
@@ -118,6 +116,10 @@ def _decode(source) -> tuple[np.ndarray, float, str]:
     data = _read(source)
     if _is_dicom(data):
         return *_dicom_pixels(data), "DICOM"
+    if data.startswith((b"II", b"MM")) and {42, 43} & set(data[2:4]):
+        check_tiff(data)
+    if data.startswith(b"\xff\xd8\xff"):
+        check_jpeg(data)
     with Image.open(BytesIO(data), formats=IMAGE_FORMATS) as image:
         return *_image_pixels(image), _format(image)
 
@@ -169,12 +171,25 @@ def _array_pixels(array: np.ndarray) -> tuple[np.ndarray, float]:
         raise RadiographError("an array must be (H, W), (H, W, 1), (1, H, W), (H, W, 3) or (H, W, 4); reshape it")
     _check_size(array.shape[1], array.shape[0])
     white = np.float32(_white(array))
+    pixels = np.empty(array.shape[:2], np.float32)
+    for rows in _bands(array):
+        pixels[rows] = _grey(array[rows]) / white
+        if array.shape[2:] == (4,):
+            pixels[rows] *= array[rows, :, 3].astype(np.float32) / white
     if array.ndim == 2:
-        return array.astype(np.float32) / white, 0.0
+        return pixels, 0.0
     sample = array[::4, ::4, :3].astype(np.float32)  # every 16th pixel says enough of the colour
-    colour = float((sample.max(-1) - sample.min(-1)).mean() / white)
-    grey = np.einsum("hwc,c->hw", array[..., :3], _LUMA).astype(np.float32) / white
-    return grey * (array[..., 3].astype(np.float32) / white) if array.shape[2] == 4 else grey, colour
+    return pixels, float((sample.max(-1) - sample.min(-1)).mean() / white)
+
+
+def _bands(array: np.ndarray) -> list[slice]:
+    """Slices that take an array _BAND rows at a time."""
+    return [slice(start, start + _BAND) for start in range(0, len(array), _BAND)]
+
+
+def _grey(array: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, 3 or 4) → (H, W) float32, the luma of colours."""
+    return (array if array.ndim == 2 else np.einsum("hwc,c->hw", array[..., :3], _LUMA)).astype(np.float32)
 
 
 def _white(array: np.ndarray) -> int:
@@ -202,6 +217,8 @@ def _image_pixels(image: Image.Image) -> tuple[np.ndarray, float]:
     if getattr(image, "is_animated", False) and image.format != "MPO":
         raise RadiographError("the file holds several pictures; save the one radiograph as its own file")
     inverted = _is_inverted(image)
+    image.load()  # a PNG may give its Exif block after the picture
+    check_exif(_exif(image))
     image = ImageOps.exif_transpose(image)
     if not image.mode.startswith(("I", "F")):  # those are one channel, deeper than 8 bits
         if image.has_transparency_data:
@@ -210,7 +227,14 @@ def _image_pixels(image: Image.Image) -> tuple[np.ndarray, float]:
             image = image.convert("RGB")
     array = np.asarray(image)
     pixels, colour = _array_pixels(_spread(array) if image.mode == "F" else array)
-    return 1 - pixels if inverted else pixels, colour
+    return np.subtract(1, pixels, out=pixels) if inverted else pixels, colour
+
+
+def _exif(image: Image.Image) -> bytes:
+    """The Exif block of a loaded image, which ImageMagick writes into a PNG as text below three lines."""
+    if "exif" in image.info or "Raw profile type exif" not in image.info:
+        return image.info.get("exif", b"")
+    return bytes.fromhex("".join(image.info["Raw profile type exif"].split("\n")[3:]))
 
 
 def _is_inverted(image: Image.Image) -> bool:
@@ -235,55 +259,52 @@ def _is_dicom(data: bytes) -> bool:
 
 def _dicom_pixels(data: bytes) -> tuple[np.ndarray, float]:
     """The bytes of a DICOM file → (H, W) float32 in [0, 1], and its colour."""
-    import pydicom  # here, because it takes a while and few radiographs come as DICOM
-    from pydicom.pixels import apply_color_lut, pixel_array
+    from . import dicom  # here, because pydicom takes a while and few radiographs come as DICOM
 
-    if _DEFLATED in data:
+    if dicom.DEFLATED in data:
         raise RadiographError("a deflated DICOM file is not read; save it with another transfer syntax")
-    dataset = pydicom.dcmread(BytesIO(data), force=True)
-    dataset.file_meta.setdefault("TransferSyntaxUID", pydicom.uid.ImplicitVRLittleEndian)
+    dataset = dicom.read_dataset(data)
     _check_dicom(dataset)
-    # pylibjpeg's RLE decoder panics over a broken file, which no `except Exception` catches; pydicom has its own
-    is_rle = dataset.file_meta.TransferSyntaxUID == pydicom.uid.RLELossless
-    stored = pixel_array(dataset, decoding_plugin="pydicom" if is_rle else "")
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        stored = apply_color_lut(stored, dataset)
+    stored = dicom.stored_values(dataset)
     return (_monochrome_pixels(stored, dataset), 0.0) if stored.ndim == 2 else _array_pixels(stored)
 
 
 def _check_dicom(dataset) -> None:
     """Raise RadiographError unless the dataset holds one radiograph of acceptable size. Decodes nothing."""
-    from pydicom.encaps import generate_frames
-    from pydicom.uid import RLELossless
-
     if "PixelData" not in dataset:
         raise RadiographError("the DICOM file holds no picture; export the image itself")
     if (dataset.get("Modality") or "OT") not in RADIOGRAPH_MODALITIES:
         raise RadiographError("the DICOM file is not a radiograph (modality CR, DX or DR) but another kind of image")
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise RadiographError("the DICOM file holds several frames; export the one radiograph as its own file")
+    if dataset.BitsAllocated > _DEPTHS[-1]:
+        raise RadiographError(f"the DICOM file has more than {_DEPTHS[-1]} bits a pixel; export it with {_DEPTHS[-1]}")
     _check_size(dataset.Columns, dataset.Rows)
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated and syntax != RLELossless:  # RLE gives no size of its own
-        frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-        if _codestream_size(frame) != (dataset.Columns, dataset.Rows):
-            raise RadiographError(_UNDECODABLE)
-
-
-def _codestream_size(frame: bytes) -> tuple[int, int]:
-    """(width, height) that a JPEG, JPEG-LS or JPEG 2000 codestream announces, which is what decoders allocate."""
-    if frame.startswith(b"\xff\x4f\xff\x51"):  # JPEG 2000, ISO 15444-1 A.5.1
-        return struct.unpack_from(">II", frame, 8)
-    offset = 2
-    while frame[offset] == 0xFF and frame[offset + 1] in _OTHER_MARKERS:
-        offset += 2 + int.from_bytes(frame[offset + 2 : offset + 4], "big")
-    if not frame.startswith(b"\xff\xd8") or frame[offset] != 0xFF or frame[offset + 1] not in _SIZE_MARKERS:
-        raise RadiographError(_UNDECODABLE)
-    return struct.unpack_from(">HH", frame, offset + 5)[::-1]
+    if dataset.Rows * dataset.Columns * dataset.SamplesPerPixel > MAX_PIXELS:
+        raise RadiographError(_TOO_MANY_PIXELS)
 
 
 def _monochrome_pixels(stored: np.ndarray, dataset) -> np.ndarray:
-    """Stored values (H, W), any integer dtype → (H, W) float32 in [0, 1], as DICOM PS3.3 C.11 shows them."""
+    """Stored values (H, W), integers of up to 16 bits → (H, W) float32 in [0, 1], as DICOM PS3.3 C.11 shows them.
+
+    What is shown depends on the value alone, so each value that occurs is worked out once.
+    """
+    kind = f"{stored.dtype.kind}{stored.dtype.itemsize}"
+    codes = stored.astype(f"={kind}", copy=False).view(f"u{stored.dtype.itemsize}")
+    shown = np.zeros(256**stored.dtype.itemsize, np.float32)
+    occurs = np.zeros(len(shown), bool)
+    for rows in _bands(codes):
+        occurs[codes[rows]] = True
+    present = np.flatnonzero(occurs)
+    shown[present] = _shown(present.astype(codes.dtype).view(f"={kind}"), dataset)
+    pixels = np.empty(codes.shape, np.float32)
+    for rows in _bands(codes):
+        pixels[rows] = shown[codes[rows]]
+    return pixels
+
+
+def _shown(stored: np.ndarray, dataset) -> np.ndarray:
+    """All values that are stored (N,), any integer dtype → how bright each is shown (N,), float32 in [0, 1]."""
     from pydicom.pixels import apply_rescale, apply_windowing
 
     inverted = dataset.PhotometricInterpretation == "MONOCHROME1"
@@ -308,7 +329,7 @@ def _monochrome_pixels(stored: np.ndarray, dataset) -> np.ndarray:
 
 
 def _without_padding(values: np.ndarray, dataset, inverted: bool) -> np.ndarray:
-    """Values (H, W), with those that mark the outside of the picture replaced by the darkest of the rest."""
+    """Values (N,), with those that mark the outside of the picture replaced by the darkest of the rest."""
     if dataset.get("PixelPaddingValue") is None:
         return values
     ends = dataset.PixelPaddingValue, dataset.get("PixelPaddingRangeLimit", dataset.PixelPaddingValue)

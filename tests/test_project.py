@@ -13,8 +13,10 @@ ROOT = Path(__file__).parent.parent
 MODELS_MAY_IMPORT = {
     "dataclasses",
     "huggingface_hub",
+    "math",
     "numpy",
     "PIL",
+    "re",
     "scipy",
     "segmentation_models_pytorch",
     "timm",

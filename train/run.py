@@ -12,17 +12,19 @@ from train.loop import write_json
 
 
 def prepare_output(accelerator, recipe, output):
-    """Make the folder, keep the recipe in it, start the TensorBoard log, share out the cores.
-
-    `accelerate launch` gives each process one thread unless told otherwise; on a CPU that leaves cores idle.
-    """
-    if accelerator.device.type == "cpu":
-        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
+    """Make the folder, keep the recipe in it, start the TensorBoard log, share out the cores."""
+    share_cores(accelerator)
     if accelerator.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
         (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     accelerator.wait_for_everyone()
     accelerator.init_trackers("tensorboard")
+
+
+def share_cores(accelerator):
+    """`accelerate launch` gives each process one thread unless told otherwise; on a CPU that leaves cores idle."""
+    if accelerator.device.type == "cpu":
+        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
 
 
 def source_path(recipe, source):

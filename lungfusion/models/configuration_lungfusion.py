@@ -1,14 +1,35 @@
 """Typed configurations: everything besides the weights that decides what the models compute."""
 
+import math
+import re
+
 from huggingface_hub.dataclasses import strict
+from huggingface_hub.errors import StrictDataclassError
+from segmentation_models_pytorch.encoders import encoders
+from timm import is_model
 from transformers import PreTrainedConfig
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop")
 FUSIONS = ("concat", "gated", "lstm")
+SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
+WIDTHS = (1, 8192)  # channels of a layer
+MOST_BRANCHES = 16
+PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
+
+
+class SentenceConfig(PreTrainedConfig):
+    """What is wrong in a config.json is said by a ValueError, whoever finds it."""
+
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        try:
+            return super().from_dict(config_dict, **kwargs)
+        except (StrictDataclassError, AttributeError, KeyError, TypeError) as error:
+            raise ValueError(f"The configuration cannot be used. {error}") from error
 
 
 @strict
-class LungUNetConfig(PreTrainedConfig):
+class LungUNetConfig(SentenceConfig):
     r"""Configuration of [`LungUNetForSemanticSegmentation`].
 
     Args:
@@ -37,12 +58,24 @@ class LungUNetConfig(PreTrainedConfig):
         kwargs.setdefault("id2label", {0: "lung"})
         kwargs.setdefault("label2id", {"lung": 0})
         super().__post_init__(**kwargs)
+        self._check()
+
+    def _check(self):
         if self.image_size % 32:
             raise ValueError(f"image_size is {self.image_size}: give a multiple of 32, the U-Net halves it five times.")
+        check_range(self, SIDES, "image_size")
+        check_range(self, WIDTHS, "width")
+        if len(self.decoder_channels) != 5 or not all(within(value, WIDTHS) for value in self.decoder_channels):
+            raise ValueError(f"decoder_channels is {self.decoder_channels}: give five numbers of channels.")
+        if not (self.encoder == "plain" or self.encoder in encoders or is_backbone(self.encoder.removeprefix("tu-"))):
+            raise ValueError(f"encoder is {self.encoder!r}: give plain, or an encoder of segmentation_models_pytorch.")
+        check_finite(self, "image_mean", "image_std", "quality_slope", "quality_offset")
+        if self.image_std <= 0:
+            raise ValueError(f"image_std is {self.image_std}: the image is divided by it, so give a value above 0.")
 
 
 @strict
-class LungFusionConfig(PreTrainedConfig):
+class LungFusionConfig(SentenceConfig):
     r"""Configuration of [`LungFusionForImageClassification`].
 
     Args:
@@ -56,7 +89,8 @@ class LungFusionConfig(PreTrainedConfig):
         fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
         dropout (`float`): dropout before each layer of the classifier.
         findings (`list[str]`): the names of the findings, in the order of the logits.
-        thresholds (`dict[str, float]`): finding → probability from which it counts as detected.
+        thresholds (`dict[str, float]`): finding → probability from which it counts as detected; 0.5 for each if none is
+            given.
         shown (`list[str]`): the findings that the pipeline tells users of; all unless given. The others are learned,
             but were not shown to work.
         temperatures (`dict[str, float]`): finding → divisor of its logit (Guo et al. 2017); 1 where absent.
@@ -89,8 +123,8 @@ class LungFusionConfig(PreTrainedConfig):
 
     def __post_init__(self, **kwargs):
         if not isinstance(self.segmenter, LungUNetConfig):
-            self.segmenter = LungUNetConfig(**(self.segmenter or {}))
-        self.thresholds = dict.fromkeys(self.findings, 0.5) | (self.thresholds or {})
+            self.segmenter = LungUNetConfig.from_dict(self.segmenter or {})
+        self.thresholds = self.thresholds or dict.fromkeys(self.findings, 0.5)
         self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
         self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
         self.shown = list(self.findings) if self.shown is None else list(self.shown)
@@ -109,15 +143,52 @@ class LungFusionConfig(PreTrainedConfig):
             raise ValueError(f"fusion is {self.fusion!r}: choose one of {', '.join(FUSIONS)}.")
         if not self.branches or not self.findings:
             raise ValueError("A LungFusionConfig needs at least one branch and one finding.")
+        check_range(self, SIDES, "image_size", "branch_size")
+        check_range(self, WIDTHS, "fusion_size")
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout is {self.dropout}: give a share from 0 to below 1.")
+        if len(self.branches) > MOST_BRANCHES:
+            raise ValueError(f"There are {len(self.branches)} branches: give at most {MOST_BRANCHES}.")
+        for name in self.branches:
+            if not is_backbone(name):
+                raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings names one twice: {', '.join(self.findings)}.")
         for name in ("shown", "thresholds", "temperatures", "biases", "operating_points", "sources"):
             if unknown := set(getattr(self, name)) - set(self.findings):
                 raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
+        if missing := set(self.findings) - set(self.thresholds):
+            raise ValueError(
+                f"thresholds lacks {', '.join(sorted(missing))}: give one for each finding, or none at all."
+            )
         if not all(0 < value < 1 for value in self.thresholds.values()):
             raise ValueError("Each threshold is a probability: give values between 0 and 1, both exclusive.")
-        if not all(value > 0 for value in self.temperatures.values()):
+        if not all(0 < value < math.inf for value in self.temperatures.values()):
             raise ValueError("Each temperature divides a logit: give values above 0.")
+        if not all(map(math.isfinite, self.biases.values())):
+            raise ValueError("Each bias is added to a logit: give finite values.")
+        if not all(0 <= value <= 1 for point in self.operating_points.values() for value in point.values()):
+            raise ValueError("operating_points holds shares and thresholds: give values from 0 to 1.")
+
+
+def is_backbone(name):
+    return bool(PLAIN_NAME.fullmatch(name)) and is_model(name)
+
+
+def check_range(config, limits, *names):
+    for name in names:
+        if not within(getattr(config, name), limits):
+            raise ValueError(f"{name} is {getattr(config, name)}: give a value from {limits[0]} to {limits[1]}.")
+
+
+def within(value, limits):
+    return limits[0] <= value <= limits[1]
+
+
+def check_finite(config, *names):
+    for name in names:
+        if not math.isfinite(getattr(config, name)):
+            raise ValueError(f"{name} is {getattr(config, name)}: give a finite value.")
 
 
 __all__ = ["LungFusionConfig", "LungUNetConfig"]

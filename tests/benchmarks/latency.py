@@ -1,51 +1,186 @@
-"""Time to analyse one file, beside a named peer in the same run: python -m tests.benchmarks.latency [ROUNDS]
+"""How long each step takes, beside named peers in the same run: python -m tests.benchmarks.latency [--rounds 10]
 
-The peer is torchxrayvision's DenseNet-121 (`pip install -e ".[benchmark]"`), its forward pass alone on a ready tensor,
-with random weights, which take as long as trained ones. The two take turns, so that a busy machine slows both.
+For batches of several sizes: decode, prepare, segment, classify, explain, and all from files to analyses; beside them
+torchxrayvision's PSPNet (lungs) and DenseNet-121 and timm's ResNet-50, their forward passes alone on ready
+tensors, with random weights, which take as long as trained ones (`pip install -e ".[benchmark]"`). All take turns, so
+that a busy machine slows all of them. Times are medians; the ratio is to DenseNet-121 in the same round, its median.
+
+The share of peak is what a network's multiplications (counted by torch) reach of a plain matrix product's speed, in
+float32, measured in the same run. Memory is the most that was held beyond what was held before, on a CPU by the whole
+process, on a GPU by torch.
 """
 
-import sys
-import tempfile
+import argparse
+import ctypes
+import re
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 from statistics import median
 
 import numpy as np
+import timm
 import torch
 import torchxrayvision
 from PIL import Image
+from torch.utils.flop_counter import FlopCounterMode
+from torchxrayvision.baseline_models.chestx_det.ptsemseg.pspnet import pspnet
 from transformers.utils import logging
 
 from examples.phantom import draw_phantom
-from lungfusion import LungFusionPipeline
+from lungfusion import LungFusionPipeline, load_radiograph
 
 SIDE = 1024  # pixels of the radiograph's side, as ChestX-ray14 ships it
+WARM_UP = 2  # rounds that do not count
+PRODUCT = 2048  # side of the matrices whose product gives the peak
+REFERENCE = "torchxrayvision DenseNet-121"
+PEAK = "matrix product"
 
 
-def main(rounds=30):
+@dataclass
+class Subject:
+    """Something to time: a function, and how many multiplications and additions it takes (None: not counted)."""
+
+    run: Callable
+    operations: int | None = None
+    seconds: list = field(default_factory=list)
+    memory: int = 0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
+    arguments = parser.parse_args()
     logging.disable_progress_bar()
-    pipeline = LungFusionPipeline.from_pretrained()
-    peer = torchxrayvision.models.DenseNet(num_classes=18).eval().to(memory_format=torch.channels_last)
-    tensor = torch.rand(1, 1, 224, 224)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        path = Path(folder) / "xray.png"
-        Image.fromarray((draw_phantom(seed=0, size=SIDE)[0] * 255).astype(np.uint8)).save(path)
-        subjects = {
-            f"LungFusion, file of {SIDE} px to Analysis": lambda: pipeline(path),
-            "LungFusion, network alone": lambda: pipeline.model(torch.rand(1, 1, 320, 320)),
-            "torchxrayvision DenseNet-121, forward alone": lambda: peer(tensor),
-        }
-        times = {name: [] for name in subjects}
-        for _ in range(rounds + 3):
-            for name, run in subjects.items():
-                started = time.perf_counter()
-                run()
-                times[name].append(1000 * (time.perf_counter() - started))
-    reference = median(times["torchxrayvision DenseNet-121, forward alone"][3:])
-    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {rounds} rounds, median")
-    for name, values in times.items():
-        print(f"{name:<45} {median(values[3:]):7.1f} ms  {median(values[3:]) / reference:5.2f} ×")
+    pipeline = LungFusionPipeline.from_pretrained(arguments.model, device=arguments.device)
+    print(f"{device_name(arguments.device)}, torch {torch.__version__}, {arguments.rounds} rounds, medians")
+    for batch in arguments.batches:
+        subjects = steps(pipeline, batch) | peers(batch, arguments.device)
+        take_turns(subjects, arguments.rounds, arguments.device)
+        print(f"\nBatch of {batch}:\n", *table(subjects, batch), sep="\n")
+
+
+def device_name(device):
+    return torch.cuda.get_device_name() if device.startswith("cuda") else f"CPU, {torch.get_num_threads()} threads"
+
+
+def steps(pipeline, batch):
+    """name → `Subject` of LungFusion."""
+    files = [png(seed) for seed in range(batch)]
+    radiographs = [load_radiograph(file) for file in files]
+    pixel_values = pipeline.pixel_values(radiographs)
+    alpha = pipeline.model(pixel_values).alpha.detach()
+    finding = pipeline.findings[0]
+    return {
+        "decode": Subject(lambda: [load_radiograph(file) for file in files]),
+        "prepare": Subject(lambda: pipeline.pixel_values(radiographs)),
+        "segment": counted(lambda: pipeline.segmenter(pixel_values)),
+        "classify": counted(lambda: pipeline.model(pixel_values, alpha=alpha)),
+        "explain": Subject(lambda: [pipeline.explain(radiograph, finding) for radiograph in radiographs]),
+        "files to analyses": Subject(lambda: pipeline(files)),
+    }
+
+
+def png(seed):
+    buffer = BytesIO()
+    Image.fromarray((draw_phantom(seed=seed, size=SIDE)[0] * 255).astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def peers(batch, device):
+    """name → `Subject` of others, and the matrix product. PSPNet takes seconds for an image on a CPU: one is enough."""
+
+    def forward(model, channels, side):
+        model = model.eval().to(device, memory_format=torch.channels_last)
+        tensor = torch.rand(batch, channels, side, side, device=device).contiguous(memory_format=torch.channels_last)
+        return counted(lambda: model(tensor))
+
+    left, right = torch.rand(2, PRODUCT, PRODUCT, device=device)
+    subjects = {
+        REFERENCE: forward(torchxrayvision.models.DenseNet(num_classes=18), 1, 224),
+        "timm ResNet-50": forward(timm.create_model("resnet50"), 3, 224),
+        PEAK: counted(lambda: left @ right),
+    }
+    if batch == 1 or device != "cpu":
+        subjects["torchxrayvision PSPNet"] = forward(pspnet(14), 3, 512)
+    return subjects
+
+
+def counted(run):
+    """A network's forward pass, without gradients."""
+    forward = torch.inference_mode()(run)
+    with FlopCounterMode(display=False) as counter:
+        forward()
+    return Subject(forward, counter.get_total_flops())
+
+
+def take_turns(subjects, rounds, device):
+    """Time all subjects once in each round, and take the memory of each in a round of its own."""
+    for number in range(rounds + WARM_UP):
+        for subject in subjects.values():
+            seconds = timed(subject.run, device)
+            if number >= WARM_UP:
+                subject.seconds.append(seconds)
+    for subject in subjects.values():
+        before = reset_memory(device)
+        timed(subject.run, device)
+        subject.memory = most_memory(device) - before
+
+
+def timed(run, device):
+    synchronize(device)
+    started = time.perf_counter()
+    run()
+    synchronize(device)
+    return time.perf_counter() - started
+
+
+def synchronize(device):
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
+
+
+def reset_memory(device):
+    """Begin to watch; returns the bytes held now."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.memory_allocated()
+    ctypes.CDLL(None).malloc_trim(0)  # glibc: hand back what is free, or it would be used again unseen
+    Path("/proc/self/clear_refs").write_text("5")  # Linux: forget the peak
+    return held("VmRSS")
+
+
+def most_memory(device):
+    return torch.cuda.max_memory_allocated() if device.startswith("cuda") else held("VmHWM")
+
+
+def held(name):
+    return 1024 * int(re.search(rf"{name}:\s+(\d+)", Path("/proc/self/status").read_text())[1])
+
+
+def table(subjects, batch):
+    """Markdown: ms for a batch, images a second, ratio, share of the peak, memory."""
+    reference = subjects[REFERENCE].seconds
+    peak = subjects[PEAK].operations / median(subjects[PEAK].seconds)
+    lines = [
+        "| | ms | images / s | × DenseNet-121 | share of peak | memory, MiB |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, subject in subjects.items():
+        seconds = median(subject.seconds)
+        ratio = median(own / other for own, other in zip(subject.seconds, reference, strict=True))
+        share = f"{subject.operations / seconds / peak:.0%}" if subject.operations else ""
+        images = "" if name == PEAK else f"{batch / seconds:.1f}"
+        lines.append(
+            f"| {name} | {1000 * seconds:.1f} | {images} | {ratio:.2f} | {share} | {subject.memory / 2**20:.0f} |"
+        )
+    return [*lines, "", f"Peak: {peak / 1e9:.0f} billion operations a second."]
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main()
