@@ -16,6 +16,8 @@ except ImportError:
 
 import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
 
 from lungfusion import RadiographError, load_radiograph
 from lungfusion.analysis import Correction
@@ -51,6 +53,34 @@ def fetch_examples():
         fetched.extend(fetch_radiographs(fetched_folder.name))
     except Exception as error:  # whatever it is, the app does not need them
         print(f"No real examples: the Hub gave none. {error}")
+
+
+# What strangers may not: have addresses fetched for them
+
+NO_ADDRESSES = "Addresses are not fetched: upload the file itself."
+
+
+class Upload(gr.File):
+    """A file that the visitor sends."""
+
+    is_template = True  # looks like a gr.File
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path):
+        if str(url_or_file_path).lower().startswith(("http:", "https:")):
+            raise gr.Error(NO_ADDRESSES, print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+
+class NoProxy:
+    """Middleware that refuses /file=http…, by which Gradio would hand on what lies elsewhere."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        refused = scope["type"] == "http" and "/file=http" in scope["path"].lower()
+        app = PlainTextResponse(NO_ADDRESSES, 403) if refused else self.app
+        await app(scope, receive, send)
 
 
 # What the page says: what stands from the start is translated by the browser, what is answered by `words_of`
@@ -282,7 +312,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     with gr.Tab(i18n("tab_analyse")), gr.Row():
         with gr.Column(scale=1, min_width=280):
             # no file_types: DICOM files often have no ending, and `load_radiograph` tells by content
-            upload = gr.File(label=i18n("upload"), height=180, elem_id="upload")
+            upload = Upload(label=i18n("upload"), height=180, elem_id="upload")
             gr.Markdown(i18n("formats"), elem_classes="small")
             gr.Markdown(i18n("privacy"), elem_classes="small")
             gr.Markdown(i18n("examples_drawn"), visible=bool(EXAMPLES))
@@ -299,11 +329,11 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     with gr.Tab(i18n("tab_compare")):
         gr.Markdown(i18n("compare_hint"))
         with gr.Row():
-            first = gr.File(label=i18n("compare_first"), height=140)
-            second = gr.File(label=i18n("compare_second"), height=140)
+            first = Upload(label=i18n("compare_first"), height=140)
+            second = Upload(label=i18n("compare_second"), height=140)
         comparison = gr.HTML(apply_default_css=False)
     with gr.Tab(i18n("tab_batch")):
-        batch = gr.File(label=i18n("batch_upload"), file_count="multiple", height=180)
+        batch = Upload(label=i18n("batch_upload"), file_count="multiple", height=180)
         batch_run = gr.Button(i18n("batch_run"), variant="primary")
         table = gr.Dataframe(visible=False, interactive=False, wrap=True)
         table_link = gr.HTML(apply_default_css=False)
@@ -329,7 +359,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     gr.on(
         [],
         analyze_chest_xray,
-        gr.File(label="radiograph", visible=False),
+        Upload(label="radiograph", visible=False),
         gr.JSON(label="analysis", visible=False),
         api_name="analyze",
         concurrency_id="model",
@@ -351,5 +381,6 @@ if __name__ == "__main__":
         footer_links=["api"],
         run_history=False,  # would keep analyses in the visitor's browser
         mcp_server=True,
+        app_kwargs={"middleware": [Middleware(NoProxy)]},
     )
     delete_files_created_by_app(demo, age=None)  # Gradio does so too, but not while a visitor stays connected

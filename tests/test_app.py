@@ -3,9 +3,7 @@
 import base64
 import json
 import os
-import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -30,6 +28,7 @@ from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.analysis import Correction
 from lungfusion.orientation import UPRIGHT, set_right
 from lungfusion.view.words import LANGUAGES
+from tests.app_server import free_port, serving
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 
 ROOT = Path(__file__).parent.parent
@@ -61,46 +60,11 @@ def files(phantom, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(checkpoint, tmp_path_factory):
     """Address of `python app.py`, started elsewhere than in the repository. It must leave no one's images behind."""
-    folder = tmp_path_factory.mktemp("server")
-    port = free_port()
-    settings = {
-        "LUNGFUSION_MODEL": str(checkpoint),
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_TEMP_DIR": str(folder / "cache"),
-        "PYTHONPATH": str(ROOT),
-    }
-    with open(folder / "log", "w") as log:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py")], env=os.environ | settings, cwd=folder, stdout=log, stderr=log
-        )
-    address = f"http://127.0.0.1:{port}"
-    try:
-        wait_for(address, process, folder / "log")
-        yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-    kept = [path for path in (folder / "cache").rglob("*") if path.is_file() and path.stat().st_size]
+    with serving(checkpoint, tmp_path_factory.mktemp("server")) as served:
+        yield served.address
+    kept = [path for path in served.cache.rglob("*") if path.is_file() and path.stat().st_size]
     assert [path.name for path in kept if not path.name.startswith("phantom_")] == []  # but the app's own drawings
-    raised = re.findall(r"^[\w.]*(?:Error|Exception)\b", (folder / "log").read_text(), re.MULTILINE)
-    assert set(raised) <= {"gradio.exceptions.InvalidPathError"}  # asked for by a test
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def wait_for(address, process, log, seconds=120):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            return urllib.request.urlopen(address, timeout=5).close()
-        except OSError:
-            time.sleep(0.3)
-    raise RuntimeError(f"The app did not start:\n{log.read_text()}")
+    assert served.raised() <= {"gradio.exceptions.InvalidPathError"}  # asked for by a test
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,9 @@
 """What a stranger may try: others' files, other servers, code in files, garbage. Each is refused, and survived."""
 
 import ast
+import base64
 import json
+import re
 import shutil
 import threading
 import urllib.error
@@ -13,7 +15,11 @@ import pytest
 import torch
 
 from examples.phantom import draw_phantom, write_dicom
-from lungfusion import LungFusionPipeline, view
+from lungfusion import LungFusionPipeline
+from lungfusion.steps import walk
+from lungfusion.view.answer import answer_html
+from lungfusion.view.steps import steps_html
+from lungfusion.view.words import LANGUAGES
 from tests.app_server import ROOT, analyze, analyze_upload, request, serving, upload
 from tests.test_radiograph import GREY, dicom, encoded
 
@@ -103,15 +109,20 @@ def test_file_names_do_not_lead_out_of_the_upload_folder(served):
 # Other servers
 
 
-def test_nothing_is_fetched_from_this_machine_or_its_network(served, neighbour):
+def test_nothing_is_fetched_from_anywhere(served, neighbour):
+    """Not by the API, nor by the routes through which Gradio hands on what lies elsewhere."""
     here, requests = neighbour
     port = here.split(":")[1]
     hosts = [f"{name}:{port}" for name in ("127.0.0.1", "localhost", "0.0.0.0", "[::1]", "2130706433", "127.1")]
-    for host in [*hosts, "169.254.169.254", "10.0.0.1", "192.168.0.1"]:
+    for host in [*hosts, "169.254.169.254", "10.0.0.1", "192.168.0.1", "public.example"]:
         for file in (of_file(f"http://{host}/chest.png"), of_file("", url=f"http://{host}/chest.png")):
             event, answer = analyze(served.address, file)
             assert event == "error", host
             assert "findings" not in str(answer)
+            if file["path"]:
+                assert "Addresses are not fetched" in str(answer)
+        for scheme in ("http", "https", "HTTP", "%68ttp"):
+            assert request(f"{served.address}/gradio_api/file={scheme}://{host}/chest.png")[0] == 403
         request(f"{served.address}/gradio_api/proxy=http://{host}/chest.png")
     assert not requests
 
@@ -172,29 +183,19 @@ def test_nothing_of_a_dicom_header_comes_out(served, checkpoint, tmp_path):
     path = tmp_path / "chest.dcm"
     write_dicom(path, pixels)
     ds = pydicom.dcmread(path)
-    for keyword in (
-        "PatientName",
-        "PatientID",
-        "InstitutionName",
-        "StudyDescription",
-        "SeriesDescription",
-        "Manufacturer",
-    ):
+    for keyword in TELLING:
         setattr(ds, keyword, SECRET)
     ds.PatientComments = f"<script>{SECRET}</script>"
     ds.add_new(0x00091001, "LO", SECRET)
     ds.save_as(path)
     assert path.read_bytes().count(SECRET.encode()) >= 8
     pipeline = LungFusionPipeline.from_pretrained(checkpoint)
-    analysis, saliency = pipeline.analyse_and_explain(path, "pneumonia")
-    pictures = [view.overlay_image(analysis), view.masked_image(analysis), view.saliency_image(analysis, saliency)]
-    for said in (
-        view.report_html(analysis),
-        json.dumps(analysis.to_dict()),
-        repr(analysis),
-        *map(of_picture, pictures),
-    ):
+    analysis, saliency = pipeline.analyse_and_explain(path)
+    pages = (answer_html(LANGUAGES["en"], analysis, saliency), steps_html(LANGUAGES["en"], walk(pipeline, path)))
+    for said in (*pages, json.dumps(analysis.to_dict()), repr(analysis)):
         assert SECRET not in said and "Doe" not in said
+    for file in re.findall(r"base64,([^\"]+)", "".join(pages)):  # the pictures, the page to print, the numbers
+        assert b"Doe" not in base64.b64decode(file)
     event, answer = analyze_upload(served.address, "chest.dcm", path.read_bytes())
     assert event == "complete"
     assert "Doe" not in json.dumps(answer)
@@ -203,15 +204,17 @@ def test_nothing_of_a_dicom_header_comes_out(served, checkpoint, tmp_path):
     assert "Doe" not in json.dumps(answer) and "Doe" not in served.log.read_text()
 
 
-def of_picture(picture):
-    return repr(picture.info)
+def page_of(folder, source):
+    """The page's text without its own pictures."""
+    page = answer_html(LANGUAGES["en"], *LungFusionPipeline.from_pretrained(folder).analyse_and_explain(source))
+    return re.sub(r'<img class="\w+"( data-finding="[^"<>]*")? src="data:[^"]*" alt="[^"<>]*">', "", page)
 
 
 @pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>.png", '"><script>alert(1)</script>.png'])
 def test_names_are_text(checkpoint, tmp_path, name):
     path = tmp_path / name.replace("/", "_")
     path.write_bytes(PNG)
-    report = view.report_html(LungFusionPipeline.from_pretrained(checkpoint)(path))
+    report = page_of(checkpoint, path)
     assert "<img" not in report and "<script" not in report
 
 
@@ -220,7 +223,7 @@ def test_names_of_findings_from_a_strange_checkpoint_are_text(checkpoint, tmp_pa
     shutil.copytree(checkpoint, folder)
     config = (folder / "config.json").read_text().replace("tuberculosis", "<script>alert(1)<\\/script>")
     (folder / "config.json").write_text(config.replace('"phantoms"', '"<img src=x>"'))
-    report = view.report_html(LungFusionPipeline.from_pretrained(folder)(PNG))
+    report = page_of(folder, PNG)
     assert "<script" not in report and "<img" not in report
 
 
