@@ -60,15 +60,18 @@ def fetch_examples():
 NO_ADDRESSES = "Addresses are not fetched: upload the file itself."
 
 
-class Upload(gr.File):
-    """A file that the visitor sends."""
+def file_field(**settings):
+    """A gr.File for what the visitor sends."""
+    field = gr.File(**settings)
+    move = field.async_move_resource_to_block_cache
 
-    is_template = True  # looks like a gr.File
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path):
-        if str(url_or_file_path).lower().startswith(("http:", "https:")):
+    async def move_sent(path):
+        if str(path).lower().startswith(("http:", "https:")):
             raise gr.Error(NO_ADDRESSES, print_exception=False)
-        return await super().async_move_resource_to_block_cache(url_or_file_path)
+        return await move(path)
+
+    field.async_move_resource_to_block_cache = move_sent
+    return field
 
 
 class NoProxy:
@@ -312,7 +315,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     with gr.Tab(i18n("tab_analyse")), gr.Row():
         with gr.Column(scale=1, min_width=280):
             # no file_types: DICOM files often have no ending, and `load_radiograph` tells by content
-            upload = Upload(label=i18n("upload"), height=180, elem_id="upload")
+            upload = file_field(label=i18n("upload"), height=180, elem_id="upload")
             gr.Markdown(i18n("formats"), elem_classes="small")
             gr.Markdown(i18n("privacy"), elem_classes="small")
             gr.Markdown(i18n("examples_drawn"), visible=bool(EXAMPLES))
@@ -329,11 +332,11 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     with gr.Tab(i18n("tab_compare")):
         gr.Markdown(i18n("compare_hint"))
         with gr.Row():
-            first = Upload(label=i18n("compare_first"), height=140)
-            second = Upload(label=i18n("compare_second"), height=140)
+            first = file_field(label=i18n("compare_first"), height=140)
+            second = file_field(label=i18n("compare_second"), height=140)
         comparison = gr.HTML(apply_default_css=False)
     with gr.Tab(i18n("tab_batch")):
-        batch = Upload(label=i18n("batch_upload"), file_count="multiple", height=180)
+        batch = file_field(label=i18n("batch_upload"), file_count="multiple", height=180)
         batch_run = gr.Button(i18n("batch_run"), variant="primary")
         table = gr.Dataframe(visible=False, interactive=False, wrap=True)
         table_link = gr.HTML(apply_default_css=False)
@@ -359,7 +362,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     gr.on(
         [],
         analyze_chest_xray,
-        Upload(label="radiograph", visible=False),
+        file_field(label="radiograph", visible=False),
         gr.JSON(label="analysis", visible=False),
         api_name="analyze",
         concurrency_id="model",
