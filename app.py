@@ -19,6 +19,7 @@ from gradio.route_utils import delete_files_created_by_app
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 
+import lungfusion
 from lungfusion import RadiographError, load_radiograph
 from lungfusion.analysis import Correction
 from lungfusion.archive import radiographs_in
@@ -271,7 +272,11 @@ from gradio_client import Client, handle_file
 client = Client("https://OWNER-NAME.hf.space")
 print(client.predict(radiograph=handle_file("xray.png"), api_name="/analyze"))
 ```
-""".replace("VERSION", gr.__version__)
+
+```text
+@software{lungfusion, title = {LungFusion}, version = {LUNGFUSION}, year = {2026}, license = {Apache-2.0}}
+```
+""".replace("VERSION", gr.__version__).replace("LUNGFUSION", lungfusion.__version__)
 EXAMPLES_JS = """
 element.addEventListener("click", event => {
   const button = event.target.closest("button");

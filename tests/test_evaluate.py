@@ -6,13 +6,14 @@ import json
 import numpy as np
 import pytest
 from datasets import Dataset
+from matplotlib.figure import Figure
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.view.pictures import CONTOUR_COLOUR
 from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_train import write_source
-from train import evaluate, sheets
+from train import evaluate, figures, report, sheets
 from train.dataset import image_bytes, load_source
 from train.tables import metrics_tables
 
@@ -125,3 +126,24 @@ def test_mean_auc_is_that_of_the_findings_shown():
     for row in rows[:2]:
         del row["label_edema"]
     assert evaluate.mean_auc_of_shown(rows, ["mass", "edema"]) == {}
+
+
+def test_figures_are_of_the_findings_shown_and_can_be_drawn_anew_from_the_file(tmp_path, monkeypatch):
+    rows = [
+        {"source": "elm", "index": i, "patient_id": str(i), "file_name": f"{i}.png"}
+        | {"probability_gout": None if i == 5 else i / 10, "label_gout": i % 2}
+        | ({"probability_cold": i / 10, "label_cold": i // 5} if i else {"probability_cold": 0.5})
+        for i in range(10)
+    ]
+    evaluate.write_csv(tmp_path / "per_image.csv", rows)
+    read = report.read_rows(tmp_path / "per_image.csv")
+    assert [{k: v for k, v in row.items() if k not in ("index",)} for row in read] == [
+        {k: v for k, v in row.items() if k != "index"} for row in rows
+    ]
+    drawn = []
+    monkeypatch.setattr(figures, "draw_curves", lambda curves, rows: drawn.append(curves) or Figure())
+    monkeypatch.setattr(figures, "draw_confusion", lambda curves, rows, metrics: drawn.append(curves) or Figure())
+    for shown, expected in (((True, False), ["gout"]), ((False, False), ["gout", "cold"])):
+        found = dict(zip(("gout", "cold"), ({"shown": is_shown} for is_shown in shown), strict=True))
+        figures.write_figures({"elm": {"findings": found}}, read, [], tmp_path)
+        assert drawn[-2:] == [[("elm", name) for name in expected]] * 2

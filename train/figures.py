@@ -19,10 +19,12 @@ FIGURES = {  # file name: title
 
 
 def write_figures(metrics, rows, history, output):
-    """Draw those of `FIGURES` for which there is something to draw."""
+    """Draw those of `FIGURES` for which there is something to draw: of findings those shown to users, if there are."""
     if history:
         draw_history(history).savefig(output / "history.png", dpi=120)
-    curves = [(s, f) for s, summary in metrics.items() for f in summary["findings"]]
+    curves = [(s, f, row["shown"]) for s, summary in metrics.items() for f, row in summary["findings"].items()]
+    shown = [(source, finding) for source, finding, is_shown in curves if is_shown]
+    curves = shown or [(source, finding) for source, finding, _ in curves]
     if curves:
         draw_curves(curves, rows).savefig(output / "curves.png", dpi=120)
         draw_confusion(curves, rows, metrics).savefig(output / "confusion.png", dpi=120)
@@ -32,14 +34,15 @@ def write_figures(metrics, rows, history, output):
 
 def draw_history(history):
     epochs = [epoch["epoch"] for epoch in history]
-    figure = Figure((9, 3.2), layout="constrained")
+    keys = [key for key in history[0] if key not in ("epoch", "loss", "seconds")]
+    figure = Figure((9 + 2 * (len(keys) > 6), 2 + 0.2 * max(6, len(keys))), layout="constrained")
     left, right = figure.subplots(1, 2)
     left.plot(epochs, [epoch["loss"] for epoch in history], "o-")
     left.set(xlabel="epoch", ylabel="training loss")
-    for key in [k for k in history[0] if k not in ("epoch", "loss", "seconds")]:
+    for key in keys:
         right.plot(epochs, [epoch[key] for epoch in history], "o-", label=NAMES.get(key, key))
     right.set(xlabel="epoch", ylabel="on validation patients")
-    right.legend(fontsize=8)
+    figure.legend(loc="outside right center", fontsize=8)
     return figure
 
 
@@ -50,7 +53,7 @@ def draw_curves(curves, rows):
     for source, finding in curves:
         truth, probabilities = known(rows, source, finding)
         false_positive, true_positive, _ = roc_curve(truth, probabilities)
-        roc.plot(false_positive, true_positive, label=f"{finding}, {source}: {truth.sum()} of {len(truth)} with it")
+        roc.plot(false_positive, true_positive, label=f"{finding}, {source}: {truth.sum():.0f} of {len(truth)} with it")
         precision, sensitivity, _ = precision_recall_curve(truth, probabilities)
         recall.plot(sensitivity, precision)
         observed, predicted = calibration_curve(truth, probabilities, n_bins=5, strategy="quantile")

@@ -1,9 +1,10 @@
-"""Write a run's model card: python -m train.report RUN
+"""Draw a run's figures and write its model card: python -m train.report RUN
 
 Training ends with it. It is made from what lies in the run's folder, so that it can be written anew when another
 command has put its table there. No number in it is typed by hand.
 """
 
+import csv
 import json
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from safetensors import safe_open
 
 from train.arguments import command_line
-from train.figures import FIGURES
+from train.figures import FIGURES, write_figures
 from train.tables import metrics_tables
 
 NOT_SHOWN = ("description", "data_root", "pretrained", "segmenter", "start", "teacher")  # said elsewhere, or paths
@@ -99,7 +100,21 @@ TABLES = {
 def main():
     parser = command_line(__doc__)
     parser.add_argument("run", type=Path, help="folder of a finished run")
-    write_card(parser.parse_args().run)
+    run = parser.parse_args().run
+    metrics, history = (json.loads((run / f"{name}.json").read_text()) for name in ("metrics", "history"))
+    write_figures(metrics, read_rows(run / "per_image.csv"), history, run)
+    write_card(run)
+
+
+def read_rows(path):
+    """per_image.csv as the dicts it was written from: an empty probability is None, what else is empty is absent."""
+    rows = []
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            text = {key: value for key, value in row.items() if key in ("source", "patient_id", "file_name")}
+            numbers = {key: float(value) if value else None for key, value in row.items() if key not in text}
+            rows.append(text | {k: v for k, v in numbers.items() if v is not None or k.startswith("probability_")})
+    return rows
 
 
 def write_card(run):
