@@ -35,6 +35,7 @@ from lungfusion.view.pictures import data_address, grey_image, picture_address
 from lungfusion.view.steps import steps_html
 from lungfusion.view.words import LANGUAGES, words_for
 
+NARROW, WIDE = 120, 180  # pixels, of columns
 KEPT_MINUTES = 15  # how long Gradio keeps an uploaded file and the pictures made of it
 GPU_SECONDS = 20  # what one analysis may take of a lent GPU
 EXAMPLES_FOLDER = Path(__file__).parent / "examples" / "radiographs"
@@ -211,7 +212,9 @@ def analysed_all(paths, request: gr.Request, progress=gr.Progress()):  # noqa: B
             rows.append(batch_row(words, name, error=str(error).split(": ", 1)[-1]))
     titles, cells = batch_table(words, pipe.findings, rows)
     table = {"headers": titles, "data": cells}
-    return gr.Dataframe(table, label=words("batch_title"), visible=True), csv_html(words, titles, cells)
+    widths = [WIDE, WIDE, WIDE, *[NARROW] * len(pipe.findings), 2 * WIDE]
+    shown = gr.Dataframe(table, label=words("batch_title"), column_widths=widths, visible=True)
+    return shown, csv_html(words, titles, cells)
 
 
 def opened(request: gr.Request):

@@ -39,8 +39,8 @@ print(model("xray.png"))
 {without}"""
 
 WITHOUT = {
-    "image-classification": "That way nothing refuses or warns of an unsuitable image, as the package does, and findings "
-    "that are learned but did not prove to work are named too: `model.config.shown` lists those that did.",
+    "image-classification": "That way nothing refuses or warns of an unsuitable image, as the package does, and "
+    "findings that did not prove to work are named too: `model.config.shown` lists those that did.",
     "image-segmentation": "It names each lung found, with its mask.",
 }
 PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
