@@ -104,10 +104,14 @@ def data(tmp_path_factory):
 
 
 def launch(module, recipe, output, *overrides, processes=1, expect=0):
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-    command += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", module]
+    """Train. On a CPU `accelerate launch` begins one process only, unless there is MPI: torchrun begins several."""
+    one = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
+    one += ["--mixed_precision", "no", "--dynamo_backend", "no"]
+    several = ["torch.distributed.run", "--nproc_per_node", str(processes)]
+    command = [sys.executable, "-m", *(several if processes > 1 else one), "-m", module]
     command += ["--recipe", str(ROOT / "train" / "recipes" / recipe), "--output", str(output), *overrides]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment |= {"ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500)
     assert done.returncode == expect, done.stdout + done.stderr
     return done.stdout + done.stderr
@@ -277,6 +281,7 @@ def test_two_processes_train_together(data, tmp_path):
     launch("train.segment", "lungs_teacher.yaml", tmp_path / "two", f"data_root={data}", *TINY_LUNGS, processes=2)
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] > 0
+    assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
 
 
 def test_evaluate_scores_a_data_set(findings_run, data, tmp_path):
