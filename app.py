@@ -113,7 +113,7 @@ i18n = gr.I18n(**{language: page_words(words) for language, words in LANGUAGES.i
 
 def on_gpu(function):
     """Run it where Spaces lends GPUs (ZeroGPU); elsewhere the function itself."""
-    return spaces.GPU(function, duration=GPU_SECONDS) if spaces and "SPACE_ID" in os.environ else function
+    return spaces.GPU(duration=GPU_SECONDS)(function) if spaces and "SPACE_ID" in os.environ else function
 
 
 @on_gpu

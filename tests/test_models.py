@@ -152,7 +152,7 @@ def test_what_is_frozen_does_not_change_in_training(pixel_values):
         ({"branches": []}, "at least one branch"),
         ({"findings": ["a", "a"]}, "names one twice"),
         ({"thresholds": {"gout": 0.5}}, "gout"),
-        ({"thresholds": {"pneumonia": 1.0}}, "probability"),
+        ({"thresholds": {"pneumonia": 1.0, "tuberculosis": 0.5}}, "probability"),
         ({"temperatures": {"pneumonia": 0.0}}, "above 0"),
         ({"segmenter": {"image_size": 100}}, "multiple of 32"),
     ],
