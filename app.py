@@ -357,13 +357,16 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     correction = gr.State(UPRIGHT)
     one_at_a_time = {"concurrency_id": "model", "trigger_mode": "always_last", "api_visibility": "private"}
     demo.load(opened, None, [upload, real_words, real], queue=False, api_visibility="private")
-    gr.on([drawn.click, real.click], chosen, None, upload, queue=False, api_visibility="private")
+    # what carries event data is never replayed: Gradio would replay it with the data of an earlier click
+    every_one = {"trigger_mode": "multiple", "api_visibility": "private"}
+    gr.on([drawn.click, real.click], chosen, None, upload, queue=False, **every_one)
     clearing = upload.change(
         cleared, upload, [welcome, answer, correction, steps], queue=False, api_visibility="private"
     )
     answering = clearing.then(answered, [upload, correction], answer, show_progress="hidden", **one_at_a_time)
     answering.then(None, js=SHOW_ANSWER_JS)
-    answer.click(corrected, upload, [answer, correction], show_progress_on=answer, **one_at_a_time)
+    turned = [answer, correction]
+    answer.click(corrected, upload, turned, show_progress_on=answer, concurrency_id="model", **every_one)
     steps_tab.select(stepped, [upload, correction], [steps_hint, steps], **one_at_a_time)
     gr.on([first.change, second.change], compared, [first, second], comparison, **one_at_a_time)
     batch_run.click(analysed_all, batch, [table, table_link], api_visibility="private")

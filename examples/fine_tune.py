@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 from torch.utils.data import Dataset
-from transformers import Trainer, TrainingArguments
+from transformers import Trainer, TrainingArguments, set_seed
 
 from lungfusion import LungFusionConfig, LungFusionForImageClassification, LungFusionPipeline, load_radiograph
 
@@ -33,6 +33,7 @@ class Folder(Dataset):
 
 
 def main(folder, output, model=None, epochs=5, batch_size=8):
+    set_seed(0)
     pipe = LungFusionPipeline.from_pretrained(model)
     findings = sorted(path.name for path in Path(folder, "train").iterdir() if path.name != "normal")
     model = with_findings(pipe.model, findings)

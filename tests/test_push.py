@@ -368,7 +368,7 @@ def test_the_space_holds_the_app_and_nothing_else(online, monkeypatch, capsys):
 def test_front_matter_of_the_space_is_what_the_hub_takes():
     front = SpaceCard.load(space_files()["README.md"]).data.to_dict()
     assert front["sdk"] == "gradio" and front["app_file"] == "app.py"
-    assert f"gradio=={front['sdk_version']}" in space_files()["requirements.txt"].read_text().split()
+    assert f"gradio[mcp]=={front['sdk_version']}" in space_files()["requirements.txt"].read_text().split()
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {front["colorFrom"], front["colorTo"]} <= colours
     assert len(front["short_description"]) <= 60
