@@ -81,7 +81,7 @@ def compressed(pixels, quality):
 
 
 CHANGES = {  # what: the function, its levels
-    "tilt, degrees": (rotated, (-45, -30, -15, 0, 15, 30, 45)),
+    "tilt, degrees": (rotated, (-45, -30, -20, -10, 0, 10, 20, 30, 45)),
     "shift, share of the side": (shifted, (0, 0.1, 0.2, 0.3)),
     "magnification": (magnified, (0.6, 0.8, 1, 1.2, 1.4)),
     "contrast": (contrasted, (0.25, 0.5, 1, 2, 3)),
