@@ -45,7 +45,7 @@ def main(arguments=None):
     if arguments.json:
         print(json.dumps(results, indent=2))
     elif failures < len(results):
-        print("\n".join([*footnotes(pipeline.model.config), DISCLAIMER]))
+        print("\n".join([*footnotes(pipeline), DISCLAIMER]))
     return 1 if failures else 0
 
 
@@ -83,10 +83,12 @@ def table(path, analysis):
     return "\n".join(lines) + "\n"
 
 
-def footnotes(config):
-    """What each probability rests on, a line for each finding; none for a model that only segments."""
-    sources = getattr(config, "sources", {})
-    return [f"{name}: learned from, and calibrated on, {source}." for name, source in sources.items()]
+def footnotes(pipeline):
+    """What each probability rests on, a line for each finding told; none for a model that only segments."""
+    sources = getattr(pipeline.model.config, "sources", {})
+    return [
+        f"{name}: learned from, and calibrated on, {sources[name]}." for name in pipeline.findings if name in sources
+    ]
 
 
 if __name__ == "__main__":

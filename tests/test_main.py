@@ -1,6 +1,7 @@
 """The command line, run as a user runs it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -26,6 +27,16 @@ def test_table(checkpoint, xray, capsys):
     assert "(threshold 99.0%)  not detected" in said
     assert "pneumonia: learned from, and calibrated on, phantoms." in said
     assert "Not a medical device" in said
+
+
+def test_only_what_is_told_is_explained(checkpoint, xray, tmp_path, capsys):
+    folder = tmp_path / "shy"
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"shown": ["tuberculosis"]}))
+    assert main([xray, "--model", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "tuberculosis" in said and "pneumonia" not in said.replace(xray, "")
 
 
 def test_json(checkpoint, xray, capsys):
