@@ -63,7 +63,7 @@ def test_command_draws_curves(checkpoint, tmp_path):
     curves = json.loads((tmp_path / "curves_tuberculosis.json").read_text())
     assert list(curves) == ["one", "two"] and curves["one"] == curves["two"]
     points = curves["one"]["tilt, degrees"]
-    assert [point["level"] for point in points] == [-45, -30, -15, 0, 15, 30, 45]
+    assert [point["level"] for point in points] == [-45, -30, -20, -10, 0, 10, 20, 30, 45]
     assert {point["images"] for point in points} == {len(load_source(tmp_path / "source", "validation"))}
     assert (tmp_path / "curves_tuberculosis.png").stat().st_size > 10_000
     command[command.index("tuberculosis")] = "gout"
