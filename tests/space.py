@@ -12,7 +12,7 @@ import tempfile
 import venv
 from pathlib import Path
 
-from tests.test_app import free_port, wait_for
+from tests.app_server import Served, free_port, wait_for
 from train.space import space_files
 
 
@@ -38,7 +38,7 @@ def start(python, place):
     with log.open("w") as output:
         app = subprocess.Popen([python, "app.py"], cwd=place, env=clean | settings, stdout=output, stderr=output)
     try:
-        wait_for(f"http://127.0.0.1:{port}", app, log)
+        wait_for(Served(f"http://127.0.0.1:{port}", app, place, log))
         drawing = place / "examples" / "radiographs" / "phantom_clear.png"
         call = f"from gradio_client import Client, handle_file as f; print(Client('http://127.0.0.1:{port}', "
         call += f"verbose=False).predict(radiograph=f({str(drawing)!r}), api_name='/analyze'))"
