@@ -5,6 +5,7 @@ import re
 import signal
 import tempfile
 import threading
+from functools import cache
 from html import escape
 from importlib.resources import files
 from pathlib import Path
@@ -239,6 +240,7 @@ def examples_html(paths):
     return f'<div class="examples">{"".join(map(example_html, paths))}</div>'
 
 
+@cache
 def example_html(path):
     """A button with a small picture of an example."""
     small = grey_image(load_radiograph(path).pixels)
@@ -351,8 +353,8 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     with gr.Tab(i18n("tab_about")):
         gr.Markdown(i18n("about"))
         gr.Markdown(SNIPPETS)
-        with gr.Accordion(i18n("about_card"), open=False):
-            gr.Markdown(card())
+        with gr.Accordion(i18n("about_card"), open=False) as card_fold:
+            card_text = gr.Markdown()
 
     correction = gr.State(UPRIGHT)
     one_at_a_time = {"concurrency_id": "model", "trigger_mode": "always_last", "api_visibility": "private"}
@@ -367,6 +369,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
     answering.then(None, js=SHOW_ANSWER_JS)
     turned = [answer, correction]
     answer.click(corrected, upload, turned, show_progress_on=answer, concurrency_id="model", **every_one)
+    card_fold.expand(card, None, card_text, queue=False, api_visibility="private")  # it is large, and few read it
     steps_tab.select(stepped, [upload, correction], [steps_hint, steps], **one_at_a_time)
     gr.on([first.change, second.change], compared, [first, second], comparison, **one_at_a_time)
     batch_run.click(analysed_all, batch, [table, table_link], api_visibility="private")

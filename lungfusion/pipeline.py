@@ -62,10 +62,8 @@ class LungFusionPipeline:
             raise OSError(
                 f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub."
             )
-        where = {
-            "revision": revision,
-            "trust_remote_code": False,
-        }  # else it asks, on the terminal, whether to run theirs
+        # trust_remote_code: if it is not given, transformers asks on the terminal whether to run theirs
+        where = {"revision": revision, "trust_remote_code": False}
         try:
             config = AutoConfig.from_pretrained(source, **where)
         except (AttributeError, KeyError, TypeError) as error:

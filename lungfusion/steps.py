@@ -25,7 +25,7 @@ class Steps:
         concatenation: the way the model was trained with.
         feature_maps: branch → (h, w) float32, the mean activation of its deepest feature map, scaled to [0, 1].
         fusion_weights: branch → its weight, of 1 in all; None unless fusion is gated.
-        whole_image: every finding learned → probability, of the same network shown the whole image, not the lungs.
+        whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
     """
 
     analysis: Analysis

@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from train.evaluate import patients, with_interval
-from train.report import weights_in
+from train.report import read_rows, weights_in
 from train.robustness import ALTERED, UNALTERED, summarise_robustness
 from train.tables import cell, markdown_table
 
@@ -106,11 +106,9 @@ def read_probabilities(folders):
     """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
     rows = []
     for number, folder in enumerate(folders):
-        with open(folder / "per_image.csv", newline="") as file:
-            for row in csv.DictReader(file):
-                values = {k: float(v or 0) for k, v in row.items() if k.startswith("probability_")}
-                labels = {k: int(v) for k, v in row.items() if k.startswith("label_") and v}
-                rows.append({"run": number, "source": row["source"], "patient_id": row["patient_id"]} | values | labels)
+        for row in read_rows(folder / "per_image.csv"):
+            figures = {k: v or 0.0 for k, v in row.items() if k.startswith(("probability_", "label_"))}
+            rows.append({"run": number, "source": row["source"], "patient_id": row["patient_id"]} | figures)
     return rows
 
 
