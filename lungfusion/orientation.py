@@ -27,10 +27,10 @@ def least_novel(segmenter, pixel_values):
         segmenter: `LungUNetForSemanticSegmentation`, its novelty fitted.
         pixel_values: (1, 1, S, S) float in [0, 1].
     """
-    versions = torch.cat([corrected(pixel_values, correction) for correction in CORRECTIONS])
-    novelty = segmenter.novelty(segmenter.encode(versions)[-1])
-    index = int(novelty.argmin())
-    return CORRECTIONS[index], float(novelty[index])
+    versions = (corrected(pixel_values, correction) for correction in CORRECTIONS)
+    novelties = [float(segmenter.novelty(segmenter.encode(version)[-1])) for version in versions]
+    novelty = min(novelties)
+    return CORRECTIONS[novelties.index(novelty)], novelty
 
 
 def corrected(pixels, correction):

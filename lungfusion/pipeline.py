@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from transformers import AutoConfig, AutoImageProcessor
 
+from .allocator import keep_freed_memory
 from .analysis import Analysis, Finding
 from .download import check_weights
 from .explanation import grad_cam
@@ -30,7 +31,8 @@ class LungFusionPipeline:
         pipe = LungFusionPipeline.from_pretrained()
         analysis = pipe("xray.png")
 
-    Built once, called often; safe to call from several threads.
+    Built once, called often; safe to call from several threads. On a CPU it has the process keep freed memory: see
+    `allocator.keep_freed_memory`.
 
     Args:
         model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone.
@@ -42,6 +44,8 @@ class LungFusionPipeline:
         self.segmenter = getattr(model, "segmenter", model)
         self.segmenter.requires_grad_(False)  # heat maps need no gradients through the mask
         self.processor = processor
+        if model.device.type == "cpu":
+            keep_freed_memory()
 
     @classmethod
     def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None):

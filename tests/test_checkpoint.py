@@ -45,6 +45,14 @@ def test_golden_answers_on_the_phantom(pipe):
         assert answer == pytest.approx(probabilities, abs=5e-3), sign
 
 
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 0.01), (torch.bfloat16, 0.06)])
+def test_half_precision_answers_alike(pipe, dtype, tolerance):
+    half = LungFusionPipeline.from_pretrained(device="cpu", dtype=dtype)
+    pixels, _ = draw_phantom(seed=0, size=512)
+    for own, other in zip(half(pixels).findings, pipe(pixels).findings, strict=True):
+        assert own.probability == pytest.approx(other.probability, abs=tolerance), own.name
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_draws_the_phantoms_lungs(pipe, seed):
     pixels, mask = draw_phantom(seed=seed, size=512)

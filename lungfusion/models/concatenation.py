@@ -127,7 +127,7 @@ def lung_box(alpha, margin=0.06, tail=0.005, least_area=0.02):
 
 
 def sample(x, box, size):
-    """Resample the region `box` of `x` to a square.
+    """Resample the region `box` of `x` to a square, in float32: half precision cannot place 384 pixels.
 
     Args:
         x: (B, C, H, W) float.
@@ -146,8 +146,8 @@ def sample(x, box, size):
         ],
         dim=1,
     )  # (B, 2, 3)
-    grid = F.affine_grid(theta.to(x.dtype), [*x.shape[:2], size, size], align_corners=False)
-    return F.grid_sample(x, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    grid = F.affine_grid(theta.float(), [*x.shape[:2], size, size], align_corners=False)
+    return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False).to(x.dtype)
 
 
 def unsample(x, box, size):

@@ -6,7 +6,8 @@ from scipy.ndimage import label, maximum_filter
 LEAST_SHARE = 0.1  # of the larger lung's area: below, a region is a speck and no lung, however collapsed
 LARGEST_HOLE = 0.1  # of the lungs' area: beyond, it is the heart, between lungs joined above and below it
 SOFT_RIM = 1 / 40  # of the image's side: how far beyond the lungs their mask fades out
-TILTS = np.deg2rad(range(-40, 41, 10))  # of patients; the midline may lean a little further than the patient
+# Of patients, the least first; the midline may lean a little further than the patient.
+TILTS = np.deg2rad([0, -10, 10, -20, 20, -30, 30, -40, 40])
 # Of the smaller lung's length: a longer cut goes through a lung, not between two. On phantoms tilted by up to 30° the
 # best cut through a single lung has 0.63 or more, and between lungs that a quarter of the image joins 0.55 or less.
 WAIST = 0.6
@@ -76,13 +77,23 @@ def split_lungs(mask):
         one, the other is empty, and it is named after the half of the image its centre lies in.
     """
     y, x = np.nonzero(mask)
-    waist, tilt, place = min((best_cut(x, y, tilt) for tilt in TILTS), key=lambda cut: (cut[0], abs(cut[1])))
+    waist, tilt, place = shortest_cut(x, y)
     right = np.zeros_like(mask)
     if waist <= WAIST:
         right[y, x] = across(x, y, tilt) < place
     elif x.sum() < (mask.shape[1] - 1) / 2 * len(x):
         right = mask
     return right, mask & ~right
+
+
+def shortest_cut(x, y):
+    """The best of `best_cut` at all tilts; the least tilted where several are as short."""
+    cuts = []
+    for tilt in TILTS:
+        cuts.append(best_cut(x, y, tilt))
+        if cuts[-1][0] == 0:
+            break  # it goes between them
+    return min(cuts, key=lambda cut: cut[0])
 
 
 def best_cut(x, y, tilt):

@@ -1,0 +1,93 @@
+"""Whether the data loader keeps up with a training: python -m tests.benchmarks.training [--steps 20] [--rounds 3]
+
+The recipe's training step on batches as the data loader augments them, and the same step on one batch that lies ready;
+the two take turns. The radiographs are random arrays: real ones are decoded once, before a training begins.
+"""
+
+import argparse
+import time
+from pathlib import Path
+from statistics import median
+
+import torch
+from accelerate import Accelerator
+from datasets import Dataset, Features, Value
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from lungfusion.allocator import keep_freed_memory
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
+from train.dataset import RadiographDataset, to_bytes
+from train.recipe import load_recipe
+from train.transforms import augmentation
+
+RECIPE = Path(__file__).parents[2] / "train" / "recipes" / "findings.yaml"
+IMAGES = 64  # different ones
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, default=RECIPE)
+    parser.add_argument("--steps", type=int, default=20, help="of each kind in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe")
+    arguments = parser.parse_args()
+    recipe = load_recipe(arguments.recipe, arguments.overrides)
+    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"])
+    if accelerator.device.type == "cpu":
+        keep_freed_memory()
+    step, loader = training_step(accelerator, recipe), accelerator.prepare(batches(recipe, arguments.steps))
+    ready = next(iter(loader))
+    step(ready)
+    seconds = {"as the loader augments them": [], "ready": []}
+    for _ in tqdm(range(arguments.rounds), desc="Rounds"):
+        for name, source in zip(seconds, (loader, [ready] * arguments.steps), strict=True):
+            seconds[name].append(timed(step, source, accelerator.device))
+    images = arguments.steps * recipe["batch_size"]
+    for name, of_rounds in seconds.items():
+        print(f"Batches {name}: {images / median(of_rounds):.1f} images a second")
+    loaded, cached = seconds.values()
+    share = median(own / other for own, other in zip(cached, loaded, strict=True))
+    print(f"The loader keeps up to {share:.2f} of the speed, with {recipe['workers']} workers on {accelerator.device}.")
+
+
+def training_step(accelerator, recipe):
+    """A function of a batch: forward, backward and one step of the optimizer, as in `train.loop.fit`."""
+    model = LungFusionForImageClassification(LungFusionConfig(segmenter={"width": 8}, **recipe["model"]))
+    model.segmenter.requires_grad_(False)  # the data set holds its masks
+    model.to(memory_format=torch.channels_last).train()
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    model, optimizer = accelerator.prepare(model, torch.optim.AdamW(trained, 1e-5))
+
+    def step(batch):
+        accelerator.backward(model(**batch).loss)
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def batches(recipe, steps):
+    """A data loader of that many batches of random images, with a lung-like box for a mask."""
+    side, findings = recipe["model"]["image_size"], recipe["model"]["findings"]
+    mask = torch.zeros(1, side, side)
+    mask[:, side // 5 : -side // 5, side // 5 : -side // 5] = 1
+    rows = [{"pixels": to_bytes(torch.rand(1, side, side)), "mask": to_bytes(mask)} for _ in range(IMAGES)]
+    arrays = Dataset.from_list(rows, Features({"pixels": Value("binary"), "mask": Value("binary")}))
+    labels = torch.randint(2, (IMAGES, len(findings))).float().numpy()
+    images = RadiographDataset(arrays, side, augmentation(**recipe["augmentation"]), labels)
+    drawn = [i % IMAGES for i in range(steps * recipe["batch_size"])]
+    return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=recipe["workers"])
+
+
+def timed(step, batches, device):
+    started = time.perf_counter()
+    for batch in batches:
+        step(batch)
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+if __name__ == "__main__":
+    main()
