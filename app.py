@@ -45,7 +45,7 @@ LOOKS = Path(str(files("lungfusion.view")))  # style, script and icon of the pag
 MODEL = os.environ.get("LUNGFUSION_MODEL")  # a folder, or an id on the Hub; the bundled checkpoint if not given
 
 
-pipe, unreachable = load_or_bundled(MODEL)
+pipe, asked_for = load_or_bundled(MODEL)
 fetched_folder = tempfile.TemporaryDirectory()
 fetched = []  # paths of real radiographs, once the Hub has answered
 
@@ -251,7 +251,7 @@ def example_html(path):
 
 def card():
     """The model's card without its front matter, its pictures within it."""
-    folder = Path(MODEL) if MODEL and not unreachable else BUNDLED
+    folder = Path(MODEL) if MODEL and asked_for else BUNDLED
     if not (folder / "README.md").is_file():
         return f"https://huggingface.co/{MODEL}"
     text = re.sub(r"\A---\n.*?\n---\n", "", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
@@ -321,7 +321,7 @@ with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=(60, 60
         gr.HTML("<h1>LungFusion</h1>")
         gr.Markdown(i18n("purpose"))
         gr.Markdown(i18n("notice"))
-        gr.Markdown(i18n("model_unreachable"), elem_classes="message", visible=bool(unreachable))
+        gr.Markdown(i18n("model_unreachable"), elem_classes="message", visible=not asked_for)
     with gr.Tab(i18n("tab_analyse")), gr.Row():
         with gr.Column(scale=1, min_width=280):
             # no file_types: DICOM files often have no ending, and `load_radiograph` tells by content

@@ -15,19 +15,18 @@ def load_or_bundled(name=None):
         name: id on the Hub, or a folder; the bundled checkpoint if None or empty.
 
     Returns:
-        `LungFusionPipeline`, and None, or a sentence for its users that says which model answers instead.
+        `LungFusionPipeline`, and whether it is the one asked for.
 
     Raises:
         OSError: the folder holds no model.
         ValueError: what is there is no LungFusion checkpoint.
     """
     if not name:
-        return LungFusionPipeline.from_pretrained(), None
+        return LungFusionPipeline.from_pretrained(), True
     try:
-        return LungFusionPipeline.from_pretrained(name), None
+        return LungFusionPipeline.from_pretrained(name), True
     except OSError as error:
         if Path(name).exists():
             raise
         logger.warning("%s could not be loaded from the Hub: %s", name, error)
-        sentence = f"The model {name} can't be reached at present: the one that comes with this app answers instead."
-        return LungFusionPipeline.from_pretrained(), sentence
+        return LungFusionPipeline.from_pretrained(), False
