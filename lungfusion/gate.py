@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from scipy.ndimage import center_of_mass, label, maximum_filter
+from scipy.ndimage import label, maximum_filter
 
 from .analysis import AnalysisWarning, Correction
 
@@ -117,5 +117,5 @@ def tilt(lungs, aspect=1.0):
     if count < 2:
         return 0.0
     two = np.argsort(np.bincount(regions.ravel())[1:])[-2:] + 1
-    (y, x), (y_other, x_other) = center_of_mass(lungs, regions, two)
+    (y, x), (y_other, x_other) = (np.argwhere(regions == region).mean(0) for region in two)
     return math.degrees(math.atan2((y_other - y), (x_other - x) * aspect) + math.pi / 2) % 180 - 90
