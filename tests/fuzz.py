@@ -158,9 +158,9 @@ def main():
     for number, name, end in report.faults:
         print(f"seed {arguments.seed}, file {number} ({name}): {end}")
     print(
-        f"{arguments.inputs} files in {time.monotonic() - started:.0f} s: {report.ends[READ]} read, "
+        f"- {arguments.inputs} spoiled files in {time.monotonic() - started:.0f} s: {report.ends[READ]} read, "
         f"{report.ends[REFUSED]} refused, {report.ends['fault']} faults; slowest {report.slowest:.2f} s, "
-        f"most memory {report.peak / 2**20:.0f} MiB"
+        f"most memory {report.peak / 2**20:.0f} MiB."
     )
     return 1 if report.faults else 0
 

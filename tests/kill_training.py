@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
+from tqdm.auto import trange
 
 from tests.test_train import ROOT, TINY_LUNGS, write_source
 
@@ -79,13 +80,12 @@ def main():
         data, calm, killed = (Path(folder) / name for name in ("data", "calm", "killed"))
         write_source(data / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
         whole = finish(data, calm)
-        print(f"undisturbed: {whole:.1f} s for {EPOCHS} epochs", flush=True)
-        for number in range(arguments.kills):
-            seconds = chance.uniform(0.1, 0.7) * whole
-            print(f"kill {number + 1} after {seconds:.1f} s: {kill(data, killed, seconds)}", flush=True)
+        reached = [kill(data, killed, chance.uniform(0.1, 0.7) * whole) for _ in trange(arguments.kills, desc="Kills")]
         finish(data, killed)
         wrong = differing(calm, killed)
-    print("the weights differ:" if wrong else "the weights are the same", *wrong[:10], sep="\n")
+    outcome = "its weights differ" if wrong else "its weights are the same, bit for bit, as without"
+    print(f"- A training of {EPOCHS} epochs, killed {len(reached)} times ({'; '.join(reached)}): {outcome}.")
+    print(*wrong[:10], sep="\n", end="")
     return 1 if wrong else 0
 
 

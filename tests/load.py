@@ -149,13 +149,16 @@ def main():
 
 def report(arguments, load, serves, before, after, most, temporary, sent):
     """Print the tally; the exit status."""
-    print(f"{arguments.clients} clients, {arguments.minutes:g} minutes:", dict(load.counts))
+    tally = ", ".join(f"{count} {outcome}" for outcome, count in load.counts.most_common())
+    print(f"- {arguments.clients} clients for {arguments.minutes:g} minutes: {tally}.")
     if load.seconds:
         high = sorted(load.seconds)[int(0.95 * len(load.seconds))]
-        print(f"an answer takes {median(load.seconds):.2f} s (median), {high:.2f} s (95th percentile)")
-    print(f"memory {before / 2**20:.0f} MiB before, {after / 2**20:.0f} after, {most / 2**20:.0f} at most")
-    print(f"temporary folder {temporary / 2**20:.1f} MiB, where the files differ by {sent / 2**20:.1f} MiB")
-    print("it still serves" if serves else "IT NO LONGER SERVES")
+        print(
+            f"- An answer, waiting in the queue included, took {median(load.seconds):.1f} s (95th percentile {high:.1f} s)."
+        )
+    print(f"- Memory: {before / 2**20:.0f} MiB before, {after / 2**20:.0f} after, {most / 2**20:.0f} at most.")
+    print(f"- Temporary folder: {temporary / 2**20:.1f} MiB; the files sent differ by {sent / 2**20:.1f} MiB.")
+    print("- It still serves." if serves else "- IT NO LONGER SERVES.")
     for outcome in load.wrong[:20]:
         print(outcome)
     return 0 if serves and not load.wrong and after - before < MOST_GROWTH else 1
