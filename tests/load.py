@@ -153,9 +153,7 @@ def report(arguments, load, serves, before, after, most, temporary, sent):
     print(f"- {arguments.clients} clients for {arguments.minutes:g} minutes: {tally}.")
     if load.seconds:
         high = sorted(load.seconds)[int(0.95 * len(load.seconds))]
-        print(
-            f"- An answer, waiting in the queue included, took {median(load.seconds):.1f} s (95th percentile {high:.1f} s)."
-        )
+        print(f"- With the queue, an answer took {median(load.seconds):.1f} s (95th percentile {high:.1f} s).")
     print(f"- Memory: {before / 2**20:.0f} MiB before, {after / 2**20:.0f} after, {most / 2**20:.0f} at most.")
     print(f"- Temporary folder: {temporary / 2**20:.1f} MiB; the files sent differ by {sent / 2**20:.1f} MiB.")
     print("- It still serves." if serves else "- IT NO LONGER SERVES.")
