@@ -5,6 +5,7 @@ weights, bit for bit.
 """
 
 import argparse
+import json
 import os
 import random
 import signal
@@ -38,27 +39,25 @@ def begin(data, output):
 
 
 def finish(data, output):
-    """Seconds it took."""
-    started = time.monotonic()
     if status := begin(data, output).wait():
         raise RuntimeError(f"The training ended with exit code {status}.")
-    return time.monotonic() - started
 
 
 def epochs_done(output):
     return max((int(path.name.split("-")[1]) for path in output.glob("checkpoint-*")), default=0)
 
 
-def kill(data, output, seconds):
-    """Begin, and kill after so many seconds → what had been reached by then, in words."""
+def kill(data, output, epochs, seconds):
+    """Begin, and kill so many seconds after so many epochs are done; returns how many were done in the end."""
     process = begin(data, output)
-    try:
-        process.wait(seconds)
-        return "had ended already"
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return f"{epochs_done(output)} epochs done"
+    while epochs_done(output) < epochs:
+        if process.poll() is not None:
+            raise RuntimeError(f"The training ended with exit code {process.returncode}.")
+        time.sleep(0.05)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    return epochs_done(output)
 
 
 def differing(one, other):
@@ -79,12 +78,17 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         data, calm, killed = (Path(folder) / name for name in ("data", "calm", "killed"))
         write_source(data / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-        whole = finish(data, calm)
-        reached = [kill(data, killed, chance.uniform(0.1, 0.7) * whole) for _ in trange(arguments.kills, desc="Kills")]
+        finish(data, calm)
+        longest = max(epoch["seconds"] for epoch in json.loads((calm / "history.json").read_text()))
+        reached = [
+            kill(data, killed, number % EPOCHS, chance.uniform(0, longest))
+            for number in trange(arguments.kills, desc="Kills")
+        ]
         finish(data, killed)
         wrong = differing(calm, killed)
     outcome = "its weights differ" if wrong else "its weights are the same, bit for bit, as without"
-    print(f"- A training of {EPOCHS} epochs, killed {len(reached)} times ({'; '.join(reached)}): {outcome}.")
+    after = ", ".join(map(str, reached))
+    print(f"- A training of {EPOCHS} epochs, killed {len(reached)} times, when {after} of them were done: {outcome}.")
     print(*wrong[:10], sep="\n", end="")
     return 1 if wrong else 0
 

@@ -1,0 +1,82 @@
+"""Whether faster ways of asking give the same answer: python -m tests.benchmarks.agreement --dataset DIR_OR_ID
+
+The reference is one radiograph at a time, in float32. For each other way: the largest difference of any finding's
+probability, the mean difference, and the radiographs of which something else is said (another finding detected, or
+refused).
+"""
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from tqdm.auto import tqdm
+from transformers.utils import logging
+
+from examples.export_onnx import export
+from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion.models import LungFusionOutput
+from train.arguments import command_line
+from train.dataset import image_bytes, load_source
+from train.tables import markdown_table
+
+USED = ["logits", "alpha", "novelty"]  # what an answer is made from
+
+
+def main():
+    parser = command_line(__doc__, "model", "dataset", "split")
+    parser.add_argument("--images", type=int, default=200)
+    arguments = parser.parse_args()
+    logging.disable_progress_bar()
+    data = load_source(arguments.dataset, arguments.split)
+    chosen = np.linspace(0, len(data) - 1, min(arguments.images, len(data))).astype(int)
+    radiographs = [load_radiograph(image_bytes(data[int(row)]["image"])) for row in chosen]
+    pipe = LungFusionPipeline.from_pretrained(arguments.model, device="cpu")
+    reference = [pipe(radiograph) for radiograph in tqdm(radiographs, desc="One by one")]
+    rows = [[name, *compared(reference, answers)] for name, answers in other_ways(pipe, arguments.model, radiographs)]
+    print(f"{len(radiographs)} radiographs of {Path(arguments.dataset).name}, {len(pipe.findings)} findings of each:\n")
+    titles = ["way", "largest difference", "mean difference", "something else said"]
+    print(*markdown_table(titles, rows), sep="\n")
+
+
+def other_ways(pipe, model, radiographs):
+    """Yields a way's name and the `Analysis` it gives of each radiograph."""
+    yield "eight at a time", pipe(radiographs)
+    yield "with heat maps", [pipe.analyse_and_explain(radiograph)[0] for radiograph in radiographs]
+    for dtype in (torch.float16, torch.bfloat16):
+        half = LungFusionPipeline.from_pretrained(model, device="cpu", dtype=dtype)
+        yield str(dtype).removeprefix("torch."), half(radiographs)
+    with tempfile.TemporaryDirectory() as folder:
+        export(pipe.model, f"{folder}/model.onnx")
+        session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
+    yield "ONNX Runtime", [through(session, pipe, radiograph) for radiograph in radiographs]
+
+
+@torch.inference_mode()
+def through(session, pipe, radiograph):
+    """The pipeline's answer from what an exported model gives."""
+    pixel_values = pipe.pixel_values([radiograph])
+    tensors = map(torch.from_numpy, session.run(USED, {"pixel_values": pixel_values.numpy()}))
+    return pipe.answers([radiograph], pixel_values, LungFusionOutput(**dict(zip(USED, tensors, strict=True))))[0]
+
+
+def compared(reference, answers):
+    """Cells of the table."""
+    pairs = [
+        (one.probability, other.probability)
+        for own, theirs in zip(reference, answers, strict=True)
+        if own.findings and theirs.findings
+        for one, other in zip(own.findings, theirs.findings, strict=True)
+    ]
+    differences = np.abs(np.subtract(*zip(*pairs, strict=True)))
+    others = sum(said(own) != said(theirs) for own, theirs in zip(reference, answers, strict=True))
+    return f"{differences.max():.1e}", f"{differences.mean():.1e}", others
+
+
+def said(analysis):
+    return [finding.name for finding in analysis.findings if finding.detected], bool(analysis.findings)
+
+
+if __name__ == "__main__":
+    main()
