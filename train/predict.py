@@ -15,6 +15,7 @@ import csv
 import hashlib
 import json
 import os
+import time
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -62,10 +63,12 @@ def main():
         parts = load_splits(arguments.dataset, arguments.split)
     if accelerator.is_main_process:
         keep_or_compare(arguments.output / "predict.json", about(pipeline, arguments.dataset))
+    shards = {split: shard_files(arguments.output, split, len(data)) for split, data in parts.items()}
+    left = sum(len(rows) for of_split in shards.values() for path, rows in of_split.items() if not path.exists())
     accelerator.wait_for_everyone()
+    started = time.monotonic()
     for split, data in parts.items():
-        shards = shard_files(arguments.output, split, len(data))
-        own = list(shards.items())[accelerator.process_index :: accelerator.num_processes]
+        own = list(shards[split].items())[accelerator.process_index :: accelerator.num_processes]
         missing = {path: rows for path, rows in own if not path.exists()}
         label = f"Scoring {split}, process {accelerator.process_index + 1} of {accelerator.num_processes}"
         predict(pipeline, data, missing, arguments.workers, label, not accelerator.is_main_process)
@@ -73,6 +76,9 @@ def main():
     if accelerator.is_main_process:
         bad = write_bad_rows(arguments.output, parts)
         print(f"{sum(map(len, parts.values()))} rows scored, {bad} of them could not be read: see bad_rows.csv.")
+        if left:
+            rate = left / (time.monotonic() - started)
+            print(f"{rate:.1f} a second: a million take {1e6 / rate / 3600:.0f} hours so.")
 
 
 def load_splits(source, split=None):

@@ -1,7 +1,7 @@
 """Whether faster ways of asking give the same answer: python -m tests.benchmarks.agreement --dataset DIR_OR_ID
 
-The reference is one radiograph at a time, in float32. For each way: the time it takes for a radiograph already
-decoded, the largest difference of any finding's probability, the mean difference, and the radiographs of which something
+The reference is one radiograph at a time, in float32. For each way: the time it takes for a radiograph that is already
+decoded, the largest difference of any finding's probability, the mean difference, and of how many radiographs something
 else is said (another finding detected, or refused).
 """
 
