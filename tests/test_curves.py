@@ -65,6 +65,11 @@ def test_command_draws_curves(checkpoint, tmp_path):
     points = curves["one"]["tilt, degrees"]
     assert [point["level"] for point in points] == [-45, -30, -20, -10, 0, 10, 20, 30, 45]
     assert {point["images"] for point in points} == {len(load_source(tmp_path / "source", "validation"))}
+    table = (tmp_path / "curves_tuberculosis.md").read_text().splitlines()
+    assert table[0] == "| change | level | images | one: ROC AUC | two: ROC AUC |"
+    upright = points[4]["auc"]
+    assert len(table) == 2 + sum(len(levels) for _, levels in CHANGES.values())
+    assert table[6].startswith(f"| tilt, degrees | 0 | {points[4]['images']} | {upright['value']:.3f} (")
     assert (tmp_path / "curves_tuberculosis.png").stat().st_size > 10_000
     command[command.index("tuberculosis")] = "gout"
     wrong = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)

@@ -2,7 +2,7 @@
 
 How the ROC AUC and the accuracy of one finding fall when its validation radiographs are tilted, shifted, magnified,
 changed in contrast, inverted, or compressed; the models side by side, each on the same images. An image that a model
-refuses counts as not detected. Written to DIR: curves_FINDING.json and curves_FINDING.png.
+refuses counts as not detected. Written to DIR: curves_FINDING.png, and the figures in it, curves_FINDING.md and .json.
 """
 
 from functools import partial
@@ -21,7 +21,7 @@ from lungfusion import LungFusionPipeline, load_radiograph
 from train.arguments import command_line
 from train.dataset import image_bytes, known_labels, load_source
 from train.evaluate import with_interval
-from train.loop import write_json
+from train.tables import cell, markdown_table, write_table
 
 
 def main():
@@ -43,11 +43,9 @@ def main():
         if arguments.finding not in pipeline.findings:
             parser.error(f"{name} does not name {arguments.finding}: it names {', '.join(pipeline.findings)}.")
         curves[name] = curves_of(pipeline, data, labels, arguments.finding, name)
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    draw_curves(curves, arguments.finding, len(data)).savefig(
-        arguments.output / f"curves_{arguments.finding}.png", dpi=120
-    )
-    write_json(arguments.output / f"curves_{arguments.finding}.json", curves)
+    name = f"curves_{arguments.finding}"
+    write_table(arguments.output, name, curves_table(curves), curves)
+    draw_curves(curves, arguments.finding, len(data)).savefig(arguments.output / f"{name}.png", dpi=120)
 
 
 def rotated(pixels, angle):
@@ -113,6 +111,16 @@ def auc_and_accuracy(labels, probabilities, threshold):
         return None
     accuracy = float(((probabilities >= threshold) == labels).mean())
     return {"auc": float(roc_auc_score(labels, probabilities)), "accuracy": accuracy}
+
+
+def curves_table(curves):
+    """Markdown: a line for each change and level, the ROC AUC of each model beside the others'."""
+    rows = []
+    for change, points in next(iter(curves.values())).items():
+        for number, point in enumerate(points):
+            aucs = [cell(of_model[change][number]["auc"]) for of_model in curves.values()]
+            rows.append([change, point["level"], point["images"], *aucs])
+    return markdown_table(["change", "level", "images", *(f"{name}: ROC AUC" for name in curves)], rows)
 
 
 def draw_curves(curves, finding, images):

@@ -90,6 +90,11 @@ TABLES = {
         "seen that its map calls most important is blurred away, and when the tenth is that of another radiograph's "
         "map (`python -m train.explanations`).",
     ),
+    "curves_*.md": (
+        "Changed images",
+        "ROC AUC on the same validation patients' radiographs when they are tilted, shifted, magnified, changed in "
+        "contrast, inverted or compressed; a refused image counts as not detected (`python -m train.curves`).",
+    ),
     "classical.md": (
         "Classical classifiers",
         "The fused features, min-max scaled, in classifiers of scikit-learn, nothing tuned: fitted on training "
@@ -154,7 +159,7 @@ def card_text(run):
         *metrics_tables(metrics),
         *[f"![{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()],
         "",
-        *[line for name in TABLES if (run / name).exists() for line in section(*TABLES[name], run / name)],
+        *[line for name, text in TABLES.items() for table in sorted(run.glob(name)) for line in section(*text, table)],
         "## Training",
         "",
         f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
@@ -188,7 +193,9 @@ def count_words(of_split):
 
 
 def section(title, words, table):
-    return [f"## {title}", "", words, "", *table.read_text().splitlines(), ""]
+    picture = table.with_suffix(".png")
+    drawn = [f"![{title}]({picture.name})", ""] if picture.exists() else []
+    return [f"## {title}", "", words, "", *drawn, *table.read_text().splitlines(), ""]
 
 
 def weights_in(run):
