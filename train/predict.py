@@ -78,7 +78,7 @@ def main():
         print(f"{sum(map(len, parts.values()))} rows scored, {bad} of them could not be read: see bad_rows.csv.")
         if left:
             rate = left / (time.monotonic() - started)
-            print(f"{rate:.1f} a second: a million take {1e6 / rate / 3600:.0f} hours so.")
+            print(f"{rate:.1f} a second: at that rate a million take {1e6 / rate / 3600:.0f} hours.")
 
 
 def load_splits(source, split=None):

@@ -45,10 +45,12 @@ def main():
             seconds[name].append(timed(step, source, accelerator.device))
     images = arguments.steps * recipe["batch_size"]
     for name, of_rounds in seconds.items():
-        print(f"Batches {name}: {images / median(of_rounds):.1f} images a second")
+        print(f"- Batches {name}: {images / median(of_rounds):.1f} images a second")
     loaded, cached = seconds.values()
     share = median(own / other for own, other in zip(cached, loaded, strict=True))
-    print(f"The loader keeps up to {share:.2f} of the speed, with {recipe['workers']} workers on {accelerator.device}.")
+    print(
+        f"- The loader keeps up to {share:.2f} of the speed, with {recipe['workers']} workers on {accelerator.device}."
+    )
 
 
 def training_step(accelerator, recipe):
