@@ -21,7 +21,7 @@ from train.evaluate import evaluate_run
 from train.loop import fit, round_weights, save_model
 from train.pretrained import load_pretrained_backbone, load_weights
 from train.recipe import parse_arguments
-from train.run import concatenate_arrays, load_part, prepare_output, write_counts
+from train.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
 from train.transforms import augmentation
 
 
@@ -46,7 +46,7 @@ def main():
     train = joined_dataset(parts["train"], side, augmentation(**recipe["augmentation"]))
     validation = joined_dataset(parts["validation"], side)
     sampler = balanced_sampler(groups(parts["train"]), recipe["epoch_size"])
-    loading = {"batch_size": recipe["batch_size"], "num_workers": recipe["workers"]}
+    loading = {"batch_size": recipe["batch_size"], "num_workers": loader_workers(accelerator, recipe)}
     train_loader = DataLoader(train, sampler=sampler, drop_last=recipe["epoch_size"] > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 

@@ -27,6 +27,14 @@ def share_cores(accelerator):
         torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
 
 
+def loader_workers(accelerator, recipe):
+    """How many processes augment: none on a CPU, where they take the cores from the network.
+
+    `python -m tests.benchmarks.training` says how well the loader keeps up.
+    """
+    return 0 if accelerator.device.type == "cpu" else recipe["workers"]
+
+
 def source_path(recipe, source):
     """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
     root = recipe["data_root"]

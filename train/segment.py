@@ -18,7 +18,7 @@ from train.metrics import mask_scores
 from train.pretrained import load_pretrained_backbone
 from train.quality import calibrate_quality
 from train.recipe import chosen, parse_arguments
-from train.run import concatenate_arrays, load_part, prepare_output, write_counts
+from train.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
 from train.self_training import drawn_arrays
 from train.transforms import augmentation
 
@@ -46,15 +46,16 @@ def main():
     if recipe["epoch_size"]:
         groups = [(name, None) for name, part in parts["train"].items() for _ in part]
         sampler = balanced_sampler(groups, recipe["epoch_size"])
+    workers = loader_workers(accelerator, recipe)
     train_loader = DataLoader(
         train,
         recipe["batch_size"],
         sampler=sampler,
         shuffle=sampler is None,
         drop_last=len(train) > recipe["batch_size"],
-        num_workers=recipe["workers"],
+        num_workers=workers,
     )
-    validation_loader = accelerator.prepare(DataLoader(validation, recipe["batch_size"], num_workers=recipe["workers"]))
+    validation_loader = accelerator.prepare(DataLoader(validation, recipe["batch_size"], num_workers=workers))
 
     model = LungUNetForSemanticSegmentation(config)
     if recipe["pretrained"] and config.encoder.startswith("tu-"):

@@ -19,6 +19,7 @@ from lungfusion.allocator import keep_freed_memory
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.dataset import RadiographDataset, to_bytes
 from train.recipe import load_recipe
+from train.run import loader_workers
 from train.transforms import augmentation
 
 RECIPE = Path(__file__).parents[2] / "train" / "recipes" / "findings.yaml"
@@ -36,7 +37,8 @@ def main():
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"])
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-    step, loader = training_step(accelerator, recipe), accelerator.prepare(batches(recipe, arguments.steps))
+    workers = loader_workers(accelerator, recipe)
+    step, loader = training_step(accelerator, recipe), accelerator.prepare(batches(recipe, arguments.steps, workers))
     ready = next(iter(loader))
     step(ready)
     seconds = {"as the loader augments them": [], "ready": []}
@@ -48,9 +50,7 @@ def main():
         print(f"- Batches {name}: {images / median(of_rounds):.1f} images a second")
     loaded, cached = seconds.values()
     share = median(own / other for own, other in zip(cached, loaded, strict=True))
-    print(
-        f"- The loader keeps up to {share:.2f} of the speed, with {recipe['workers']} workers on {accelerator.device}."
-    )
+    print(f"- The loader keeps up to {share:.2f} of the speed, with {workers} workers, on {accelerator.device.type}.")
 
 
 def training_step(accelerator, recipe):
@@ -69,7 +69,7 @@ def training_step(accelerator, recipe):
     return step
 
 
-def batches(recipe, steps):
+def batches(recipe, steps, workers):
     """A data loader of that many batches of random images, with a lung-like box for a mask."""
     side, findings = recipe["model"]["image_size"], recipe["model"]["findings"]
     mask = torch.zeros(1, side, side)
@@ -79,7 +79,7 @@ def batches(recipe, steps):
     labels = torch.randint(2, (IMAGES, len(findings))).float().numpy()
     images = RadiographDataset(arrays, side, augmentation(**recipe["augmentation"]), labels)
     drawn = [i % IMAGES for i in range(steps * recipe["batch_size"])]
-    return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=recipe["workers"])
+    return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=workers)
 
 
 def timed(step, batches, device):
