@@ -4,7 +4,6 @@ from html import escape
 
 from ..analysis import Correction
 from ..explanation import share_inside
-from ..gate import REFUSING
 from .pictures import background_layer, contour_layer, heat_layer, picture_address, radiograph_image, reduced_to
 
 TURNS = (("turn_left", 90, False), ("turn_right", -90, False), ("invert", 0, True))
@@ -19,7 +18,7 @@ def viewer_html(words, analysis, saliency, correction):
         saliency: finding → (S, S) float array in [0, 1]; empty where there are no findings to explain.
         correction: `Correction` that the radiograph has been given already.
     """
-    drawn = analysis.lung_area > 0 and not set(analysis.warnings) & set(REFUSING)
+    drawn = analysis.lung_area > 0 and (bool(analysis.findings) or not analysis.warnings)
     height, width = analysis.radiograph.pixels.shape
     layers = [image_html("base", radiograph_image(analysis), words("alt_radiograph"), "JPEG")]
     if drawn:
