@@ -15,6 +15,8 @@ class Branch(nn.Module):
     def __init__(self, name, in_channels):
         super().__init__()
         self.backbone = timm.create_model(name, pretrained=False, num_classes=0, global_pool="", in_chans=in_channels)
+        if hasattr(self.backbone, "pre_logits"):
+            self.backbone.pre_logits = nn.Identity()  # VGG's dense layers: 120 million weights, none of them for maps
         normalisation = timm.get_pretrained_cfg(name) or timm.models.PretrainedCfg()
         extra = [0.5] * (in_channels - 3)
         self.register_buffer("mean", torch.tensor([*normalisation.mean, *extra]).view(1, -1, 1, 1))
