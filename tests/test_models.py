@@ -6,6 +6,7 @@ from huggingface_hub.errors import StrictDataclassError
 from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSemanticSegmentation
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig
+from lungfusion.models.branches import Branch
 from lungfusion.models.configuration_lungfusion import CONCATENATIONS, FUSIONS
 from lungfusion.models.modeling_lung_unet import LungUNetForSemanticSegmentation, dice_bce_loss
 from lungfusion.models.modeling_lungfusion import masked_bce_loss
@@ -117,6 +118,13 @@ def test_a_perfect_mask_has_almost_no_loss():
     mask[..., 2:6, 2:6] = 1
     assert dice_bce_loss((mask * 2 - 1) * 20, mask) < 1e-3
     assert dice_bce_loss((1 - mask * 2) * 20, mask) > 10
+
+
+def test_a_vgg_branch_has_convolutions_alone():
+    with torch.device("meta"):  # its shapes, without their memory
+        branch = Branch("vgg16", 4)
+    assert branch.num_features == 512
+    assert sum(parameter.numel() for parameter in branch.parameters()) == 14_714_688 + 64 * 9  # and a fourth channel
 
 
 def test_crop_shows_the_branches_the_lungs_box():
