@@ -483,6 +483,7 @@ def test_another_page_may_embed_the_app(browser, server, files, tmp_path):
 
 def test_an_image_is_pasted(visit, files):
     page = visit()
+    page.locator("#upload input[type=file]").wait_for(state="attached")  # else nobody listens yet
     content = base64.b64encode(Path(files["chest.png"]).read_bytes()).decode()
     page.evaluate(
         """content => {
