@@ -142,9 +142,10 @@ def main():
             thread.start()
         most = half = before
         while any(thread.is_alive() for thread in threads):
-            most = max(most, memory(served))
-            half = memory(served) if time.monotonic() < end - 30 * arguments.minutes else half
-            print(f"{memory(served) / 2**20:.0f} MiB", end="\r", file=sys.stderr)
+            now = memory(served)
+            most = max(most, now)
+            half = now if time.monotonic() < end - 30 * arguments.minutes else half
+            print(f"{now / 2**20:.0f} MiB", end="\r", file=sys.stderr)
             time.sleep(1)
         name, (content, expected) = next(iter(load.files.items()))
         event, answer = analyze_upload(served.address, name, content)
@@ -160,7 +161,10 @@ def report(arguments, load, serves, before, half, after, most, temporary, sent):
     if load.seconds:
         high = sorted(load.seconds)[int(0.95 * len(load.seconds))]
         print(f"- With the queue, an answer took {median(load.seconds):.1f} s (95th percentile {high:.1f} s).")
-    print(f"- Memory: {before / 2**20:.0f} MiB before, {half / 2**20:.0f} at half-time, {after / 2**20:.0f} after.")
+    print(
+        f"- Memory: {before / 2**20:.0f} MiB before, {half / 2**20:.0f} at half-time, {after / 2**20:.0f} after, "
+        f"{most / 2**20:.0f} at most."
+    )
     print(f"- Temporary folder: {temporary / 2**20:.1f} MiB; the files sent differ by {sent / 2**20:.1f} MiB.")
     print("- It still serves." if serves else "- IT NO LONGER SERVES.")
     for outcome in load.wrong[:20]:

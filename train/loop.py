@@ -9,7 +9,6 @@ import torch
 from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
-from lungfusion.allocator import keep_freed_memory
 from train.losses import own_loss
 
 LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
@@ -37,8 +36,6 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
     Returns:
         history: a list with one dict for each epoch.
     """
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
     train_loader = accelerator.prepare(train_loader)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, recipe["learning_rate"], weight_decay=recipe["weight_decay"])

@@ -32,7 +32,7 @@ from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
 from train.arguments import command_line
 from train.dataset import image_bytes
 from train.loop import write_json
-from train.run import share_cores
+from train.run import set_up_cpu
 
 BATCH = 8  # images
 SHARD = 1024  # rows; a multiple of BATCH
@@ -57,21 +57,20 @@ def main():
     parser.add_argument("--workers", type=int, default=2, help="processes that decode, for each that computes")
     arguments = parser.parse_args()
     accelerator = Accelerator()
-    share_cores(accelerator)
+    set_up_cpu(accelerator)
     pipeline = LungFusionPipeline.from_pretrained(arguments.model, device=accelerator.device)
     with accelerator.main_process_first():
         parts = load_splits(arguments.dataset, arguments.split)
     if accelerator.is_main_process:
         keep_or_compare(arguments.output / "predict.json", about(pipeline, arguments.dataset))
-    shards = {split: shard_files(arguments.output, split, len(data)) for split, data in parts.items()}
-    left = sum(len(rows) for of_split in shards.values() for path, rows in of_split.items() if not path.exists())
-    accelerator.wait_for_everyone()
+    missing = {split: missing_shards(arguments.output, split, len(data)) for split, data in parts.items()}
+    left = sum(len(rows) for of_split in missing.values() for rows in of_split.values())
+    accelerator.wait_for_everyone()  # all have looked what is missing before any of them writes
     started = time.monotonic()
     for split, data in parts.items():
-        own = list(shards[split].items())[accelerator.process_index :: accelerator.num_processes]
-        missing = {path: rows for path, rows in own if not path.exists()}
+        own = dict(list(missing[split].items())[accelerator.process_index :: accelerator.num_processes])
         label = f"Scoring {split}, process {accelerator.process_index + 1} of {accelerator.num_processes}"
-        predict(pipeline, data, missing, arguments.workers, label, not accelerator.is_main_process)
+        predict(pipeline, data, own, arguments.workers, label, not accelerator.is_main_process)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         bad = write_bad_rows(arguments.output, parts)
@@ -123,6 +122,11 @@ def shard_files(folder, split, rows):
         folder / f"{split}-{number:05}-of-{count:05}.parquet": range(number * SHARD, min((number + 1) * SHARD, rows))
         for number in range(count)
     }
+
+
+def missing_shards(folder, split, rows):
+    """As `shard_files`, those that are not there yet."""
+    return {path: part for path, part in shard_files(folder, split, rows).items() if not path.exists()}
 
 
 def predict(pipeline, data, shards, workers, label, quiet=False):

@@ -7,13 +7,14 @@ import torch
 import yaml
 from datasets import concatenate_datasets
 
+from lungfusion.allocator import keep_freed_memory
 from train.dataset import load_source, words
 from train.loop import write_json
 
 
 def prepare_output(accelerator, recipe, output):
-    """Make the folder, keep the recipe in it, start the TensorBoard log, share out the cores."""
-    share_cores(accelerator)
+    """Make the folder, keep the recipe in it, start the TensorBoard log, set up the CPU."""
+    set_up_cpu(accelerator)
     if accelerator.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
         (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -21,9 +22,13 @@ def prepare_output(accelerator, recipe, output):
     accelerator.init_trackers("tensorboard")
 
 
-def share_cores(accelerator):
-    """`accelerate launch` gives each process one thread unless told otherwise; on a CPU that leaves cores idle."""
+def set_up_cpu(accelerator):
+    """Where a CPU computes, its cores are shared out among the processes, and freed memory is kept.
+
+    `accelerate launch` gives each process one thread unless told otherwise, which leaves cores idle.
+    """
     if accelerator.device.type == "cpu":
+        keep_freed_memory()
         torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
 
 

@@ -15,11 +15,10 @@ from datasets import Dataset, Features, Value
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lungfusion.allocator import keep_freed_memory
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.dataset import RadiographDataset, to_bytes
 from train.recipe import load_recipe
-from train.run import loader_workers
+from train.run import loader_workers, set_up_cpu
 from train.transforms import augmentation
 
 RECIPE = Path(__file__).parents[2] / "train" / "recipes" / "findings.yaml"
@@ -35,8 +34,7 @@ def main():
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe, arguments.overrides)
     accelerator = Accelerator(mixed_precision=recipe["mixed_precision"])
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
+    set_up_cpu(accelerator)
     workers = loader_workers(accelerator, recipe)
     step, loader = training_step(accelerator, recipe), accelerator.prepare(batches(recipe, arguments.steps, workers))
     ready = next(iter(loader))
