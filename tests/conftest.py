@@ -1,7 +1,10 @@
 """What the tests share: tiny real models and images made in code."""
 
 import os
+from tempfile import TemporaryDirectory
 
+HOME = TemporaryDirectory(prefix="lungfusion-tests-")  # nothing is read from the user's caches, and none is left there
+os.environ["HF_HOME"] = HOME.name
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
 
 import numpy as np
