@@ -1,10 +1,11 @@
 """What the tests share: tiny real models and images made in code."""
 
+import atexit
 import os
-from tempfile import TemporaryDirectory
+import shutil
+import tempfile
 
-HOME = TemporaryDirectory(prefix="lungfusion-tests-")  # nothing is read from the user's caches, and none is left there
-os.environ["HF_HOME"] = HOME.name
+os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lungfusion-")  # nothing is read from the user's caches or left there
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
 
 import numpy as np
@@ -23,6 +24,7 @@ from lungfusion.models import (
 )
 from lungfusion.orientation import UPRIGHT
 
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()
 SIDE = 96
 TINY_SEGMENTER = {"width": 4, "image_size": 64}
