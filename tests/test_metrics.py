@@ -1,5 +1,7 @@
 """Figures, checked against what is known by hand."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ import torch
 from train.metrics import (
     bootstrap,
     expected_calibration_error,
+    expected_calibration_error_if_calibrated,
     finding_scores,
     fit_platt,
     mask_scores,
@@ -88,6 +91,25 @@ def test_finding_scores_by_hand():
 def test_calibration_error_by_hand():
     assert expected_calibration_error([1, 0, 1, 0], [0.75, 0.75, 0.25, 0.25]) == pytest.approx(0.25)
     assert expected_calibration_error([1, 1, 0, 0], [1.0, 1.0, 0.0, 0.0]) == 0
+
+
+@pytest.mark.parametrize("images", [130, 1000])
+def test_ece_if_calibrated_is_the_mean_over_labels_drawn_at_the_probabilities(images):
+    generator = np.random.default_rng(0)
+    probabilities = generator.beta(0.5, 0.8, images)
+    drawn = generator.random((1000, images)) < probabilities
+    simulated = np.mean([expected_calibration_error(labels, probabilities) for labels in drawn])
+    assert expected_calibration_error_if_calibrated(probabilities) == pytest.approx(simulated, rel=0.05)
+
+
+def test_the_interval_of_an_ece_holds_its_value():
+    probabilities = np.repeat([0.25, 0.75], 100)
+    labels = np.arange(200) % 100 < np.repeat([26, 75], 100)
+    score = partial(finding_scores, threshold=0.5)
+    assert score(labels, probabilities)["ece"] == pytest.approx(0.005)
+    low, high = bootstrap(score, np.arange(200), labels, probabilities, rounds=200)["ece"]
+    assert low == 0
+    assert 0.01 < high < 0.06
 
 
 def test_platt_undoes_overconfidence_and_a_shifted_prevalence():

@@ -9,6 +9,7 @@ from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
+BINS = 10  # of probability, for the ECE
 LEAST_SLOPE = 0.01
 PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
@@ -87,6 +88,7 @@ def finding_scores(labels, probabilities, threshold):
         "accuracy": (tp + tn) / len(labels),
         "brier": float(brier_score_loss(labels, probabilities)),
         "ece": expected_calibration_error(labels, probabilities),
+        "ece_if_calibrated": expected_calibration_error_if_calibrated(probabilities),
         "tp": tp,
         "fp": fp,
         "fn": fn,
@@ -101,12 +103,26 @@ def positive_predictive_value(sensitivity, specificity, prevalence):
     return true / (true + false) if true + false else 0.0
 
 
-def expected_calibration_error(labels, probabilities, bins=10):
-    """Mean gap between probability and observed frequency, in bins of equal width (Guo et al. 2017)."""
-    labels, probabilities = np.asarray(labels, float), np.asarray(probabilities, float)
-    bin_of = np.minimum((probabilities * bins).astype(int), bins - 1)
-    gaps = [abs((labels - probabilities)[bin_of == b].sum()) for b in range(bins)]
-    return float(sum(gaps) / len(labels))
+def expected_calibration_error(labels, probabilities):
+    """Mean gap between probability and observed frequency, in `BINS` bins of equal width (Guo et al. 2017)."""
+    gaps = np.bincount(bins(probabilities), np.asarray(labels, float) - probabilities)
+    return float(np.abs(gaps).sum() / len(probabilities))
+
+
+def expected_calibration_error_if_calibrated(probabilities):
+    """What the ECE would be on average if every probability were exactly right.
+
+    Chance alone makes it so large on so few images (Bröcker and Smith 2007, Weather and Forecasting 22(3)). In a bin,
+    the sum of label − probability is then nearly normal, with variance Σ p (1 − p): its mean size is √(2/π) of the
+    standard deviation.
+    """
+    probabilities = np.asarray(probabilities, float)
+    variances = np.bincount(bins(probabilities), probabilities * (1 - probabilities))
+    return float(np.sqrt(variances * 2 / np.pi).sum() / len(probabilities))
+
+
+def bins(probabilities):
+    return np.minimum((np.asarray(probabilities) * BINS).astype(int), BINS - 1)
 
 
 def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
@@ -119,7 +135,8 @@ def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
         arrays: (N, …) each.
 
     Returns:
-        dict: name → [lower, upper].
+        dict: name → [lower, upper]. Of an ECE, which chance makes larger in a draw than in the sample, the draws' mean
+        excess is taken off: without that the interval need not hold the value.
     """
     generator = np.random.default_rng(seed)
     _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
@@ -130,7 +147,10 @@ def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
         drawn = score(*[array[rows] for array in arrays])
         if drawn is not None:
             draws.append(drawn)
-    return {k: [float(v) for v in np.percentile([d[k] for d in draws], [2.5, 97.5])] for k in draws[0]}
+    columns = {name: np.array([drawn[name] for drawn in draws]) for name in draws[0]}
+    if "ece" in columns:
+        columns["ece"] = np.maximum(columns["ece"] - columns["ece"].mean() + score(*arrays)["ece"], 0)
+    return {name: np.percentile(column, [2.5, 97.5]).tolist() for name, column in columns.items()}
 
 
 def fit_platt(logits, labels):

@@ -18,10 +18,15 @@ NAMES = {
     "accuracy": "accuracy",
     "brier": "Brier score",
     "ece": "ECE",
+    "ece_if_calibrated": "ECE if calibrated",
 }
 NOT_TOLD = (
     "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
     "users are not told of it."
+)
+IF_CALIBRATED = (
+    "ECE if calibrated: how large chance alone would make the ECE, on average, on so many images if every probability "
+    "were exactly right."
 )
 DISTANCES = (
     "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
@@ -73,6 +78,8 @@ def metrics_tables(metrics, shown_alone=False):
             count = f"{figures['images']} ({figures['positive']})"
             rows.append([name, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]])
         lines += [*markdown_table(titles, rows), ""]
+        if "ece_if_calibrated" in names:
+            lines += [IF_CALIBRATED, ""]
         for source, summary in metrics.items():
             if "mean_auc" in summary:
                 lines += [f"Mean ROC AUC of the findings shown, {source}: {cell(summary['mean_auc'])}.", ""]
