@@ -37,10 +37,14 @@ class Finding:
 
 @dataclass(frozen=True)
 class AnalysisWarning:
-    """A reason to trust an analysis less: a short `code` for programs, a `sentence` for people."""
+    """A reason to trust an analysis less: a short `code` for programs, a `sentence` for people.
+
+    Where it `refuses`, nothing is said about findings.
+    """
 
     code: str
     sentence: str
+    refuses: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +94,11 @@ class Analysis:
                 return finding
         known = ", ".join(f.name for f in self.findings) or "none"
         raise KeyError(f"No finding {name!r} in this analysis; it has: {known}.")
+
+    @property
+    def refused(self) -> bool:
+        """Whether the image is none of which something can be said about findings."""
+        return any(warning.refuses for warning in self.warnings)
 
     @property
     def lung_area(self) -> float:

@@ -21,14 +21,17 @@ RING = 0.12  # of the square root of the lungs' area: how far around them their 
 NOT_A_CHEST_RADIOGRAPH = AnalysisWarning(
     "not_a_chest_radiograph",
     "This does not look like a frontal chest X-ray, so nothing is said about findings.",
+    refuses=True,
 )
 LUNGS_NOT_FOUND = AnalysisWarning(
     "lungs_not_found",
     "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
+    refuses=True,
 )
 NOT_UPRIGHT = AnalysisWarning(
     "not_upright",
     "The chest lies on its side or upside down, so nothing is said about findings. Turn it upright and try again.",
+    refuses=True,
 )
 INVERTED = AnalysisWarning(
     "inverted",
@@ -50,7 +53,6 @@ LOW_MASK_QUALITY = AnalysisWarning(
     "low_mask_quality",
     "The outline of the lungs is probably wrong in places, and what is said of them may be too: look at it first.",
 )
-REFUSING = (NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND, NOT_UPRIGHT)  # nothing is said about findings then
 
 
 def refined(correction, image, lungs, aspect):
@@ -79,7 +81,7 @@ def judge(radiograph, areas, mask_quality, novelty, correction):
         correction: `Correction`, how it should be turned or inverted, `refined`.
 
     Returns:
-        tuple of `AnalysisWarning`; one of `REFUSING` stands alone.
+        tuple of `AnalysisWarning`; one that refuses stands alone.
     """
     if novelty > MOST_NOVEL or radiograph.colour > MOST_COLOUR:
         return (NOT_A_CHEST_RADIOGRAPH,)

@@ -11,7 +11,7 @@ from .allocator import keep_freed_memory
 from .analysis import Analysis, Finding
 from .download import check_weights
 from .explanation import grad_cam
-from .gate import ORDINARY, REFUSING, judge, refined
+from .gate import ORDINARY, judge, refined
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
 from .models.lungs import expected_dice, keep_lungs, split_lungs
 from .orientation import UPRIGHT, least_novel
@@ -151,7 +151,7 @@ class LungFusionPipeline:
         correction = refined(correction, image, alpha > 0.5, width / height)
         warnings = judge(radiograph, areas, quality, novelty, correction)
         findings = ()
-        if not set(warnings) & set(REFUSING):
+        if not any(warning.refuses for warning in warnings):
             findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
         alpha = self.in_geometry_of(radiograph, alpha)
         return Analysis(radiograph, alpha, *areas, quality, novelty, correction, findings, warnings)

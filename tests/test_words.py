@@ -176,6 +176,12 @@ def test_warnings_come_first_and_a_refused_image_has_neither_findings_nor_outlin
     ]
 
 
+def test_a_segmenters_warned_answer_has_its_outline():
+    chest = analysis(warnings=[gate.LOW_RESOLUTION], areas=(0.2, 0.1))
+    said = Page(answer.answer_html(ENGLISH, chest, {}, UPRIGHT))
+    assert [attributes["class"] for tag, attributes in said.tags if tag == "img"] == ["base", "background", "contour"]
+
+
 @pytest.mark.parametrize(("share", "said"), [(0, 0), (0.29, 29), (0.919, 91), (0.996, 99), (1, 100)])
 def test_shares_are_rounded_down(share, said):
     assert phrases.of_100(share) == said

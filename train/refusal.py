@@ -22,7 +22,6 @@ from lungfusion.gate import (
     LUNGS_NOT_FOUND,
     NOT_A_CHEST_RADIOGRAPH,
     NOT_UPRIGHT,
-    REFUSING,
     ROTATED,
 )
 from train.arguments import command_line
@@ -37,7 +36,7 @@ VERSIONS = {
     "turned by 90°": lambda pixels, generator: np.rot90(pixels, generator.choice([-1, 1])).copy(),
 }
 ANSWERS = {
-    "no answer": set(REFUSING),
+    "no answer": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND, NOT_UPRIGHT},
     "called no chest radiograph": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND},
     "called not upright": {NOT_UPRIGHT},
     "called inverted": {INVERTED},

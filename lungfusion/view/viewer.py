@@ -18,7 +18,7 @@ def viewer_html(words, analysis, saliency, correction):
         saliency: finding → (S, S) float array in [0, 1]; empty where there are no findings to explain.
         correction: `Correction` that the radiograph has been given already.
     """
-    drawn = analysis.lung_area > 0 and (bool(analysis.findings) or not analysis.warnings)
+    drawn = analysis.lung_area > 0 and not analysis.refused
     height, width = analysis.radiograph.pixels.shape
     layers = [image_html("base", radiograph_image(analysis), words("alt_radiograph"), "JPEG")]
     if drawn:
