@@ -3,6 +3,7 @@
 from html import escape
 from io import BytesIO
 
+from reportlab import rl_config
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import getSampleStyleSheet
@@ -17,6 +18,7 @@ MARGIN = 15 * mm
 PICTURE_SIDE = 85 * mm  # at most
 PRINTED_SIDE = 700  # pixels, at most: 210 dots per inch
 STYLES = getSampleStyleSheet()
+rl_config.useA85 = 0  # pictures as bytes, not as text: a fifth smaller, and quicker
 
 
 def sheet_pdf(analysis):
