@@ -33,7 +33,7 @@ def grad_cam(model, output, size):
             weights = gradient.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
             maps.append(unit_maximum((weights * features.detach()).sum(1, keepdim=True).relu()))
         seen = [F.interpolate(m, output.joined.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
-        saliency.append(unit_maximum(unsample(torch.stack(seen).mean(0), output.box.clone(), size)))
+        saliency.append(unit_maximum(unsample(torch.stack(seen).mean(0), output.region.clone(), size)))
     return torch.cat(saliency, dim=1)
 
 

@@ -9,7 +9,7 @@ from .analysis import Analysis
 from .models.concatenation import CONCATENATION_MODULES
 from .radiograph import load_radiograph
 
-UNTRAINED = ("none", "multiply", "rgba", "guided", "crop")  # ways to join image and mask that have no weights
+UNTRAINED = ("none", "multiply", "rgba", "guided", "crop", "align")  # ways to join image and mask that have no weights
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ def falls(pipeline, seen, finding):
     index, rows = pipeline.model.config.findings.index(finding), []
     for (_, pixel_values, output, saliency), (*_, other) in zip(seen, seen[1:] + seen[:1], strict=True):
         logits = [
-            pipeline.model(hide(pixel_values, hottest(m, output.box)), alpha=output.alpha).logits[0, index]
+            pipeline.model(hide(pixel_values, hottest(m, output.region)), alpha=output.alpha).logits[0, index]
             for m in (saliency, other)
         ]
         own, others = (float(output.logits[0, index] - logit) for logit in logits)
@@ -78,10 +78,10 @@ def falls(pipeline, seen, finding):
     return {"images": len(rows)} | with_interval(means, patient_ids, np.array(rows))
 
 
-def hottest(saliency, box):
-    """(1, 1, S, S) → bool, the same: the `HIDDEN` share of the box (1, 4), where the map is largest."""
-    left, top, right, bottom = box[0].tolist()
-    count = round(HIDDEN * (right - left) * (bottom - top) * saliency.numel())
+def hottest(saliency, region):
+    """(1, 1, S, S) → bool, the same: the `HIDDEN` share of the region (1, 2, 3), where the map is largest."""
+    share = float(torch.linalg.det(region[0, :, :2]))  # of the image
+    count = round(HIDDEN * share * saliency.numel())
     chosen = torch.zeros_like(saliency, dtype=torch.bool)
     chosen.view(-1)[saliency.flatten().topk(count).indices] = True
     return chosen

@@ -7,16 +7,18 @@ import time
 
 import torch
 from accelerate.utils import set_seed
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from train.losses import own_loss
 
 LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
+LONGEST_MEMORY = 0.998  # share that the averaged weights keep at a step, once many are done
 WARM_UP = 0.15  # share of the steps in which the learning rate rises; then it falls to zero (one cycle, Smith 2018)
 
 
 def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss):
-    """Train, and keep the best epoch's model in `output/model`.
+    """Train, and keep the best epoch's model in `output/model`: its weights are averaged over the last steps.
 
     Every epoch begins from a seed of its own, and its end is saved whole under `output/checkpoint-N` before the one
     before it is deleted: a run that is cut off and started again ends with the weights of an undisturbed run.
@@ -42,7 +44,8 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
     steps = recipe["epochs"] * len(train_loader)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe["learning_rate"], steps, pct_start=WARM_UP)
     model, optimizer = accelerator.prepare(model, optimizer)
-    accelerator.register_for_checkpointing(scheduler)
+    averaged = AveragedModel(accelerator.unwrap_model(model), avg_fn=moving_average, use_buffers=True)
+    accelerator.register_for_checkpointing(scheduler, averaged)
     history = resume(accelerator, output)
 
     for epoch in range(len(history), recipe["epochs"]):
@@ -58,20 +61,29 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
             accelerator.clip_grad_norm_(model.parameters(), LARGEST_GRADIENT)
             optimizer.step()
             scheduler.step()
+            averaged.update_parameters(accelerator.unwrap_model(model))
             optimizer.zero_grad()
             losses.append(loss.detach())
             bar.set_postfix(loss=f"{loss.item():.3f}")
-        model.eval()
-        figures = validate(accelerator.unwrap_model(model))
+        averaged.eval()
+        figures = validate(averaged.module)
         loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
         history.append({"epoch": epoch + 1, "loss": loss, **figures, "seconds": round(time.time() - started, 1)})
         accelerator.log({k: v for k, v in history[-1].items() if k != "epoch"}, step=epoch + 1)
         if accelerator.is_main_process:
             tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
             if is_best(history, chosen_by=next(iter(figures))):
-                save_model(accelerator.unwrap_model(model), processor, output / "model")
+                save_model(averaged.module, processor, output / "model")
         save_checkpoint(accelerator, output, history)
     return history
+
+
+def moving_average(average, new, steps):
+    """Of a weight, exponential (Polyak and Juditsky 1992): over about the last ninth of the steps done, so that short
+    trainings have one too.
+    """
+    kept = min(LONGEST_MEMORY, (1 + float(steps)) / (10 + float(steps)))
+    return kept * average + (1 - kept) * new
 
 
 def is_best(history, chosen_by):

@@ -1,17 +1,23 @@
 """The concatenation module: image and alpha mask become what the branches see, so that the background falls away."""
 
+import math
+
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
+LEAST_AREA = 0.02  # of the image: where alpha covers less, no lungs were found
+LARGEST_TILT = math.radians(45)  # beyond, what was taken for two lungs is rather one
 
 
 class Concatenation(nn.Module):
     """Joins image and alpha.
 
     A variation says in `join` what becomes of the two, in `channels` how many channels come out (the first three
-    are an image in [0, 1]; a fourth is alpha), and in `region` which part of the radiograph the branches see.
+    are an image in [0, 1]; a fourth is alpha), and in `region` which part of the radiograph the branches see: a
+    (B, 2, 3) float32 affine map from places in what they see to places in the image, both from −1 to 1, as
+    `torch.nn.functional.affine_grid` takes it.
     """
 
     channels = 3
@@ -29,14 +35,13 @@ class Concatenation(nn.Module):
 
         Returns:
             joined: (B, channels, size, size) float in [0, 1].
-            box: (B, 4) float, the region seen: left, top, right, bottom as fractions of the image's sides.
+            region: (B, 2, 3) float32, the part of the image seen.
         """
-        box = self.region(alpha)
-        joined = sample(self.join(image, alpha), box, self.size)
-        return joined, box
+        region = self.region(alpha)
+        return sample(self.join(image, alpha), region, self.size), region
 
     def region(self, alpha):
-        return alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4)
+        return as_region(alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4))
 
     def join(self, image, alpha):
         return image.expand(-1, 3, -1, -1)
@@ -86,7 +91,15 @@ class LungCrop(Concatenation):
     """The lungs' box with a margin, everything outside it cut off."""
 
     def region(self, alpha):
-        return lung_box(alpha)
+        return as_region(lung_box(alpha))
+
+
+class LungAlignment(Concatenation):
+    """The lungs' box, turned with them: the branches see a tilted patient upright."""
+
+    def region(self, alpha):
+        frame = lung_frame(alpha)
+        return inside(frame, as_region(lung_box(sample(alpha, frame, alpha.shape[-1]))))
 
 
 CONCATENATION_MODULES = {
@@ -96,15 +109,16 @@ CONCATENATION_MODULES = {
     "guided": GuidedRgba,
     "learned": LearnedMerge,
     "crop": LungCrop,
+    "align": LungAlignment,
 }
 
 
-def lung_box(alpha, margin=0.06, tail=0.005, least_area=0.02):
+def lung_box(alpha, margin=0.06, tail=0.005):
     """The box that holds the lungs.
 
     On each axis it spans all but a `tail` of alpha's mass at either end, so that a stray spot of the mask does not
-    stretch it, and is widened by `margin` of its own length on each side. Where alpha covers less than `least_area`
-    of the image no lungs were found and the box is the whole image.
+    stretch it, and is widened by `margin` of its own length on each side. Where alpha covers less than
+    `LEAST_AREA` of the image the box is the whole image.
 
     Args:
         alpha: (B, 1, H, W) float in [0, 1].
@@ -122,40 +136,85 @@ def lung_box(alpha, margin=0.06, tail=0.005, least_area=0.02):
         ends.append((low - pad, high + pad))
     (left, right), (top, bottom) = ends
     box = torch.stack([left, top, right, bottom], dim=1).clamp(0, 1)
-    found = alpha.mean((1, 2, 3)) >= least_area
+    found = alpha.mean((1, 2, 3)) >= LEAST_AREA
     return torch.where(found[:, None], box, box.new_tensor(WHOLE_IMAGE))
 
 
-def sample(x, box, size):
-    """Resample the region `box` of `x` to a square, in float32: half precision cannot place 384 pixels.
+def lung_frame(alpha, places=64, rounds=8):
+    """The image turned and shifted so that the lungs lie side by side, their common centre in its middle.
+
+    The lungs are told apart as two clusters of places (k-means, Lloyd 1982), the first guess being what lies left and
+    right of the middle; the line through the clusters' centres is laid level. Where it is steeper than `LARGEST_TILT`,
+    nothing is turned; nor is anything shifted where alpha covers less than `LEAST_AREA` of the image.
+
+    Args:
+        alpha: (B, 1, S, S) float in [0, 1].
+        places: alpha is looked at in about so many rows and columns.
+        rounds: of k-means.
+
+    Returns:
+        (B, 2, 3) float32, as `Concatenation.region`.
+    """
+    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // places))
+    side = lungs.shape[-1]
+    mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= LEAST_AREA)  # (B, side²)
+    place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
+    places = torch.stack([place.repeat(side), place.repeat_interleave(side)], dim=1)  # (side², 2): x, y
+
+    def centre(mass):
+        return mass @ places / mass.sum(1, keepdim=True).clamp(min=1e-6)  # (B, 2)
+
+    middle = centre(mass)
+    line, between = middle.new_tensor([1.0, 0.0]).expand_as(middle), middle
+    for _ in range(rounds):
+        beyond = (line @ places.T) > (line * between).sum(1, keepdim=True)  # (B, side²)
+        one, other = centre(mass * ~beyond), centre(mass * beyond)
+        line, between = other - one, (one + other) / 2
+    angle = torch.atan2(line[:, 1], line[:, 0])
+    angle = torch.where(angle.abs() > LARGEST_TILT, 0, angle)
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack([cos, -sin, middle[:, 0], sin, cos, middle[:, 1]], dim=1).unflatten(1, (2, 3))
+
+
+def as_region(box):
+    """(B, 4), left, top, right, bottom as fractions of the image's sides → (B, 2, 3) float32."""
+    left, top, right, bottom = (2 * box.float() - 1).unbind(1)
+    zero = torch.zeros_like(left)
+    rows = [(right - left) / 2, zero, (right + left) / 2, zero, (bottom - top) / 2, (bottom + top) / 2]
+    return torch.stack(rows, dim=1).unflatten(1, (2, 3))
+
+
+def inside(outer, inner):
+    """A region of a region, as one of the whole image: (B, 2, 3) each."""
+    turn, shift = outer[:, :, :2], outer[:, :, 2:]
+    return turn @ inner + F.pad(shift, (2, 0))
+
+
+def inverse(region):
+    """From places in the image to places in the region: (B, 2, 3) → the same."""
+    (a, b, x), (c, d, y) = (row.unbind(1) for row in region.unbind(1))
+    rows = [d, -b, b * y - d * x, -c, a, c * x - a * y]
+    return (torch.stack(rows, dim=1) / (a * d - b * c)[:, None]).unflatten(1, (2, 3))
+
+
+def sample(x, region, size):
+    """Resample a region of `x` to a square, in float32: half precision cannot place 384 pixels.
 
     Args:
         x: (B, C, H, W) float.
-        box: (B, 4) float, as `lung_box` returns; it may reach beyond the image, zeros lie there.
+        region: (B, 2, 3) float32; where it reaches beyond the image, zeros lie.
         size: side of the result in pixels.
 
     Returns:
         (B, C, size, size) float.
     """
-    left, top, right, bottom = (2 * box - 1).unbind(1)  # grid_sample's coordinates, −1 … 1
-    zero = torch.zeros_like(left)
-    theta = torch.stack(
-        [
-            torch.stack([(right - left) / 2, zero, (right + left) / 2], dim=1),
-            torch.stack([zero, (bottom - top) / 2, (bottom + top) / 2], dim=1),
-        ],
-        dim=1,
-    )  # (B, 2, 3)
-    grid = F.affine_grid(theta.float(), [*x.shape[:2], size, size], align_corners=False)
+    grid = F.affine_grid(region, [*x.shape[:2], size, size], align_corners=False)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False).to(x.dtype)
 
 
-def unsample(x, box, size):
-    """The inverse of `sample`: (B, C, h, w) seen in `box` → (B, C, size, size) of the whole image, 0 outside."""
-    left, top, right, bottom = box.unbind(1)
-    width, height = right - left, bottom - top
-    inverse = torch.stack([-left / width, -top / height, (1 - left) / width, (1 - top) / height], dim=1)
-    return sample(x, inverse, size)
+def unsample(x, region, size):
+    """The inverse of `sample`: (B, C, h, w) seen in a region → (B, C, size, size) of the whole image, 0 outside."""
+    return sample(x, inverse(region), size)
 
 
 def guided_filter(image, alpha, radius=8, epsilon=1e-3):

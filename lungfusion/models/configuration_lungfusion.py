@@ -9,7 +9,7 @@ from segmentation_models_pytorch.encoders import encoders
 from timm import is_model
 from transformers import PreTrainedConfig
 
-CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop")
+CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
 FUSIONS = ("concat", "gated", "lstm")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
@@ -84,7 +84,7 @@ class LungFusionConfig(SentenceConfig):
         branch_size (`int`): side in pixels of the square image each branch reads.
         branches (`list[str]`): timm names of the CNNs.
         concatenation (`str`): how image and alpha are joined, one of `none`, `multiply`, `rgba` (the paper's),
-            `guided`, `learned`, `crop`.
+            `guided`, `learned`, `crop`, `align`.
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
         fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
         dropout (`float`): dropout before each layer of the classifier.

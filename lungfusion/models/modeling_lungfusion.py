@@ -24,7 +24,8 @@ class LungFusionOutput(ModelOutput):
         logits: (B, findings) float, calibrated; `sigmoid(logits)` are the probabilities.
         alpha: (B, 1, S, S) float in [0, 1], the lung mask.
         joined: (B, 3 or 4, s, s) float in [0, 1], what the branches saw.
-        box: (B, 4) float in [0, 1], the region they saw: left, top, right, bottom.
+        region: (B, 2, 3) float32, the part of the image they saw: maps places in `joined` to places in the image, both
+            from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
         feature_maps: one (B, C_i, h_i, w_i) float for each branch.
         fused_features: (B, D) float.
         fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
@@ -35,7 +36,7 @@ class LungFusionOutput(ModelOutput):
     logits: torch.FloatTensor | None = None
     alpha: torch.FloatTensor | None = None
     joined: torch.FloatTensor | None = None
-    box: torch.FloatTensor | None = None
+    region: torch.FloatTensor | None = None
     feature_maps: tuple[torch.FloatTensor, ...] | None = None
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
@@ -79,12 +80,12 @@ class LungFusionForImageClassification(PreTrainedModel):
         if alpha is None:
             drawn = self.segmenter(pixel_values)
             alpha, novelty = drawn.logits.sigmoid(), drawn.novelty
-        joined, box = self.concatenation(pixel_values, alpha)
+        joined, region = self.concatenation(pixel_values, alpha)
         feature_maps = tuple(branch(joined) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         logits = self.calibrate(self.classifier(fused))
         loss = None if labels is None else masked_bce_loss(logits, labels)
-        output = LungFusionOutput(loss, logits, alpha, joined, box, feature_maps, fused, weights, novelty)
+        output = LungFusionOutput(loss, logits, alpha, joined, region, feature_maps, fused, weights, novelty)
         return output.to_tuple() if return_dict is False else output
 
     def train(self, mode=True):
