@@ -10,7 +10,7 @@ from lungfusion.models.branches import Branch
 from lungfusion.models.configuration_lungfusion import CONCATENATIONS, FUSIONS
 from lungfusion.models.modeling_lung_unet import LungUNetForSemanticSegmentation, dice_bce_loss
 from lungfusion.models.modeling_lungfusion import masked_bce_loss
-from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.conftest import SIDE, tiny_model, tiny_segmenter
 
 NAN = float("nan")
 
@@ -25,7 +25,7 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tm
     assert output.alpha.shape == (2, 1, SIDE, SIDE)
     assert output.alpha.min() >= 0 and output.alpha.max() <= 1
     assert output.joined.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
-    assert output.box.shape == (2, 4)
+    assert output.region.shape == (2, 2, 3)
     assert len(output.feature_maps) == 2
     assert output.fused_features.shape == (2, model.fusion.num_features)
     if fusion == "gated":
@@ -125,17 +125,6 @@ def test_a_vgg_branch_has_convolutions_alone():
         branch = Branch("vgg16", 4)
     assert branch.num_features == 512
     assert sum(parameter.numel() for parameter in branch.parameters()) == 14_714_688 + 64 * 9  # and a fourth channel
-
-
-def test_crop_shows_the_branches_the_lungs_box():
-    model = tiny_model(concatenation="crop")
-    find_lungs_everywhere(model.segmenter)
-    image = torch.rand(1, 1, SIDE, SIDE)
-    alpha = torch.zeros(1, 1, SIDE, SIDE)
-    alpha[..., 30:60, 24:72] = 1
-    left, top, right, bottom = model(image, alpha=alpha).box[0].tolist()
-    assert 0.15 < left < 0.25 and 0.75 < right < 0.85
-    assert 0.25 < top < 0.3125 and 0.625 < bottom < 0.70
 
 
 def test_what_is_frozen_does_not_change_in_training(pixel_values):

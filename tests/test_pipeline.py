@@ -97,7 +97,7 @@ def test_heat_map_is_grad_cam_as_published(pipe, phantom):
         assert values.max() > 0
         size = output.joined.shape[-2:]
         seen.append(F.interpolate((values / values.max())[None, None], size, mode="bilinear")[0, 0])
-    expected = unsample(torch.stack(seen).mean(0)[None, None], output.box, SIDE)[0, 0]
+    expected = unsample(torch.stack(seen).mean(0)[None, None], output.region, SIDE)[0, 0]
     saliency = grad_cam(pipe.model, output, SIDE)[0, 1]
     torch.testing.assert_close(saliency, (expected / expected.max()).detach(), atol=1e-5, rtol=1e-4)
 

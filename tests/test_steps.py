@@ -24,7 +24,7 @@ def test_every_step_is_what_the_model_made(pipe, phantom):
     for finding in answer.findings:
         assert steps.analysis[finding.name].probability == pytest.approx(finding.probability, abs=1e-6)
     assert steps.image.shape == steps.alpha.shape == (SIDE, SIDE)
-    assert list(steps.joined) == ["none", "multiply", "rgba", "guided", "crop"]
+    assert list(steps.joined) == ["none", "multiply", "rgba", "guided", "crop", "align"]
     assert all(
         picture.shape == (64, 64, 3) and 0 <= picture.min() <= picture.max() <= 1 for picture in steps.joined.values()
     )
@@ -68,7 +68,7 @@ def test_other_models_are_shown_as_they_are(phantom, changes):
 def test_the_page_shows_each_step_once(pipe, phantom):
     page = Page(steps_html(ENGLISH, walk(pipe, phantom[0])))
     assert [tag for tag, _ in page.tags].count("li") == 6
-    assert len(page.having("src")) == 1 + 2 + 5 + 2
+    assert len(page.having("src")) == 1 + 2 + 6 + 2
     assert all(image["alt"] for image in page.having("src"))
     assert "crop (this model)" in page.text
     assert page.text.count("%") >= 2 + 2 * 3

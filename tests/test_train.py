@@ -21,7 +21,7 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from train.bundle import bundle
-from train.loop import round_weights
+from train.loop import moving_average, round_weights
 from train.recipe import load_recipe
 from train.report import base_models
 
@@ -275,6 +275,15 @@ def save_then_die(accelerator, output, history):
 train.loop.save_checkpoint = save_then_die
 main()
 """
+
+
+def test_the_average_follows_the_weights():
+    weights, average = torch.linspace(0, 1, 101, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
+    for steps, weight in enumerate(weights[1:], start=1):
+        average = moving_average(0.998, average, weight, torch.tensor(steps))
+    assert float(average) == pytest.approx(0.90, abs=0.02)  # of the last tenth, not still of the beginning
+    assert moving_average(0.5, torch.tensor(0.0), torch.tensor(1.0), 10**6) == 0.5
+    assert moving_average(0, average, weights[7], 50) == weights[7]
 
 
 def test_two_processes_train_together(data, tmp_path):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import time
+from functools import partial
 
 import torch
 from accelerate.utils import set_seed
@@ -13,12 +14,11 @@ from tqdm.auto import tqdm
 from train.losses import own_loss
 
 LARGEST_GRADIENT = 1.0  # norm to which gradients are clipped
-LONGEST_MEMORY = 0.998  # share that the averaged weights keep at a step, once many are done
 WARM_UP = 0.15  # share of the steps in which the learning rate rises; then it falls to zero (one cycle, Smith 2018)
 
 
 def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss):
-    """Train, and keep the best epoch's model in `output/model`: its weights are averaged over the last steps.
+    """Train, and keep the best epoch's model in `output/model`.
 
     Every epoch begins from a seed of its own, and its end is saved whole under `output/checkpoint-N` before the one
     before it is deleted: a run that is cut off and started again ends with the weights of an undisturbed run.
@@ -30,7 +30,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         train_loader: yields batches; a dict of tensors each.
         sampler: the loader's sampler, or None where it shuffles.
         validate: function of the model → dict of figures; the first one is to be large and chooses the epoch.
-        recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `seed`.
+        recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `weight_average`, `seed`.
         output: the run's folder, a `Path`.
         loss_of: function of the model and a batch → () tensor; the loss that its `forward(**batch)` returns unless
             given.
@@ -44,7 +44,8 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
     steps = recipe["epochs"] * len(train_loader)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe["learning_rate"], steps, pct_start=WARM_UP)
     model, optimizer = accelerator.prepare(model, optimizer)
-    averaged = AveragedModel(accelerator.unwrap_model(model), avg_fn=moving_average, use_buffers=True)
+    average = partial(moving_average, recipe["weight_average"])
+    averaged = AveragedModel(accelerator.unwrap_model(model), avg_fn=average, use_buffers=True)
     accelerator.register_for_checkpointing(scheduler, averaged)
     history = resume(accelerator, output)
 
@@ -78,11 +79,15 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
     return history
 
 
-def moving_average(average, new, steps):
-    """Of a weight, exponential (Polyak and Juditsky 1992): over about the last ninth of the steps done, so that short
-    trainings have one too.
+def moving_average(kept, average, new, steps):
+    """The exponential moving average of a weight after one more step (Polyak and Juditsky 1992).
+
+    Args:
+        kept: share of the average that a step keeps; fewer than that in the first steps, whose weights are soon worse.
+        average, new: tensors of one shape.
+        steps: how many are done.
     """
-    kept = min(LONGEST_MEMORY, (1 + float(steps)) / (10 + float(steps)))
+    kept = min(kept, (1 + float(steps)) / (10 + float(steps)))
     return kept * average + (1 - kept) * new
 
 

@@ -30,7 +30,7 @@ def plain(flip=0.0, rotation=30, shift=0.1, scale=(0.8, 1.2), shear=5, brightnes
     Geometry moves image and mask alike; exposure and noise touch the image alone.
 
     Args:
-        flip: probability of a horizontal flip. 0 for classification: a flip destroys laterality.
+        flip: probability of a horizontal flip. 0 where a finding is of one side: a flip destroys laterality.
         rotation: largest tilt, degrees.
         shift: largest shift, as a fraction of the side.
         scale: smallest and largest magnification.
@@ -56,7 +56,7 @@ def strong(flip=0.0):
     contrast stretch, through which every real image goes.
 
     Args:
-        flip: probability of a horizontal flip. 0 for classification: a flip destroys laterality.
+        flip: probability of a horizontal flip. 0 where a finding is of one side: a flip destroys laterality.
     """
     return v2.Compose(
         [
