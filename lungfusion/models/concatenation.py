@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 LEAST_AREA = 0.02  # of the image: where alpha covers less, no lungs were found
-LARGEST_TILT = math.radians(45)  # beyond, what was taken for two lungs is rather one
+LARGEST_TILT = math.radians(45)  # beyond, the lungs were not seen well enough to tell
 
 
 class Concatenation(nn.Module):
@@ -141,11 +141,12 @@ def lung_box(alpha, margin=0.06, tail=0.005):
 
 
 def lung_frame(alpha, places=64, rounds=8):
-    """The image turned and shifted so that the lungs lie side by side, their common centre in its middle.
+    """The image turned and shifted so that the lungs stand upright, their common centre in its middle.
 
     The lungs are told apart as two clusters of places (k-means, Lloyd 1982), the first guess being what lies left and
-    right of the middle; the line through the clusters' centres is laid level. Where it is steeper than `LARGEST_TILT`,
-    nothing is turned; nor is anything shifted where alpha covers less than `LEAST_AREA` of the image.
+    right of the middle. Upright is where their long axes lean by as much to either side: the heart hides much of the
+    left lung, above all in children, so that the lungs' centres need not be level. Nothing is turned by more than
+    `LARGEST_TILT`, nor anything at all where alpha covers less than `LEAST_AREA` of the image.
 
     Args:
         alpha: (B, 1, S, S) float in [0, 1].
@@ -160,20 +161,27 @@ def lung_frame(alpha, places=64, rounds=8):
     mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= LEAST_AREA)  # (B, side²)
     place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
     places = torch.stack([place.repeat(side), place.repeat_interleave(side)], dim=1)  # (side², 2): x, y
-
-    def centre(mass):
-        return mass @ places / mass.sum(1, keepdim=True).clamp(min=1e-6)  # (B, 2)
-
-    middle = centre(mass)
+    middle = centre(mass, places)
     line, between = middle.new_tensor([1.0, 0.0]).expand_as(middle), middle
     for _ in range(rounds):
         beyond = (line @ places.T) > (line * between).sum(1, keepdim=True)  # (B, side²)
-        one, other = centre(mass * ~beyond), centre(mass * beyond)
+        one, other = centre(mass * ~beyond, places), centre(mass * beyond, places)
         line, between = other - one, (one + other) / 2
-    angle = torch.atan2(line[:, 1], line[:, 0])
-    angle = torch.where(angle.abs() > LARGEST_TILT, 0, angle)
-    cos, sin = angle.cos(), angle.sin()
+    tilt = (lean(mass * ~beyond, places) + lean(mass * beyond, places)) / 2
+    tilt = torch.where(tilt.abs() > LARGEST_TILT, 0, tilt)
+    cos, sin = tilt.cos(), tilt.sin()
     return torch.stack([cos, -sin, middle[:, 0], sin, cos, middle[:, 1]], dim=1).unflatten(1, (2, 3))
+
+
+def centre(mass, places):
+    """mass (B, n) at places (n, 2) → (B, 2)."""
+    return mass @ places / mass.sum(1, keepdim=True).clamp(min=1e-6)
+
+
+def lean(mass, places):
+    """By how much the long axis of mass (B, n) at places (n, 2) leans clockwise: (B,) radians in [−π/2, π/2]."""
+    x, y = (places - centre(mass, places)[:, None]).unbind(2)  # (B, n) each
+    return torch.atan2(-2 * (mass * x * y).sum(1), (mass * (y * y - x * x)).sum(1)) / 2
 
 
 def as_region(box):
