@@ -173,11 +173,14 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
         plan(RECIPE, changed, TINY_LUNGS, compared / "compared")
 
 
-@pytest.mark.parametrize("name, recipe", [("compare_lungs", "lungs_plain"), ("compare_findings", "findings")])
-def test_grids_of_the_project_fit_their_recipes(name, recipe, tmp_path):
+@pytest.mark.parametrize(
+    ("name", "recipe", "override"),
+    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings_160", "start=null")],
+)
+def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path):
     recipe = f"train/recipes/{recipe}.yaml"
     grid = yaml.safe_load((ROOT / "train" / "recipes" / f"{name}.yaml").read_text())
-    runs = plan(recipe, grid, ["epochs=1"], tmp_path)
+    runs = plan(recipe, grid, [override], tmp_path)
     assert len(runs) == len(grid["variants"]) >= 9
     changed = [load_recipe(recipe, overrides) for of_variant in runs.values() for overrides in of_variant.values()]
     assert all(one != other for one, other in itertools.combinations(changed, 2))
