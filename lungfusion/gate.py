@@ -6,8 +6,8 @@ import numpy as np
 from scipy.ndimage import label, maximum_filter
 
 from .analysis import AnalysisWarning, Correction
+from .models.concatenation import LEAST_AREA
 
-LEAST_LUNG_AREA = 0.02  # of the image; the smallest of the 566 human masks of the Shenzhen set covers 0.08
 CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
 ORDINARY = 1.4  # novelty up to which an image is not looked at turned and inverted
 MOST_NOVEL = 2.5  # above, however it is turned, it is no radiograph like those learned from; see train/refusal.py
@@ -87,7 +87,7 @@ def judge(radiograph, areas, mask_quality, novelty, correction):
         return (NOT_A_CHEST_RADIOGRAPH,)
     if abs(correction.angle) >= 90:
         return (NOT_UPRIGHT,)
-    if sum(areas) < LEAST_LUNG_AREA:
+    if sum(areas) < LEAST_AREA:
         return (LUNGS_NOT_FOUND,)
     if mask_quality < (LEAST_MASK_QUALITY if novelty > NOVEL else CHEST_QUALITY):
         return (NOT_A_CHEST_RADIOGRAPH,)

@@ -7,7 +7,9 @@ from torch import nn
 from torch.nn import functional as F
 
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
-LEAST_AREA = 0.02  # of the image: where alpha covers less, no lungs were found
+# Of the image: where alpha covers less, no lungs were found. The smallest of the 566 human masks of the Shenzhen set
+# covers 0.08.
+LEAST_AREA = 0.02
 LARGEST_TILT = math.radians(45)  # beyond, the lungs were not seen well enough to tell
 
 
@@ -140,23 +142,23 @@ def lung_box(alpha, margin=0.06, tail=0.005):
     return torch.where(found[:, None], box, box.new_tensor(WHOLE_IMAGE))
 
 
-def lung_frame(alpha, places=64, rounds=8):
+def lung_frame(alpha, cells=64, rounds=8):
     """The image turned and shifted so that the lungs stand upright, their common centre in its middle.
 
     The lungs are told apart as two clusters of places (k-means, Lloyd 1982), the first guess being what lies left and
     right of the middle. Upright is where their long axes lean by as much to either side: the heart hides much of the
-    left lung, above all in children, so that the lungs' centres need not be level. Nothing is turned by more than
-    `LARGEST_TILT`, nor anything at all where alpha covers less than `LEAST_AREA` of the image.
+    left lung, above all in children, so that the lungs' centres need not be level. Where they lean by more than
+    `LARGEST_TILT` nothing is turned; where alpha covers less than `LEAST_AREA` of the image nothing is shifted either.
 
     Args:
         alpha: (B, 1, S, S) float in [0, 1].
-        places: alpha is looked at in about so many rows and columns.
+        cells: alpha is looked at in about so many rows and columns.
         rounds: of k-means.
 
     Returns:
         (B, 2, 3) float32, as `Concatenation.region`.
     """
-    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // places))
+    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // cells))
     side = lungs.shape[-1]
     mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= LEAST_AREA)  # (B, side²)
     place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
