@@ -23,25 +23,25 @@ from starlette.responses import PlainTextResponse
 import lungfusion
 from lungfusion import RadiographError, load_radiograph
 from lungfusion.analysis import Correction
-from lungfusion.archive import radiographs_in
-from lungfusion.hub_radiographs import fetch_radiographs
-from lungfusion.orientation import UPRIGHT, set_right
+from lungfusion.app.hub_examples import fetch_radiographs
+from lungfusion.app.startup import load_or_bundled
+from lungfusion.app.trace import walk
+from lungfusion.app.view.answer import answer_html, message_html
+from lungfusion.app.view.batch import batch_row, batch_table, csv_html
+from lungfusion.app.view.comparison import comparison_html
+from lungfusion.app.view.pictures import data_address, grey_image, picture_address
+from lungfusion.app.view.steps import steps_html
+from lungfusion.app.view.words import LANGUAGES, words_for
+from lungfusion.checks.orientation import UPRIGHT, set_right
 from lungfusion.pipeline import BUNDLED
-from lungfusion.startup import load_or_bundled
-from lungfusion.steps import walk
-from lungfusion.view.answer import answer_html, message_html
-from lungfusion.view.batch import batch_row, batch_table, csv_html
-from lungfusion.view.comparison import comparison_html
-from lungfusion.view.pictures import data_address, grey_image, picture_address
-from lungfusion.view.steps import steps_html
-from lungfusion.view.words import LANGUAGES, words_for
+from lungfusion.reading.archive import radiographs_in
 
 NARROW, WIDE = 120, 180  # pixels, of columns
 KEPT_MINUTES = 15  # how long Gradio keeps an uploaded file and the pictures made of it
 GPU_SECONDS = 20  # what one analysis may take of a lent GPU
 EXAMPLES_FOLDER = Path(__file__).parent / "examples" / "radiographs"
 EXAMPLES = sorted(path for path in EXAMPLES_FOLDER.glob("*") if path.suffix in (".png", ".dcm"))
-LOOKS = Path(str(files("lungfusion.view")))  # style, script and icon of the page
+LOOKS = Path(str(files("lungfusion.app.view")))  # style, script and icon of the page
 MODEL = os.environ.get("LUNGFUSION_MODEL")  # a folder, or an id on the Hub; the bundled checkpoint if not given
 
 

@@ -3,8 +3,8 @@
 import sys
 
 from lungfusion import LungFusionPipeline
+from lungfusion.app.view import saliency_image
 from lungfusion.explanation import share_inside
-from lungfusion.view import saliency_image
 
 
 def main(image, finding, picture="explanation.png", model=None):

@@ -3,7 +3,7 @@
 FOLDER/train and FOLDER/validation each hold one folder of radiographs for each finding, and one called `normal` for
 those with none. No patient may be in both. The lungs and what the branches have learned are kept to begin with; fusion
 and classifier learn. It needs `pip install accelerate`. Before you rely on the result, calibrate and measure it:
-`train.calibration` and `train.evaluate` show how.
+`train.calibrate.findings` and `train.scoring.images` show how.
 """
 
 import sys

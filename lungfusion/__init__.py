@@ -9,7 +9,7 @@ from .models import (
     LungUNetForSemanticSegmentation,
 )
 from .pipeline import LungFusionPipeline
-from .radiograph import Radiograph, RadiographError, load_radiograph
+from .reading.radiograph import Radiograph, RadiographError, load_radiograph
 
 __version__ = "0.1.0"
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from .app.view import mask_image, overlay_image
 from .pipeline import LungFusionPipeline
-from .radiograph import RadiographError
-from .view import mask_image, overlay_image
+from .reading.radiograph import RadiographError
 
 DISCLAIMER = "For research and education. Not a medical device."
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .radiograph import Radiograph
+from .reading.radiograph import Radiograph
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class AnalysisWarning:
 
     code: str
     sentence: str
-    refuses: bool = False
+    rejects: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Analysis:
         left_lung_area: the same of the left lung.
         mask_quality: the Dice to expect between alpha and an outline drawn by hand, in [0, 1]; calibrated on validation
             radiographs, many of them altered or harmed so that the outline went wrong.
-        novelty: how unlike the radiographs that the segmenter was trained on this one is, once corrected: about 1 for
+        ood_score: how unlike the radiographs that the segmenter was trained on this one is, once corrected: about 1 for
             those, more for what is none; 0 where the model was not fitted to say so.
         correction: how the image should be turned or inverted first, if at all. The answer is for the image as it is.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
@@ -83,7 +83,7 @@ class Analysis:
     right_lung_area: float
     left_lung_area: float
     mask_quality: float
-    novelty: float
+    ood_score: float
     correction: Correction
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
@@ -98,7 +98,7 @@ class Analysis:
     @property
     def refused(self) -> bool:
         """Whether the image is none of which something can be said about findings."""
-        return any(warning.refuses for warning in self.warnings)
+        return any(warning.rejects for warning in self.warnings)
 
     @property
     def lung_area(self) -> float:
@@ -117,7 +117,7 @@ class Analysis:
             "right_lung_area": self.right_lung_area,
             "left_lung_area": self.left_lung_area,
             "mask_quality": self.mask_quality,
-            "novelty": self.novelty,
+            "ood_score": self.ood_score,
             "correction": vars(self.correction).copy(),
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": [vars(warning).copy() for warning in self.warnings],

@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from .models.concatenation import unsample
+from .models.concatenation import paste_back
 
 
 @torch.enable_grad()
@@ -32,8 +32,8 @@ def grad_cam(model, output, size):
         for features, gradient in zip(feature_maps, gradients, strict=True):
             weights = gradient.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
             maps.append(unit_maximum((weights * features.detach()).sum(1, keepdim=True).relu()))
-        seen = [F.interpolate(m, output.joined.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
-        saliency.append(unit_maximum(unsample(torch.stack(seen).mean(0), output.region.clone(), size)))
+        seen = [F.interpolate(m, output.cnn_input.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
+        saliency.append(unit_maximum(paste_back(torch.stack(seen).mean(0), output.roi_affine.clone(), size)))
     return torch.cat(saliency, dim=1)
 
 

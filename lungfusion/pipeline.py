@@ -9,13 +9,13 @@ from transformers import AutoConfig, AutoImageProcessor
 
 from .allocator import keep_freed_memory
 from .analysis import Analysis, Finding
+from .checks.input_checks import USUAL_OOD_SCORE, check_input, refine_correction
+from .checks.orientation import UPRIGHT, estimate_correction
 from .download import check_weights
 from .explanation import grad_cam
-from .gate import ORDINARY, judge, refined
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
-from .models.lungs import expected_dice, keep_lungs, split_lungs
-from .orientation import UPRIGHT, least_novel
-from .radiograph import load_radiograph
+from .models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
+from .reading.radiograph import load_radiograph
 
 BUNDLED = Path(str(files("lungfusion"))) / "checkpoints" / "default"  # the folder of the bundled checkpoint
 MODELS = {
@@ -131,30 +131,32 @@ class LungFusionPipeline:
         else:
             alphas, names = output.alpha, self.model.config.findings
             probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
-        lies = [self.lie(*row) for row in zip(pixel_values, output.novelty.tolist(), strict=True)]
-        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), lies, probabilities, strict=True)
+        orientations = [self.orientation(*row) for row in zip(pixel_values, output.ood_score.tolist(), strict=True)]
+        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), orientations, probabilities, strict=True)
         return [self.analysis(*row) for row in rows]
 
-    def lie(self, pixels, novelty):
-        """How an image (1, S, S) of that novelty lies: the `Correction` it needs, and its novelty once corrected."""
-        if novelty <= ORDINARY:
-            return UPRIGHT, novelty
-        return least_novel(self.segmenter, pixels[None])
+    def orientation(self, pixels, ood_score):
+        """The `Correction` an image (1, S, S) of that out-of-distribution score needs, and its score once corrected."""
+        if ood_score <= USUAL_OOD_SCORE:
+            return UPRIGHT, ood_score
+        return estimate_correction(self.segmenter, pixels[None])
 
-    def analysis(self, radiograph, image, alpha, lie, probabilities):
-        """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, `lie`, finding → probability."""
-        correction, novelty = lie
+    def analysis(self, radiograph, image, alpha, orientation, probabilities):
+        """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, orientation, finding →
+        probability.
+        """
+        correction, ood_score = orientation
         quality = self.mask_quality(alpha)
         alpha = keep_lungs(alpha)
         areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
         height, width = radiograph.pixels.shape
-        correction = refined(correction, image, alpha > 0.5, width / height)
-        warnings = judge(radiograph, areas, quality, novelty, correction)
+        correction = refine_correction(correction, image, alpha > 0.5, width / height)
+        warnings = check_input(radiograph, areas, quality, ood_score, correction)
         findings = ()
-        if not any(warning.refuses for warning in warnings):
+        if not any(warning.rejects for warning in warnings):
             findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
-        alpha = self.in_geometry_of(radiograph, alpha)
-        return Analysis(radiograph, alpha, *areas, quality, novelty, correction, findings, warnings)
+        alpha = self.to_original_size(radiograph, alpha)
+        return Analysis(radiograph, alpha, *areas, quality, ood_score, correction, findings, warnings)
 
     def mask_quality(self, alpha):
         """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""
@@ -173,9 +175,9 @@ class LungFusionPipeline:
             source=config.sources.get(name),
         )
 
-    def in_geometry_of(self, radiograph, x):
+    def to_original_size(self, radiograph, x):
         """(S, S) float32 array in the model's geometry → (H, W) float32 array in the radiograph's."""
-        return self.processor.resize_back([x], [radiograph.pixels.shape])[0].numpy()
+        return self.processor.to_original_sizes([x], [radiograph.pixels.shape])[0].numpy()
 
     @torch.inference_mode()
     def features(self, source):
@@ -217,7 +219,7 @@ class LungFusionPipeline:
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
         analysis, saliency = self.analyse_and_explain(source)
-        return np.clip(self.in_geometry_of(analysis.radiograph, saliency[finding]), 0, 1)
+        return np.clip(self.to_original_size(analysis.radiograph, saliency[finding]), 0, 1)
 
     @torch.inference_mode()
     def analyse_and_explain(self, source):

@@ -1,4 +1,4 @@
-"""The app as a process of its own, for those who call it as strangers do."""
+"""The app as a process of its own, for those who call it as ood_images do."""
 
 import json
 import os

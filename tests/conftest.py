@@ -15,6 +15,7 @@ from transformers.utils import logging
 
 from examples.phantom import draw_phantom
 from lungfusion import Analysis, Radiograph
+from lungfusion.checks.orientation import UPRIGHT
 from lungfusion.models import (
     LungFusionConfig,
     LungFusionForImageClassification,
@@ -22,7 +23,6 @@ from lungfusion.models import (
     LungUNetConfig,
     LungUNetForSemanticSegmentation,
 )
-from lungfusion.orientation import UPRIGHT
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()

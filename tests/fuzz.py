@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from lungfusion.radiograph import Radiograph, RadiographError, load_radiograph
+from lungfusion.reading.radiograph import Radiograph, RadiographError, load_radiograph
 
 SECONDS = 5.0  # of a processor
 MEMORY = 2 * 2**30  # bytes

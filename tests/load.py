@@ -30,7 +30,7 @@ FILES = 8  # different radiographs
 SIDE = 512  # pixels
 TOLERANCE = 0.01  # of a probability
 PATIENCE = 1  # seconds
-MOST_GROWTH = 100 * 2**20  # bytes of memory, in the second half of the time
+MAX_GROWTH = 100 * 2**20  # bytes of memory, in the second half of the time
 BROKEN = (b"", b"no picture", encoded(np.zeros((80, 96), np.uint8), "PNG"))
 
 
@@ -169,7 +169,7 @@ def report(arguments, load, serves, before, half, after, most, temporary, sent):
     print("- It still serves." if serves else "- IT NO LONGER SERVES.")
     for outcome in load.wrong[:20]:
         print(outcome)
-    return 0 if serves and not load.wrong and after - half < MOST_GROWTH else 1
+    return 0 if serves and not load.wrong and after - half < MAX_GROWTH else 1
 
 
 if __name__ == "__main__":

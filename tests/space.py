@@ -13,7 +13,7 @@ import venv
 from pathlib import Path
 
 from tests.app_server import Served, free_port, wait_for
-from train.space import space_files
+from train.publish.space import space_files
 
 
 def main():

@@ -6,8 +6,8 @@ import torch
 
 from examples.phantom import draw_phantom
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
-from train.alterations import ALTERATIONS, AlteredRadiographs, alter
-from train.robustness import robustness_table, summarise_robustness
+from train.augment.mild_corruptions import MILD_CORRUPTIONS, AlteredRadiographs, alter
+from train.scoring.robustness import robustness_table, summarise_robustness
 
 MOVING = {"other_crop", "black_bands", "small_field", "tilted_30"}
 HEIGHT, WIDTH = 120, 96
@@ -21,7 +21,7 @@ def pair():
     return torch.from_numpy(pixels)[None, :, crop], torch.from_numpy(mask).float()[None, :, crop]
 
 
-@pytest.mark.parametrize("name", ALTERATIONS)
+@pytest.mark.parametrize("name", MILD_CORRUPTIONS)
 def test_alterations_keep_shape_and_range_and_repeat(name, pair):
     before = [x.clone() for x in pair]
     image, mask = alter(name, *pair, index=3)
@@ -34,7 +34,7 @@ def test_alterations_keep_shape_and_range_and_repeat(name, pair):
     assert all(torch.equal(x, y) for x, y in zip(pair, before, strict=True))  # what came in is left alone
 
 
-@pytest.mark.parametrize("name", sorted(set(ALTERATIONS) - {"inverted", "blurred", "gamma"}))
+@pytest.mark.parametrize("name", sorted(set(MILD_CORRUPTIONS) - {"inverted", "blurred", "gamma"}))
 def test_random_alterations_differ_between_images(name, pair):
     assert not torch.equal(alter(name, *pair, index=0)[0], alter(name, *pair, index=1)[0])
 
@@ -120,18 +120,18 @@ def test_each_validation_image_has_one_alteration_of_its_own(pair):
 def test_robustness_figures_by_hand():
     rows = []
     for patient, dice in (("a", 0.9), ("b", 0.7)):
-        for name in ("unaltered", *ALTERATIONS):
+        for name in ("unaltered", *MILD_CORRUPTIONS):
             lost = 0.4 if name == "inverted" else 0.0
             rows.append({"patient_id": patient, "alteration": name, "dice": dice - lost, "pixel_accuracy": dice})
     summary = summarise_robustness(rows)
-    assert list(summary) == ["unaltered", "altered", *ALTERATIONS]
+    assert list(summary) == ["unaltered", "altered", *MILD_CORRUPTIONS]
     assert summary["unaltered"]["images"] == summary["altered"]["images"] == 2
     assert summary["unaltered"]["dice"]["value"] == pytest.approx(0.8)
     assert summary["unaltered"]["dice"]["interval"] == pytest.approx([0.7, 0.9])
     assert summary["inverted"]["dice"]["value"] == pytest.approx(0.4)
     assert summary["inverted"]["change"]["interval"] == pytest.approx([-0.4, -0.4])
     assert summary["inverted"]["least_dice"] == pytest.approx(0.3)
-    assert summary["altered"]["dice"]["value"] == pytest.approx(0.8 - 0.4 / len(ALTERATIONS))
+    assert summary["altered"]["dice"]["value"] == pytest.approx(0.8 - 0.4 / len(MILD_CORRUPTIONS))
     table = robustness_table(summary)
     assert len(table) == 2 + len(summary)
     assert table[2].startswith("| unaltered | 2 | 0.800 (0.700–0.900) | 0.000 (0.000–0.000) |")

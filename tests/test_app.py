@@ -26,8 +26,8 @@ from PIL import Image
 from examples.phantom import write_dicom
 from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.analysis import Correction
-from lungfusion.orientation import UPRIGHT, set_right
-from lungfusion.view.words import LANGUAGES
+from lungfusion.app.view.words import LANGUAGES
+from lungfusion.checks.orientation import UPRIGHT, apply_correction
 from tests.app_server import free_port, serving
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 
@@ -206,7 +206,7 @@ def test_an_answer_is_for_the_image_as_it_was_turned(app, files, angle, kept):
     event = SimpleNamespace(angle=angle, invert=1)
     answer, correction = app.corrected(files["chest.png"], event, request())
     assert correction == Correction(kept, True)
-    expected = app.pipe(set_right(load_radiograph(files["chest.png"]), correction))
+    expected = app.pipe(apply_correction(load_radiograph(files["chest.png"]), correction))
     assert f"{expected['pneumonia'].probability:.0%}" in answer
     assert "As uploaded" in answer
 

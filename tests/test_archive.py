@@ -1,11 +1,11 @@
-"""ZIP archives of strangers: what is in them, and what they are refused for."""
+"""ZIP archives of ood_images: what is in them, and what they are refused for."""
 
 import zipfile
 
 import pytest
 
 from lungfusion import RadiographError, archive
-from lungfusion.archive import radiographs_in
+from lungfusion.reading.archive import radiographs_in
 
 
 def packed(path, files, **options):
@@ -26,7 +26,7 @@ def test_files_and_archives_are_listed_in_order(tmp_path):
 
 
 def test_too_many_files_are_refused(tmp_path):
-    path = packed(tmp_path / "many.zip", {f"{i}.png": b"" for i in range(archive.MOST_FILES + 1)})
+    path = packed(tmp_path / "many.zip", {f"{i}.png": b"" for i in range(archive.MAX_FILES + 1)})
     with pytest.raises(RadiographError, match=r"many\.zip: more than 200 files"):
         radiographs_in([path])
 
@@ -34,10 +34,10 @@ def test_too_many_files_are_refused(tmp_path):
 def test_bombs_are_refused(tmp_path, monkeypatch):
     path = packed(tmp_path / "bomb.zip", {f"{i}.png": bytes(3_000_000) for i in range(4)})
     assert path.stat().st_size < 20_000
-    monkeypatch.setattr(archive, "MAX_BYTES", 2_000_000)
+    monkeypatch.setattr(archive, "MAX_UNPACKED_BYTES", 2_000_000)
     with pytest.raises(RadiographError, match=r"0\.png: the file has more than 2 MB"):
         radiographs_in([path])[0][1]()
-    monkeypatch.setattr(archive, "MOST_BYTES", 11_000_000)
+    monkeypatch.setattr(archive, "MAX_BYTES", 11_000_000)
     with pytest.raises(RadiographError, match="unpacks to more than 11 MB; split it"):
         radiographs_in([path])
 

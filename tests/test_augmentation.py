@@ -6,9 +6,9 @@ from torchvision import tv_tensors
 
 from examples.phantom import draw_phantom
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
-from train import exposure
-from train.geometry import Collimate, Warp
-from train.transforms import augmentation
+from train.augment import intensity as exposure
+from train.augment.presets import augmentation
+from train.augment.spatial import Collimate, Warp
 
 SIDE = 96
 EXPOSURES = [

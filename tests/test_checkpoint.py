@@ -14,12 +14,12 @@ from PIL import Image
 
 from examples.phantom import draw_phantom, write_dicom
 from lungfusion import LungFusionPipeline, RadiographError
-from lungfusion.gate import LEAST_MASK_QUALITY
-from train.alterations import alter
+from lungfusion.checks.input_checks import MIN_MASK_QUALITY
+from train.augment.mild_corruptions import alter
+from train.augment.ood_images import ood_images
+from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.bundle import with_tables
-from train.harms import HARMS
-from train.strangers import strangers
-from train.tables import cell
+from train.report.tables import cell
 
 ROOT = Path(__file__).parent.parent
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
@@ -67,9 +67,9 @@ def test_tilt_moves_the_lungs_along(pipe):
 def test_knows_when_its_outline_is_good(pipe):
     pixels, _ = draw_phantom(seed=0, size=512)
     clear = pipe(pixels)
-    assert clear.mask_quality >= LEAST_MASK_QUALITY and clear.warnings == ()
+    assert clear.mask_quality >= MIN_MASK_QUALITY and clear.warnings == ()
     for name in ("turned", "enlarged", "shrunk", "posterised", "thumbnail", "noisy"):
-        harmed, _ = alter(name, torch.from_numpy(pixels)[None], torch.zeros(1, 512, 512), 0, HARMS)
+        harmed, _ = alter(name, torch.from_numpy(pixels)[None], torch.zeros(1, 512, 512), 0, SEVERE_CORRUPTIONS)
         assert pipe(harmed[0].numpy()).mask_quality < clear.mask_quality - 0.02, name
 
 
@@ -116,9 +116,9 @@ def test_the_readme_has_the_tables_of_the_checkpoint():
     assert "<!-- table: metrics.json -->" in text
 
 
-@pytest.mark.parametrize("kind", strangers())
+@pytest.mark.parametrize("kind", ood_images())
 def test_no_chest_radiograph_gets_an_answer(pipe, kind):
-    for picture in strangers()[kind]:
+    for picture in ood_images()[kind]:
         assert pipe(picture).findings == ()
 
 

@@ -9,11 +9,12 @@ from examples.phantom import draw_phantom
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.conftest import TINY_MODEL, tiny_model
 from tests.test_train import png
-from train.calibration import calibrate, is_shown_to_work
-from train.classify import begin_with, groups
-from train.dataset import balanced_sampler, known_labels
-from train.metrics import expected_calibration_error, sigmoid
-from train.run import load_part
+from train.calibrate.findings import calibrate, is_shown_to_work
+from train.classify import groups, init_from_checkpoint
+from train.data.labels import known_labels
+from train.data.sampler import balanced_sampler
+from train.engine.run import load_part
+from train.scoring.metrics import expected_calibration_error, sigmoid
 
 NAN = float("nan")
 
@@ -53,12 +54,12 @@ def test_branches_begin_with_those_of_an_earlier_run(checkpoint):
         for parameter in model.branches[0].parameters():
             parameter.zero_()
     earlier = LungFusionForImageClassification.from_pretrained(checkpoint)
-    begin_with(model, earlier, classifier_too=False)
+    init_from_checkpoint(model, earlier, classifier_too=False)
     weights = earlier.branches[1].backbone.state_dict()
     for key, tensor in model.branches[0].backbone.state_dict().items():
         assert torch.equal(tensor, weights[key]), key
     with pytest.raises(ValueError, match="has the branches test_resnet, not test_efficientnet"):
-        begin_with(earlier, model, classifier_too=False)
+        init_from_checkpoint(earlier, model, classifier_too=False)
 
 
 def test_findings_known_before_begin_as_they_were(pixel_values):
@@ -67,7 +68,7 @@ def test_findings_known_before_begin_as_they_were(pixel_values):
     model = LungFusionForImageClassification(
         LungFusionConfig(**TINY_MODEL, fusion="gated", findings=["tuberculosis", "nodule", "mass"])
     ).eval()
-    begin_with(model, earlier, classifier_too=True)
+    init_from_checkpoint(model, earlier, classifier_too=True)
     alpha = torch.ones_like(pixel_values)
     with torch.no_grad():
         before, after = (m(pixel_values, alpha=alpha).logits for m in (earlier, model))
@@ -78,7 +79,7 @@ def test_findings_known_before_begin_as_they_were(pixel_values):
 def test_a_branch_that_also_sees_alpha_begins_as_the_one_that_did_not(checkpoint, pixel_values):
     models = [tiny_model(branches=["test_resnet"], concatenation=c) for c in ("crop", "rgba")]
     for model in models:
-        begin_with(model, LungFusionForImageClassification.from_pretrained(checkpoint), classifier_too=False)
+        init_from_checkpoint(model, LungFusionForImageClassification.from_pretrained(checkpoint), classifier_too=False)
     three, four = (model.branches[0] for model in models)
     image = pixel_values.expand(-1, 3, -1, -1)
     with torch.no_grad():

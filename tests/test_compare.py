@@ -14,8 +14,8 @@ from safetensors.numpy import save_file
 
 from tests.test_train import ROOT, TINY_LUNGS, write_source
 from train.compare import plan
-from train.comparison import findings_table, mean_auc, summarise_findings
-from train.recipe import load_recipe
+from train.engine.recipe import load_recipe
+from train.scoring.comparison import findings_table, mean_auc, summarise_findings
 
 RECIPE = "train/recipes/lungs_plain.yaml"
 GRID = {

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from examples.phantom import draw_phantom
-from lungfusion.models.concatenation import CONCATENATION_MODULES, inside, inverse, lung_frame, sample, unsample
+from lungfusion.models.concatenation import CONCATENATION_MODULES, compose, inverse, lung_frame, paste_back, sample
 
 SIDE = 96
 TURN = torch.tensor([[[0.6, -0.8, 0.1], [0.8, 0.6, -0.2]]])
@@ -16,9 +16,9 @@ def phantom(seed, tilt=0.0):
     return [torch.from_numpy(x.astype(np.float32))[None, None] for x in draw_phantom(seed, SIDE, tilt=tilt)]
 
 
-def angle(region):
+def angle(roi_affine):
     """By how much the image is turned clockwise in it, in degrees."""
-    return float(torch.rad2deg(torch.atan2(region[0, 1, 0], region[0, 0, 0])))
+    return float(torch.rad2deg(torch.atan2(roi_affine[0, 1, 0], roi_affine[0, 0, 0])))
 
 
 def rectangle(top, bottom, left, right):
@@ -28,18 +28,18 @@ def rectangle(top, bottom, left, right):
 
 
 def test_crop_is_the_lungs_box():
-    region = CONCATENATION_MODULES["crop"](32).region(rectangle(30, 60, 24, 72))
+    roi_affine = CONCATENATION_MODULES["crop"](32).roi_affine(rectangle(30, 60, 24, 72))
     margin = 0.06
     expected = [[0.5 * (1 + 2 * margin), 0, 0], [0, 0.3125 * (1 + 2 * margin), -0.0625]]
-    np.testing.assert_allclose(region[0], expected, atol=0.03)
+    np.testing.assert_allclose(roi_affine[0], expected, atol=0.03)
 
 
 @pytest.mark.parametrize("tilt", [-30, -20, -8, 8, 20, 30])
 @pytest.mark.parametrize("seed", range(4))
 def test_align_turns_a_tilted_patient_upright(seed, tilt):
     module = CONCATENATION_MODULES["align"](64)
-    (seen, region), (tilted, turned) = module(*phantom(seed)), module(*phantom(seed, tilt))
-    assert angle(turned) - angle(region) == pytest.approx(tilt, abs=3)
+    (seen, roi_affine), (tilted, turned) = module(*phantom(seed)), module(*phantom(seed, tilt))
+    assert angle(turned) - angle(roi_affine) == pytest.approx(tilt, abs=3)
     cropped, _ = CONCATENATION_MODULES["crop"](64)(*phantom(seed, tilt))
     differences = [float((other - seen).abs().mean()) for other in (tilted, cropped)]
     assert differences[0] < 0.06
@@ -49,8 +49,8 @@ def test_align_turns_a_tilted_patient_upright(seed, tilt):
 def test_align_keeps_the_lungs_within():
     for seed in range(4):
         _, alpha = phantom(seed, tilt=25)
-        region = CONCATENATION_MODULES["align"](64).region(alpha)
-        assert unsample(torch.ones(1, 1, 64, 64), region, SIDE)[alpha > 0.5].mean() > 0.98
+        roi_affine = CONCATENATION_MODULES["align"](64).roi_affine(alpha)
+        assert paste_back(torch.ones(1, 1, 64, 64), roi_affine, SIDE)[alpha > 0.5].mean() > 0.98
 
 
 @pytest.mark.parametrize(
@@ -64,18 +64,18 @@ def test_what_are_no_two_lungs_is_not_turned(alpha):
 
 def test_where_no_lungs_were_found_all_is_seen():
     for name, module in CONCATENATION_MODULES.items():
-        torch.testing.assert_close(module(32).region(rectangle(40, 44, 40, 44)), torch.eye(2, 3)[None], msg=name)
+        torch.testing.assert_close(module(32).roi_affine(rectangle(40, 44, 40, 44)), torch.eye(2, 3)[None], msg=name)
 
 
 def test_images_of_a_batch_do_not_matter_to_each_other():
     alphas = [phantom(seed, tilt)[1] for seed, tilt in enumerate((0, 15, -25))] + [rectangle(20, 80, 24, 44)]
-    together = CONCATENATION_MODULES["align"](64).region(torch.cat(alphas))
-    for alpha, region in zip(alphas, together, strict=True):
-        torch.testing.assert_close(CONCATENATION_MODULES["align"](64).region(alpha)[0], region)
+    together = CONCATENATION_MODULES["align"](64).roi_affine(torch.cat(alphas))
+    for alpha, roi_affine in zip(alphas, together, strict=True):
+        torch.testing.assert_close(CONCATENATION_MODULES["align"](64).roi_affine(alpha)[0], roi_affine)
 
 
 def test_inverse_leads_back():
-    there_and_back = inside(TURN * 0.7, inverse(TURN * 0.7))
+    there_and_back = compose(TURN * 0.7, inverse(TURN * 0.7))
     torch.testing.assert_close(there_and_back, torch.eye(2, 3)[None])
 
 
@@ -84,14 +84,14 @@ def test_a_region_of_a_region_is_sampled_as_one():
     inner = torch.tensor([[[0.5, 0, 0.1], [0, 0.4, -0.2]]])
     outer = TURN * 0.6
     twice = sample(sample(image, outer, 4 * SIDE), inner, 32)
-    torch.testing.assert_close(sample(image, inside(outer, inner), 32), twice, atol=0.02, rtol=0)
+    torch.testing.assert_close(sample(image, compose(outer, inner), 32), twice, atol=0.02, rtol=0)
 
 
 def test_unsample_lays_back_where_it_was_seen():
     image, _ = phantom(0)
-    region = CONCATENATION_MODULES["align"](SIDE).region(phantom(0, tilt=20)[1])
-    again = unsample(sample(image, region, SIDE), region, SIDE)
-    seen = unsample(torch.ones(1, 1, SIDE, SIDE), region, SIDE) == 1
+    roi_affine = CONCATENATION_MODULES["align"](SIDE).roi_affine(phantom(0, tilt=20)[1])
+    again = paste_back(sample(image, roi_affine, SIDE), roi_affine, SIDE)
+    seen = paste_back(torch.ones(1, 1, SIDE, SIDE), roi_affine, SIDE) == 1
     assert 0.2 < seen.float().mean() < 0.9
     assert (again - image)[seen].abs().mean() < 0.02
-    assert again[unsample(torch.ones(1, 1, SIDE, SIDE), region, SIDE) == 0].abs().max() == 0
+    assert again[paste_back(torch.ones(1, 1, SIDE, SIDE), roi_affine, SIDE) == 0].abs().max() == 0

@@ -11,8 +11,17 @@ import torch
 
 from examples.phantom import draw_phantom
 from tests.test_train import write_source
-from train.curves import CHANGES, auc_and_accuracy, compressed, contrasted, inverted, magnified, rotated, shifted
-from train.dataset import load_source
+from train.data.splits import load_source
+from train.scoring.curves import (
+    CHANGES,
+    auc_and_accuracy,
+    compressed,
+    contrasted,
+    inverted,
+    magnified,
+    rotated,
+    shifted,
+)
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,7 +65,7 @@ def test_scores_by_hand():
 
 def test_command_draws_curves(checkpoint, tmp_path):
     write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
-    command = [sys.executable, "-m", "train.curves", "--models", f"one={checkpoint}", f"two={checkpoint}"]
+    command = [sys.executable, "-m", "train.scoring.curves", "--models", f"one={checkpoint}", f"two={checkpoint}"]
     command += ["--dataset", tmp_path / "source", "--finding", "tuberculosis", "--output", tmp_path]
     done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

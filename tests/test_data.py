@@ -11,9 +11,12 @@ from safetensors.torch import save_file
 from torchvision import tv_tensors
 
 from tests.test_train import png, write_source
-from train.dataset import balanced_sampler, known_labels, load_source, patient, patient_fold, read_mask
-from train.pretrained import load_pretrained_backbone
-from train.transforms import augmentation
+from train.augment.presets import augmentation
+from train.data.labels import known_labels
+from train.data.pictures import read_mask
+from train.data.sampler import balanced_sampler
+from train.data.splits import load_source, patient, patient_fold
+from train.engine.pretrained import load_pretrained_backbone
 
 NAN = float("nan")
 

@@ -10,12 +10,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from lungfusion.view.pictures import CONTOUR_COLOUR
+from lungfusion.app.view.pictures import CONTOUR_COLOUR
 from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_train import write_source
-from train import evaluate, figures, report, sheets
-from train.dataset import image_bytes, load_source
-from train.tables import metrics_tables
+from train.data.pictures import image_bytes
+from train.data.splits import load_source
+from train.report.tables import metrics_tables
+from train.scoring import figures, report, sheets
+from train.scoring import images as evaluate
 
 FIGURE = {"value": 0.5, "interval": [0.4, 0.6]}
 
@@ -87,7 +89,7 @@ def test_sheets_show_the_worst_and_the_percentiles_and_read_no_more(pipeline, ma
     ]
     without_mask = {"source": "other", "index": 0, "file_name": "1.png"}
     recorder = Recorder(pipeline)
-    sheets.write_sheets(recorder, {"masks": data}, [without_mask, *rows], tmp_path / "images")
+    sheets.write_contact_sheets(recorder, {"masks": data}, [without_mask, *rows], tmp_path / "images")
     places = [
         int(np.flatnonzero([image_bytes(image) == asked for image in data["image"]])[0]) for asked in recorder.asked
     ]
@@ -100,7 +102,9 @@ def test_sheets_show_the_worst_and_the_percentiles_and_read_no_more(pipeline, ma
 
 
 def test_no_sheets_without_masks(pipeline, tmp_path):
-    sheets.write_sheets(pipeline, {}, [{"source": "other", "index": 0, "file_name": "1.png"}], tmp_path / "images")
+    sheets.write_contact_sheets(
+        pipeline, {}, [{"source": "other", "index": 0, "file_name": "1.png"}], tmp_path / "images"
+    )
     assert not (tmp_path / "images").exists()
 
 

@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from lungfusion.models.concatenation import as_region
+from lungfusion.models.concatenation import box_to_affine
 from tests.test_train import write_source
-from train.explanations import falls, hide, hottest
+from train.scoring.saliency import falls, hide, hottest
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 def test_a_tenth_of_the_box_is_hidden_where_the_map_is_hottest():
     saliency = torch.zeros(1, 1, 40, 40)
     saliency[..., 10:20, 10:20] = torch.rand(10, 10) + 0.1
-    chosen = hottest(saliency, as_region(torch.tensor([[0.0, 0.25, 0.5, 0.75]])))
+    chosen = hottest(saliency, box_to_affine(torch.tensor([[0.0, 0.25, 0.5, 0.75]])))
     assert chosen.sum() == 40  # a tenth of 20 × 20
     assert saliency[chosen].min() >= saliency[..., 10:20, 10:20][~chosen[..., 10:20, 10:20]].max()
     pixels = torch.rand(1, 1, 40, 40)
@@ -37,7 +37,7 @@ def test_maps_that_point_at_the_score_fall_further_than_others():
         saliency[..., y : y + 12, x : x + 12] = 1
         pixels = saliency * 0.9
         output = SimpleNamespace(
-            logits=pixels.sum()[None, None], region=torch.eye(2, 3)[None], alpha=torch.ones_like(pixels)
+            logits=pixels.sum()[None, None], roi_affine=torch.eye(2, 3)[None], alpha=torch.ones_like(pixels)
         )
         seen.append((str(patient), pixels, output, saliency))
     model = SimpleNamespace(config=SimpleNamespace(findings=["mass"]))
@@ -60,7 +60,7 @@ def test_command_writes_a_table(checkpoint, tmp_path):
     write_source(tmp_path / "source", ["normal", "pneumonia"], "consolidation", with_mask=False)
     folder = tmp_path / "source"
     (folder / "train-00000-of-00001.parquet").rename(folder / "validation-00000-of-00001.parquet")
-    command = [sys.executable, "-m", "train.explanations", "--model", checkpoint, "--dataset", folder]
+    command = [sys.executable, "-m", "train.scoring.saliency", "--model", checkpoint, "--dataset", folder]
     done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "explanations.json").read_text())

@@ -9,7 +9,7 @@ from examples.export_onnx import export, output_names
 from examples.phantom import draw_phantom
 from tests.conftest import SIDE, TINY_SEGMENTER, tiny_model, tiny_segmenter
 
-COMPARED = {"logits", "alpha", "region", "fused_features", "novelty"}
+COMPARED = {"logits", "alpha", "roi_affine", "fused_features", "ood_score"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_torch_export(kind, make, images):
     for name in COMPARED & set(expected):
         torch.testing.assert_close(answer[name], expected[name], rtol=0, atol=1e-5)
     if kind.endswith("gated"):
-        assert (expected.region[:, 0, 0] < 0.95).all()  # something was cut off
+        assert (expected.roi_affine[:, 0, 0] < 0.95).all()  # something was cut off
 
 
 @pytest.mark.parametrize("kind", ["smp U-Net", "crop, gated", "align, gated"])

@@ -13,8 +13,9 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from tests.conftest import tiny_segmenter
 from tests.test_train import write_source
-from train.classical import CLASSIFIERS, classical_table, compare_classifiers
-from train.dataset import image_bytes, load_source
+from train.data.pictures import image_bytes
+from train.data.splits import load_source
+from train.scoring.classical import CLASSIFIERS, classical_table, compare_classifiers
 
 ROOT = Path(__file__).parent.parent
 
@@ -47,7 +48,7 @@ def test_features_are_written_and_classified(checkpoint, tmp_path):
     files = {split: tmp_path / "features" / f"{split}.parquet" for split in ("train", "validation")}
     for split, path in files.items():
         where = ("--model", checkpoint, "--dataset", tmp_path / "tuberculosis", "--split", split, "--output", path)
-        done = run("train.features", *where)
+        done = run("train.scoring.features", *where)
         assert done.returncode == 0, done.stderr
     data = Dataset.from_parquet(str(files["train"]))
     assert data.column_names == ["file_name", "patient_id", "label_pneumonia", "label_tuberculosis", "features"]
@@ -57,11 +58,11 @@ def test_features_are_written_and_classified(checkpoint, tmp_path):
     row = load_source(tmp_path / "tuberculosis", "train")[0]
     np.testing.assert_allclose(data["features"][0], pipe.features(image_bytes(row["image"])), atol=1e-5)
     output = ("--output", tmp_path / "classical")
-    done = run("train.classical", "--train", files["train"], "--validation", files["validation"], *output)
+    done = run("train.scoring.classical", "--train", files["train"], "--validation", files["validation"], *output)
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "classical" / "classical.json").read_text())
     assert list(figures) == ["tuberculosis"] and set(figures["tuberculosis"]) == set(CLASSIFIERS)
-    leaking = run("train.classical", "--train", files["train"], "--validation", files["train"], *output)
+    leaking = run("train.scoring.classical", "--train", files["train"], "--validation", files["train"], *output)
     assert leaking.returncode == 2 and "split them by patient" in leaking.stderr
 
 

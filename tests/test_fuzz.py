@@ -9,8 +9,8 @@ from PIL import Image
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
-from lungfusion.dicom import MAX_LENGTH, MAX_READS
-from lungfusion.headers import MAX_SCANS
+from lungfusion.reading.dicom import MAX_LENGTH, MAX_READS
+from lungfusion.reading.headers import MAX_SCANS
 from tests.fuzz import MEMORY, READ, REFUSED, Reader, fuzz
 from tests.mutations import spoiled
 from tests.test_radiograph import GREY, assert_shows, dataset, dicom, encoded, file_bytes

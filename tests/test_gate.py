@@ -7,18 +7,18 @@ from scipy.ndimage import rotate
 
 from examples.phantom import draw_phantom
 from lungfusion.analysis import Correction
-from lungfusion.gate import brightness, judge, refined, tilt
-from lungfusion.orientation import UPRIGHT, set_right
-from lungfusion.radiograph import Radiograph, load_radiograph
+from lungfusion.checks.input_checks import brightness, check_input, refine_correction, tilt
+from lungfusion.checks.orientation import UPRIGHT, apply_correction
+from lungfusion.reading.radiograph import Radiograph, load_radiograph
 
-GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "novelty": 1.0, "correction": UPRIGHT}
+GOOD = {"areas": (0.15, 0.13), "mask_quality": 0.96, "ood_score": 1.0, "correction": UPRIGHT}
 
 
 def codes(pixels, mask, side=512, colour=0.0, **changes):
     radiograph = Radiograph(np.zeros((side, side), np.float32), "x.png", "PNG", colour)
     known = GOOD | changes
-    known["correction"] = refined(known["correction"], pixels, mask, aspect=1.0)
-    return [warning.code for warning in judge(radiograph, **known)]
+    known["correction"] = refine_correction(known["correction"], pixels, mask, aspect=1.0)
+    return [warning.code for warning in check_input(radiograph, **known)]
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +36,9 @@ def test_nothing_speaks_against_a_chest(chest):
         ({"areas": (0.01, 0.005)}, ["lungs_not_found"]),
         ({"mask_quality": 0.5}, ["not_a_chest_radiograph"]),
         ({"colour": 0.3}, ["not_a_chest_radiograph"]),
-        ({"novelty": 2.6}, ["not_a_chest_radiograph"]),
-        ({"novelty": 2.3}, []),
-        ({"novelty": 2.3, "mask_quality": 0.8}, ["not_a_chest_radiograph"]),
+        ({"ood_score": 2.6}, ["not_a_chest_radiograph"]),
+        ({"ood_score": 2.3}, []),
+        ({"ood_score": 2.3, "mask_quality": 0.8}, ["not_a_chest_radiograph"]),
         ({"correction": Correction(0, True)}, ["inverted"]),
         ({"correction": Correction(-90, False), "mask_quality": 0.5}, ["not_upright"]),
         ({"correction": Correction(180, True)}, ["not_upright"]),
@@ -78,10 +78,10 @@ def test_a_tilted_inverted_chest_is_set_right(angle):
     turned, turned_mask = (
         rotate(array.astype(np.float32), angle, reshape=False, order=1) for array in (1 - pixels, mask)
     )
-    correction = refined(UPRIGHT, turned, turned_mask > 0.5, aspect=1.0)
+    correction = refine_correction(UPRIGHT, turned, turned_mask > 0.5, aspect=1.0)
     assert correction.invert
     assert correction.angle == pytest.approx(-angle, abs=6)
-    upright = set_right(Radiograph(turned, "x.png", "PNG"), Correction(-angle, True)).pixels
+    upright = apply_correction(Radiograph(turned, "x.png", "PNG"), Correction(-angle, True)).pixels
     assert upright.shape[0] > 150  # nothing is cut off
     top = (upright.shape[0] - 128) // 2
     inner = upright[top : top + 128, top : top + 128]
@@ -94,7 +94,7 @@ def test_a_radiograph_that_a_program_tilted_comes_back_whole():
     pixels = draw_phantom(seed=0, size=128)[0].clip(0.1)
     tilted = Radiograph(rotate(pixels, 30, order=1), "x.png", "PNG")
     assert tilted.pixels.shape[0] > 170
-    back = set_right(tilted, Correction(-30, False)).pixels
+    back = apply_correction(tilted, Correction(-30, False)).pixels
     assert np.abs(np.array(back.shape) - 128).max() <= 4
     assert np.corrcoef(back[4:124, 4:124].ravel(), pixels[4:124, 4:124].ravel())[0, 1] > 0.9
 
@@ -102,9 +102,9 @@ def test_a_radiograph_that_a_program_tilted_comes_back_whole():
 def test_quarter_turns_lose_nothing():
     pixels = np.arange(6, dtype=np.float32).reshape(2, 3) / 6
     radiograph = Radiograph(pixels, "x.png", "PNG")
-    assert set_right(radiograph, Correction(90, False)).pixels.tolist() == np.rot90(pixels).tolist()
-    assert set_right(radiograph, Correction(-90, True)).pixels.tolist() == np.rot90(1 - pixels, -1).tolist()
-    assert set_right(radiograph, UPRIGHT).pixels.tolist() == pixels.tolist()
+    assert apply_correction(radiograph, Correction(90, False)).pixels.tolist() == np.rot90(pixels).tolist()
+    assert apply_correction(radiograph, Correction(-90, True)).pixels.tolist() == np.rot90(1 - pixels, -1).tolist()
+    assert apply_correction(radiograph, UPRIGHT).pixels.tolist() == pixels.tolist()
 
 
 def test_tilt_is_that_of_the_radiograph_and_not_of_the_square():

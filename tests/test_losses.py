@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
-from train.losses import LOSSES, border_cross_entropy
+from train.engine.losses import LOSSES, border_cross_entropy
 
 SIDE = 64
 

@@ -8,7 +8,7 @@ from scipy.ndimage import center_of_mass, label
 from skimage.draw import line
 
 from examples.phantom import draw_phantom
-from lungfusion.models.lungs import SOFT_RIM, keep_lungs, split_lungs, two_largest
+from lungfusion.models.mask_postprocessing import SOFT_RIM, keep_lungs, split_lungs, two_largest
 
 drawn_once = functools.cache(draw_phantom)
 TILTS = (-30, -15, 0, 15, 30)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from train.metrics import (
+from train.scoring.metrics import (
     bootstrap,
     expected_calibration_error,
     expected_calibration_error_if_calibrated,

@@ -24,8 +24,8 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tm
     assert output.logits.shape == (2, 2)
     assert output.alpha.shape == (2, 1, SIDE, SIDE)
     assert output.alpha.min() >= 0 and output.alpha.max() <= 1
-    assert output.joined.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
-    assert output.region.shape == (2, 2, 3)
+    assert output.cnn_input.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
+    assert output.roi_affine.shape == (2, 2, 3)
     assert len(output.feature_maps) == 2
     assert output.fused_features.shape == (2, model.fusion.num_features)
     if fusion == "gated":

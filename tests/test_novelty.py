@@ -8,19 +8,19 @@ from scipy.spatial.distance import mahalanobis as mahalanobis_of_scipy
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.analysis import Correction
-from lungfusion.models.novelty import Novelty
-from lungfusion.orientation import CORRECTIONS, UPRIGHT, corrected
+from lungfusion.checks.orientation import CORRECTIONS, UPRIGHT, corrected
+from lungfusion.models.ood import MahalanobisDistance
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
 from tests.test_train import write_findings
-from train.novelty import fit_novelty, mahalanobis
-from train.strangers import strangers
+from train.augment.ood_images import ood_images
+from train.calibrate.ood import fit_ood, mahalanobis
 
 
 def fitted(features):
     mean, whitening = mahalanobis(features)
-    novelty = Novelty(features.shape[1])
-    novelty.load_state_dict({"mean": torch.from_numpy(mean), "whitening": torch.from_numpy(whitening)})
-    return novelty
+    ood_score = MahalanobisDistance(features.shape[1])
+    ood_score.load_state_dict({"mean": torch.from_numpy(mean), "whitening": torch.from_numpy(whitening)})
+    return ood_score
 
 
 def test_it_is_the_mahalanobis_distance():
@@ -34,10 +34,10 @@ def test_it_is_the_mahalanobis_distance():
 
 def test_it_is_1_for_what_it_was_fitted_to_and_more_elsewhere():
     generator = np.random.default_rng(0)
-    novelty = fitted(generator.normal(size=(4000, 30)))
+    ood_score = fitted(generator.normal(size=(4000, 30)))
     same = torch.from_numpy(generator.normal(size=(200, 30))).float()[..., None, None]
-    assert novelty(same).mean() == pytest.approx(1, abs=0.05)
-    assert novelty(same + 2).min() > novelty(same).max()
+    assert ood_score(same).mean() == pytest.approx(1, abs=0.05)
+    assert ood_score(same + 2).min() > ood_score(same).max()
 
 
 def test_a_correction_undoes_what_was_done(pixel_values):
@@ -48,12 +48,12 @@ def test_a_correction_undoes_what_was_done(pixel_values):
 
 
 def test_until_it_is_fitted_nothing_is_novel(pixel_values):
-    assert tiny_segmenter()(pixel_values).novelty.tolist() == [0, 0]
-    assert tiny_model()(pixel_values).novelty.tolist() == [0, 0]
+    assert tiny_segmenter()(pixel_values).ood_score.tolist() == [0, 0]
+    assert tiny_model()(pixel_values).ood_score.tolist() == [0, 0]
 
 
 def test_a_known_alpha_leaves_novelty_open(pixel_values):
-    assert tiny_model()(pixel_values, alpha=torch.ones_like(pixel_values)).novelty is None
+    assert tiny_model()(pixel_values, alpha=torch.ones_like(pixel_values)).ood_score is None
 
 
 def test_a_run_is_fitted_to_its_training_patients(phantom_segmenter, tmp_path):
@@ -62,9 +62,9 @@ def test_a_run_is_fitted_to_its_training_patients(phantom_segmenter, tmp_path):
     model = tiny_model(segmenter=phantom_segmenter.config.to_dict())
     model.segmenter.load_state_dict(phantom_segmenter.state_dict())
     pipeline = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
-    fit_novelty(pipeline, recipe)
-    of_phantoms = [pipeline(draw_phantom(seed=seed, size=96)[0]).novelty for seed in (1, 31, 32, 33)]
-    of_noise = [pipeline(picture).novelty for picture in strangers()["noise"]]
+    fit_ood(pipeline, recipe)
+    of_phantoms = [pipeline(draw_phantom(seed=seed, size=96)[0]).ood_score for seed in (1, 31, 32, 33)]
+    of_noise = [pipeline(picture).ood_score for picture in ood_images()["noise"]]
     assert 0.3 < of_phantoms[0] < 1.5
     pixels, _ = draw_phantom(seed=31, size=96)
     assert pipeline(np.rot90(pixels).copy()).correction == Correction(-90, False)

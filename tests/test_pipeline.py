@@ -13,7 +13,7 @@ from transformers import AutoImageProcessor, pipeline
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.explanation import grad_cam
-from lungfusion.models.concatenation import unsample
+from lungfusion.models.concatenation import paste_back
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
@@ -83,7 +83,7 @@ def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):
     for name, of_finding in saliency.items():
         assert of_finding.shape == (SIDE, SIDE)
         np.testing.assert_array_equal(
-            np.clip(pipe.in_geometry_of(analysis.radiograph, of_finding), 0, 1), pipe.explain(phantom[0], name)
+            np.clip(pipe.to_original_size(analysis.radiograph, of_finding), 0, 1), pipe.explain(phantom[0], name)
         )
 
 
@@ -95,9 +95,9 @@ def test_heat_map_is_grad_cam_as_published(pipe, phantom):
     for features, gradient in zip(output.feature_maps, gradients, strict=True):
         values = torch.einsum("chw,c->hw", features[0], gradient[0].mean((1, 2))).clamp(min=0)
         assert values.max() > 0
-        size = output.joined.shape[-2:]
+        size = output.cnn_input.shape[-2:]
         seen.append(F.interpolate((values / values.max())[None, None], size, mode="bilinear")[0, 0])
-    expected = unsample(torch.stack(seen).mean(0)[None, None], output.region, SIDE)[0, 0]
+    expected = paste_back(torch.stack(seen).mean(0)[None, None], output.roi_affine, SIDE)[0, 0]
     saliency = grad_cam(pipe.model, output, SIDE)[0, 1]
     torch.testing.assert_close(saliency, (expected / expected.max()).detach(), atol=1e-5, rtol=1e-4)
 
@@ -114,7 +114,7 @@ def test_no_lungs_no_findings(phantom):
 def drawing(pipe, monkeypatch, mask):
     """The pipeline, its segmenter drawing this mask (S, S) whatever the image."""
     logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
-    drawn = SimpleNamespace(logits=logits, novelty=torch.zeros(1))
+    drawn = SimpleNamespace(logits=logits, ood_score=torch.zeros(1))
     monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: drawn)
     return pipe
 

@@ -99,7 +99,7 @@ def test_two_processes_answer_every_row_as_the_pipeline_does(predictions, checkp
         assert row["error"] is None
         assert (row["height"], row["width"], row["format"]) == (96, 96, "PNG")
         assert row["warnings"] == [warning["code"] for warning in expected["warnings"]]
-        for name in ("right_lung_area", "left_lung_area", "mask_quality", "novelty"):
+        for name in ("right_lung_area", "left_lung_area", "mask_quality", "ood_score"):
             assert row[name] == pytest.approx(expected[name], abs=1e-5)
         for finding in expected["findings"]:
             assert row[f"probability_{finding['name']}"] == pytest.approx(finding["probability"], abs=1e-5)

@@ -8,8 +8,9 @@ from huggingface_hub import DatasetCard
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor
-from train.dataset import known_labels, to_arrays
-from train.origins import ORIGINS
+from train.data.cache import to_arrays
+from train.data.labels import known_labels
+from train.data.origins import ORIGINS
 from train.prepare import LAYOUTS, RAW_JSRT_SIDE, main, prepare
 
 WIDTH, HEIGHT = 96, 80

@@ -18,15 +18,15 @@ from huggingface_hub.utils import http_backoff
 from PIL import Image
 from safetensors.torch import load
 
-import train.hub
+import train.publish.hub
 from lungfusion import LungFusionForImageClassification, LungFusionImageProcessor, LungFusionPipeline
 from tests import hub_server
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
 from tests.hub_server import HubServer, Refusal
-from train.hub import KEPT, PushError, reason
 from train.prepare import main as prepare_main
+from train.publish.hub import KEPT, PushError, reason
+from train.publish.space import space_files
 from train.push import main, push
-from train.space import space_files
 
 ROOT = Path(__file__).parent.parent
 TOKENS = {"hf_owner": "owner", "hf_stranger": "stranger"}
@@ -55,7 +55,7 @@ SENT = {
     "model.safetensors",
     "modeling_lung_unet.py",
     "modeling_lungfusion.py",
-    "novelty.py",
+    "ood.py",
     "preprocessor_config.json",
 }
 
@@ -120,8 +120,8 @@ def online(hub, monkeypatch):
     """Lets this process talk to the server, as its owner."""
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr(train.hub, "HfApi", partial(HfApi, endpoint=hub.url))
-    monkeypatch.setattr(train.hub, "WAITS", (0, 0))
+    monkeypatch.setattr(train.publish.hub, "HfApi", partial(HfApi, endpoint=hub.url))
+    monkeypatch.setattr(train.publish.hub, "WAITS", (0, 0))
     monkeypatch.setenv("HF_TOKEN", "hf_owner")
     yield hub
     assert not any(hub.trouble.values())  # what was to go wrong did
@@ -298,7 +298,7 @@ def test_an_interrupted_upload_goes_on_where_it_stopped(online, run, monkeypatch
 def test_no_network(online, run, monkeypatch):
     with HubServer(TOKENS) as gone:
         nobody_listens = gone.url
-    monkeypatch.setattr(train.hub, "HfApi", partial(HfApi, endpoint=nobody_listens))
+    monkeypatch.setattr(train.publish.hub, "HfApi", partial(HfApi, endpoint=nobody_listens))
     with pytest.raises(PushError, match=r"the Hub can't be reached .* check the network"):
         push(run, "owner/tiny")
 

@@ -13,12 +13,12 @@ from safetensors.torch import load_file
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
-from lungfusion.models.lungs import expected_dice
+from lungfusion.models.mask_postprocessing import expected_dice
 from lungfusion.pipeline import calibrated_quality
 from tests.test_train import TINY_LUNGS, launch, write_source
-from train.alterations import ALTERATIONS, alter
-from train.harms import HARMS
-from train.quality import fit_quality, quality_table, summarise_quality
+from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
+from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
 
 ROOT = Path(__file__).parent.parent
 
@@ -65,16 +65,16 @@ def test_figures_by_hand():
     assert "| unaltered | 2 | 0 |" in quality_table(summary)[-1] and "none to tell apart" in quality_table(summary)[-1]
 
 
-@pytest.mark.parametrize("name", HARMS)
+@pytest.mark.parametrize("name", SEVERE_CORRUPTIONS)
 def test_harms_keep_shape_and_repeat(name):
     pixels, mask = draw_phantom(seed=0, size=96)
     image, mask = torch.from_numpy(pixels)[None], torch.from_numpy(mask).float()[None]
-    harmed, moved = alter(name, image, mask, 3, HARMS)
+    harmed, moved = alter(name, image, mask, 3, SEVERE_CORRUPTIONS)
     assert harmed.shape == moved.shape == image.shape
     assert harmed.min() >= 0 and harmed.max() <= 1 and not torch.equal(harmed, image)
     assert torch.equal(moved, mask) == (name in ("hidden", "posterised", "thumbnail", "noisy"))
-    assert torch.equal(harmed, alter(name, image, mask, 3, HARMS)[0])
-    others = [alter(name, image, mask, index, HARMS)[0] for index in range(4, 12)]
+    assert torch.equal(harmed, alter(name, image, mask, 3, SEVERE_CORRUPTIONS)[0])
+    others = [alter(name, image, mask, index, SEVERE_CORRUPTIONS)[0] for index in range(4, 12)]
     assert not all(torch.equal(harmed, other) for other in others)
 
 
@@ -83,7 +83,7 @@ def test_harms_move_the_mask_with_the_image():
     mask = torch.from_numpy(mask).float()[None]
     for name in ("turned", "enlarged", "shrunk"):
         for index in range(5):
-            image, moved = alter(name, mask, mask, index, HARMS)
+            image, moved = alter(name, mask, mask, index, SEVERE_CORRUPTIONS)
             assert ((image > 0.5) != (moved > 0.5)).float().mean() < 0.02, name
 
 
@@ -101,9 +101,9 @@ def test_a_run_ends_with_a_calibrated_quality(run):
     summary = json.loads((run / "mask_quality.json").read_text())
     images = json.loads((run / "metrics.json").read_text())["shenzhen"]["images"]
     assert summary["unaltered"]["masks"] == images
-    assert summary["all"]["masks"] == images * (1 + len(ALTERATIONS) + len(HARMS))
+    assert summary["all"]["masks"] == images * (1 + len(MILD_CORRUPTIONS) + len(SEVERE_CORRUPTIONS))
     robustness = json.loads((run / "robustness.json").read_text())
-    assert set(robustness) == {"unaltered", "altered", *ALTERATIONS}
+    assert set(robustness) == {"unaltered", "altered", *MILD_CORRUPTIONS}
     card = (run / "README.md").read_text()
     for name in ("mask_quality.md", "robustness.md"):
         assert (run / name).read_text().strip() in card
@@ -112,7 +112,9 @@ def test_a_run_ends_with_a_calibrated_quality(run):
 def test_calibrating_again_changes_nothing(run, tmp_path):
     again = tmp_path / "run"
     shutil.copytree(run, again)
-    subprocess.run([sys.executable, "-m", "train.quality", str(again)], check=True, cwd=ROOT, timeout=300)
+    subprocess.run(
+        [sys.executable, "-m", "train.calibrate.mask_quality", str(again)], check=True, cwd=ROOT, timeout=300
+    )
     before, after = (LungFusionPipeline.from_pretrained(folder / "model").model.config for folder in (run, again))
     assert after.quality_slope == pytest.approx(before.quality_slope, rel=1e-4)
     assert after.quality_offset == pytest.approx(before.quality_offset, rel=1e-4)

@@ -28,8 +28,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from lungfusion import radiograph
-from lungfusion.radiograph import Radiograph, RadiographError, load_radiograph
+from lungfusion.reading import radiograph
+from lungfusion.reading.radiograph import Radiograph, RadiographError, load_radiograph
 
 pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow or pydicom may come through
 

@@ -1,4 +1,4 @@
-"""The gate, scored: strangers are drawn as named, and shares come with Wilson's interval."""
+"""The gate, scored: ood_images are drawn as named, and shares come with Wilson's interval."""
 
 import json
 import subprocess
@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungfusion.gate import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
+from lungfusion.checks.input_checks import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
 from tests.test_train import write_source
-from train.refusal import VERSIONS, summarise_answers
-from train.strangers import DRAWINGS, strangers
+from train.augment.ood_images import DRAWINGS, ood_images
+from train.scoring.rejection import VERSIONS, summarise_answers
 
 ROOT = Path(__file__).parent.parent
 
 
 def test_strangers_are_pictures_and_differ():
-    kinds = strangers()
+    kinds = ood_images()
     assert set(kinds) >= {"photographs", "photographs without colour", *(kind.__name__ for kind in DRAWINGS)}
     for kind, pictures in kinds.items():
         assert len(pictures) >= 8, kind
@@ -51,8 +51,8 @@ def test_shares_by_hand():
 def test_command_writes_a_table(checkpoint, tmp_path):
     write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
     (tmp_path / "holiday").mkdir()
-    Image.fromarray(strangers()["photographs"][0]).save(tmp_path / "holiday" / "1.jpg")
-    command = [sys.executable, "-m", "train.refusal", "--model", checkpoint, "--dataset", tmp_path / "source"]
+    Image.fromarray(ood_images()["photographs"][0]).save(tmp_path / "holiday" / "1.jpg")
+    command = [sys.executable, "-m", "train.scoring.rejection", "--model", checkpoint, "--dataset", tmp_path / "source"]
     command += ["--pictures", tmp_path / "holiday"]
     done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr

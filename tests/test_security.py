@@ -16,10 +16,10 @@ import torch
 
 from examples.phantom import draw_phantom, write_dicom
 from lungfusion import LungFusionPipeline
-from lungfusion.steps import walk
-from lungfusion.view.answer import answer_html
-from lungfusion.view.steps import steps_html
-from lungfusion.view.words import LANGUAGES
+from lungfusion.app.trace import walk
+from lungfusion.app.view.answer import answer_html
+from lungfusion.app.view.steps import steps_html
+from lungfusion.app.view.words import LANGUAGES
 from tests.app_server import ROOT, analyze, analyze_upload, request, serving, upload
 from tests.test_radiograph import GREY, dicom, encoded
 

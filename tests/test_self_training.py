@@ -5,10 +5,11 @@ import pytest
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor
-from lungfusion.models.lungs import keep_lungs
+from lungfusion.models.mask_postprocessing import keep_lungs
 from tests.test_train import write_source
-from train.dataset import from_bytes, load_source
-from train.self_training import drawn_arrays, to_be_trusted
+from train.data.cache import from_bytes
+from train.data.splits import load_source
+from train.engine.pseudo_labels import drawn_arrays, to_be_trusted
 
 SIDE = 64
 

@@ -10,8 +10,8 @@ import torch
 from datasets import Dataset
 
 from tests.test_train import write_source
-from train.dataset import load_source
-from train.shortcuts import aucs, border, groups, source_figures, without_lungs
+from train.data.splits import load_source
+from train.scoring.shortcuts import aucs, border, groups, source_figures, without_lungs
 
 ROOT = Path(__file__).parent.parent
 
@@ -68,7 +68,16 @@ def test_command_writes_a_table(checkpoint, tmp_path):
         data = data.add_column("view", ["PA", "AP"] * (len(data) // 2))
         data.to_parquet(path)
         data.to_parquet(tmp_path / name / "validation-00000-of-00001.parquet")  # all, so that there are enough
-    command = [sys.executable, "-m", "train.shortcuts", "--model", checkpoint, "--output", tmp_path, "--dataset"]
+    command = [
+        sys.executable,
+        "-m",
+        "train.scoring.shortcuts",
+        "--model",
+        checkpoint,
+        "--output",
+        tmp_path,
+        "--dataset",
+    ]
     command += [tmp_path / "tuberculosis", tmp_path / "pneumonia"]
     done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -5,7 +5,7 @@ import logging
 import pytest
 from transformers import BertConfig
 
-from lungfusion.startup import load_or_bundled
+from lungfusion.app.startup import load_or_bundled
 
 
 def test_the_model_asked_for(checkpoint):
@@ -22,7 +22,7 @@ def test_the_bundled_model_if_none_is(name):
 
 
 def test_the_bundled_model_while_the_hub_is_down(caplog):
-    with caplog.at_level(logging.WARNING, "lungfusion.startup"):
+    with caplog.at_level(logging.WARNING, "lungfusion.app.startup"):
         pipe, asked_for = load_or_bundled("owner/model")  # no test touches the network: it can't be reached
     assert "tuberculosis" in pipe.findings
     assert asked_for is False

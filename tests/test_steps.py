@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
-from lungfusion.steps import walk
-from lungfusion.view.steps import steps_html
-from lungfusion.view.words import LANGUAGES
+from lungfusion.app.trace import walk
+from lungfusion.app.view.steps import steps_html
+from lungfusion.app.view.words import LANGUAGES
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_words import Page
 
@@ -24,11 +24,12 @@ def test_every_step_is_what_the_model_made(pipe, phantom):
     for finding in answer.findings:
         assert steps.analysis[finding.name].probability == pytest.approx(finding.probability, abs=1e-6)
     assert steps.image.shape == steps.alpha.shape == (SIDE, SIDE)
-    assert list(steps.joined) == ["none", "multiply", "rgba", "guided", "crop", "align"]
+    assert list(steps.cnn_inputs) == ["none", "multiply", "rgba", "guided", "crop", "align"]
     assert all(
-        picture.shape == (64, 64, 3) and 0 <= picture.min() <= picture.max() <= 1 for picture in steps.joined.values()
+        picture.shape == (64, 64, 3) and 0 <= picture.min() <= picture.max() <= 1
+        for picture in steps.cnn_inputs.values()
     )
-    np.testing.assert_allclose(steps.joined["multiply"], steps.joined["rgba"], atol=0.02)  # alpha as opacity
+    np.testing.assert_allclose(steps.cnn_inputs["multiply"], steps.cnn_inputs["rgba"], atol=0.02)  # alpha as opacity
     assert list(steps.feature_maps) == ["test_efficientnet", "test_resnet"]
     assert all((x.min(), x.max()) == (0, 1) for x in steps.feature_maps.values())
     assert sum(steps.fusion_weights.values()) == pytest.approx(1)
@@ -59,7 +60,7 @@ def test_other_models_are_shown_as_they_are(phantom, changes):
     find_lungs_everywhere(model.segmenter)
     pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
     steps = walk(pipe, phantom[0])
-    assert steps.concatenation in steps.joined
+    assert steps.concatenation in steps.cnn_inputs
     text = Page(steps_html(ENGLISH, steps)).text
     assert f"{changes['concatenation']} (this model)" in text
     assert ("no weights to show" in text) == (steps.fusion_weights is None)

@@ -21,9 +21,9 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from train.bundle import bundle
-from train.loop import moving_average, round_weights
-from train.recipe import load_recipe
-from train.report import base_models
+from train.engine.loop import moving_average, round_weights
+from train.engine.recipe import load_recipe
+from train.report.card import base_models
 
 ROOT = Path(__file__).parent.parent
 PATIENTS = 24
@@ -37,7 +37,7 @@ TINY_LUNGS = [
 ]
 TINY_FINDINGS = [
     "model.findings=[pneumonia, tuberculosis, effusion]",
-    "start=null",
+    "init_from=null",
     "model.branches=[test_efficientnet, test_resnet]",
     "model.image_size=64",
     "model.branch_size=64",
@@ -228,7 +228,7 @@ def test_a_segmenter_can_be_replaced(findings_run, tmp_path):
     other = tiny_segmenter(width=8)
     find_lungs_everywhere(other)
     other.save_pretrained(tmp_path / "lungs")
-    command = [sys.executable, "-m", "train.calibration", str(run), "--segmenter", str(tmp_path / "lungs")]
+    command = [sys.executable, "-m", "train.calibrate.findings", str(run), "--segmenter", str(tmp_path / "lungs")]
     subprocess.run(command, check=True, cwd=ROOT, timeout=300)
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (findings_run, run))
     for key in before:
@@ -263,16 +263,16 @@ def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, da
 
 CUT_OFF = """
 import os
-import train.loop
+import train.engine.loop
 from train.segment import main
 
-save = train.loop.save_checkpoint
+save = train.engine.loop.save_checkpoint
 
 def save_then_die(accelerator, output, history):
     save(accelerator, output, history)
     os._exit(9)
 
-train.loop.save_checkpoint = save_then_die
+train.engine.loop.save_checkpoint = save_then_die
 main()
 """
 
@@ -297,7 +297,7 @@ def test_evaluate_scores_a_data_set(findings_run, data, tmp_path):
     command = [
         sys.executable,
         "-m",
-        "train.evaluate",
+        "train.scoring.images",
         "--model",
         str(findings_run / "model"),
         "--output",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lungfusion.view import pictures as view
+from lungfusion.app.view import pictures as view
 from tests.conftest import analysis
 
 

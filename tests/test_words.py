@@ -12,13 +12,13 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
-from lungfusion import gate
 from lungfusion.analysis import AnalysisWarning, Correction, Finding
-from lungfusion.orientation import UPRIGHT
-from lungfusion.view import answer, batch, comparison, phrases, viewer
-from lungfusion.view.pictures import mask_image
-from lungfusion.view.sheet import sheet_pdf
-from lungfusion.view.words import LANGUAGES, words_for
+from lungfusion.app.view import answer, batch, comparison, phrases, viewer
+from lungfusion.app.view.pictures import mask_image
+from lungfusion.app.view.sheet import sheet_pdf
+from lungfusion.app.view.words import LANGUAGES, words_for
+from lungfusion.checks import input_checks as gate
+from lungfusion.checks.orientation import UPRIGHT
 from tests.conftest import analysis
 
 TUBERCULOSIS = Finding("tuberculosis", 0.63, 0.31, sensitivity=0.9149, specificity=0.88, source="the Elm set (adults)")

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 
 from lungfusion import LungFusionPipeline
-from train.arguments import command_line
-from train.tables import metrics_tables
+from train.engine.arguments import command_line
+from train.report.tables import metrics_tables
 
 DEFAULT = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
 README = Path(__file__).parent.parent / "README.md"

@@ -15,14 +15,16 @@ from lungfusion.models import (
     LungFusionImageProcessor,
     LungUNetForSemanticSegmentation,
 )
-from train.calibration import calibrate_run
-from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, draw_alpha, known_labels
-from train.evaluate import evaluate_run
-from train.loop import fit, round_weights, save_model
-from train.pretrained import load_pretrained_backbone, load_weights
-from train.recipe import parse_arguments
-from train.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
-from train.transforms import augmentation
+from train.augment.presets import augmentation
+from train.calibrate.findings import calibrate_run
+from train.data.cache import RadiographDataset, cache_arrays, draw_alpha
+from train.data.labels import known_labels
+from train.data.sampler import balanced_sampler
+from train.engine.loop import fit, round_weights, save_model
+from train.engine.pretrained import load_pretrained_backbone, load_weights
+from train.engine.recipe import parse_arguments
+from train.engine.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
+from train.scoring.images import evaluate_run
 
 
 def main():
@@ -53,11 +55,11 @@ def main():
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
-    if recipe["start"]:
-        begin_with(
+    if recipe["init_from"]:
+        init_from_checkpoint(
             model,
-            LungFusionForImageClassification.from_pretrained(recipe["start"], use_safetensors=True),
-            recipe["start_classifier"],
+            LungFusionForImageClassification.from_pretrained(recipe["init_from"], use_safetensors=True),
+            recipe["init_classifier"],
         )
     elif recipe["pretrained"]:
         for branch, name in zip(model.branches, config.branches, strict=True):
@@ -76,7 +78,7 @@ def main():
 
 
 @torch.no_grad()
-def begin_with(model, earlier, classifier_too):
+def init_from_checkpoint(model, earlier, classifier_too):
     """Begin with an earlier model's weights.
 
     Args:

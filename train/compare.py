@@ -17,10 +17,10 @@ from pathlib import Path
 
 import yaml
 
-from train.arguments import command_line
-from train.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
-from train.recipe import load_recipe
-from train.tables import write_table
+from train.engine.arguments import command_line
+from train.engine.recipe import load_recipe
+from train.report.tables import write_table
+from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
 
 TASKS = {  # what trains, what sums up a variant's runs, what makes the table
     "segmentation": ("train.segment", summarise_lungs, lungs_table),

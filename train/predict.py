@@ -3,7 +3,7 @@
 Every radiograph goes through `LungFusionPipeline`; workers decode and resize. Written to DIR, for each split:
 
 - `SPLIT-00000-of-00042.parquet` and so on, a row for each row of the split, in its order: row, file_name, patient_id,
-  format, height, width, right_lung_area, left_lung_area, mask_quality, novelty, warnings (their codes),
+  format, height, width, right_lung_area, left_lung_area, mask_quality, ood_score, warnings (their codes),
   `probability_…` of each finding (null where the image was refused), and error, null unless the row could not be read.
 - `bad_rows.csv`: split, row, file_name and reason of every row that could not be read.
 
@@ -29,10 +29,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
-from train.arguments import command_line
-from train.dataset import image_bytes
-from train.loop import write_json
-from train.run import set_up_cpu
+from train.data.pictures import image_bytes
+from train.engine.arguments import command_line
+from train.engine.loop import write_json
+from train.engine.run import set_up_cpu
 
 BATCH = 8  # images
 SHARD = 1024  # rows; a multiple of BATCH
@@ -46,7 +46,7 @@ COLUMNS = {
     "right_lung_area": pa.float32(),
     "left_lung_area": pa.float32(),
     "mask_quality": pa.float32(),
-    "novelty": pa.float32(),
+    "ood_score": pa.float32(),
     "warnings": pa.list_(pa.string()),
 }
 

@@ -25,10 +25,10 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
-from train.arguments import command_line
-from train.data_card import data_card
-from train.hub import PushError, check_name, publish
-from train.origins import ORIGINS
+from train.data.card import data_card
+from train.data.origins import ORIGINS
+from train.engine.arguments import command_line
+from train.publish.hub import PushError, check_name, publish
 
 ROWS_PER_GROUP = 25  # rows held in memory at a time, and of one Parquet row group
 RAW_JSRT_SIDE, RAW_JSRT_WHITE = 2048, 4095  # pixels; 12 bits

@@ -14,9 +14,9 @@ import tempfile
 from pathlib import Path
 
 from lungfusion import LungFusionPipeline
-from train.arguments import command_line
-from train.hub import PushError, check_name, publish
-from train.space import space_files
+from train.engine.arguments import command_line
+from train.publish.hub import PushError, check_name, publish
+from train.publish.space import space_files
 
 PLACE = "FOLDER_OR_ID"  # stands in the card for where the model is
 
@@ -48,7 +48,7 @@ def push(source, repo_id, **options):
     Args:
         source: `Path` of a run's folder, or of a checkpoint's.
         repo_id: OWNER/NAME.
-        options: as `train.hub.publish` takes them.
+        options: as `train.publish.hub.publish` takes them.
 
     Raises:
         PushError: the folder holds no whole model with a card, or the Hub did not take it.

@@ -9,18 +9,20 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
-from train.alterations import AlteredRadiographs
-from train.dataset import RadiographDataset, balanced_sampler, cache_arrays, with_mask
-from train.evaluate import evaluate_run
-from train.loop import fit, round_weights, save_model
-from train.losses import LOSSES
-from train.metrics import mask_scores
-from train.pretrained import load_pretrained_backbone
-from train.quality import calibrate_quality
-from train.recipe import chosen, parse_arguments
-from train.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
-from train.self_training import drawn_arrays
-from train.transforms import augmentation
+from train.augment.mild_corruptions import AlteredRadiographs
+from train.augment.presets import augmentation
+from train.calibrate.mask_quality import calibrate_quality
+from train.data.cache import RadiographDataset, cache_arrays
+from train.data.sampler import balanced_sampler
+from train.data.splits import with_mask
+from train.engine.loop import fit, round_weights, save_model
+from train.engine.losses import LOSSES
+from train.engine.pretrained import load_pretrained_backbone
+from train.engine.pseudo_labels import drawn_arrays
+from train.engine.recipe import chosen, parse_arguments
+from train.engine.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
+from train.scoring.images import evaluate_run
+from train.scoring.metrics import mask_scores
 
 VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
 

@@ -23,6 +23,6 @@ class Branch(nn.Module):
         self.register_buffer("std", torch.tensor([*normalisation.std, *extra]).view(1, -1, 1, 1))
         self.num_features = self.backbone.num_features
 
-    def forward(self, joined):
+    def forward(self, cnn_input):
         """(B, in_channels, s, s) float in [0, 1] → (B, num_features, h, w)."""
-        return self.backbone.forward_features((joined - self.mean) / self.std)
+        return self.backbone.forward_features((cnn_input - self.mean) / self.std)

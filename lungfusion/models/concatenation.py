@@ -9,15 +9,15 @@ from torch.nn import functional as F
 WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 # Of the image: where alpha covers less, no lungs were found. The smallest of the 566 human masks of the Shenzhen set
 # covers 0.08.
-LEAST_AREA = 0.02
-LARGEST_TILT = math.radians(45)  # beyond, the lungs were not seen well enough to tell
+MIN_AREA = 0.02
+MAX_TILT = math.radians(45)  # beyond, the lungs were not seen well enough to tell
 
 
 class Concatenation(nn.Module):
     """Joins image and alpha.
 
     A variation says in `join` what becomes of the two, in `channels` how many channels come out (the first three
-    are an image in [0, 1]; a fourth is alpha), and in `region` which part of the radiograph the branches see: a
+    are an image in [0, 1]; a fourth is alpha), and in `roi_affine` which part of the radiograph the branches see: a
     (B, 2, 3) float32 affine map from places in what they see to places in the image, both from −1 to 1, as
     `torch.nn.functional.affine_grid` takes it.
     """
@@ -36,14 +36,14 @@ class Concatenation(nn.Module):
             alpha: (B, 1, S, S) float in [0, 1].
 
         Returns:
-            joined: (B, channels, size, size) float in [0, 1].
-            region: (B, 2, 3) float32, the part of the image seen.
+            cnn_input: (B, channels, size, size) float in [0, 1].
+            roi_affine: (B, 2, 3) float32, the part of the image seen.
         """
-        region = self.region(alpha)
-        return sample(self.join(image, alpha), region, self.size), region
+        roi_affine = self.roi_affine(alpha)
+        return sample(self.join(image, alpha), roi_affine, self.size), roi_affine
 
-    def region(self, alpha):
-        return as_region(alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4))
+    def roi_affine(self, alpha):
+        return box_to_affine(alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4))
 
     def join(self, image, alpha):
         return image.expand(-1, 3, -1, -1)
@@ -92,16 +92,16 @@ class LearnedMerge(Concatenation):
 class LungCrop(Concatenation):
     """The lungs' box with a margin, everything outside it cut off."""
 
-    def region(self, alpha):
-        return as_region(lung_box(alpha))
+    def roi_affine(self, alpha):
+        return box_to_affine(lung_box(alpha))
 
 
 class LungAlignment(Concatenation):
     """The lungs' box, turned with them: the branches see a tilted patient upright."""
 
-    def region(self, alpha):
+    def roi_affine(self, alpha):
         frame = lung_frame(alpha)
-        return inside(frame, as_region(lung_box(sample(alpha, frame, alpha.shape[-1]))))
+        return compose(frame, box_to_affine(lung_box(sample(alpha, frame, alpha.shape[-1]))))
 
 
 CONCATENATION_MODULES = {
@@ -120,7 +120,7 @@ def lung_box(alpha, margin=0.06, tail=0.005):
 
     On each axis it spans all but a `tail` of alpha's mass at either end, so that a stray spot of the mask does not
     stretch it, and is widened by `margin` of its own length on each side. Where alpha covers less than
-    `LEAST_AREA` of the image the box is the whole image.
+    `MIN_AREA` of the image the box is the whole image.
 
     Args:
         alpha: (B, 1, H, W) float in [0, 1].
@@ -138,7 +138,7 @@ def lung_box(alpha, margin=0.06, tail=0.005):
         ends.append((low - pad, high + pad))
     (left, right), (top, bottom) = ends
     box = torch.stack([left, top, right, bottom], dim=1).clamp(0, 1)
-    found = alpha.mean((1, 2, 3)) >= LEAST_AREA
+    found = alpha.mean((1, 2, 3)) >= MIN_AREA
     return torch.where(found[:, None], box, box.new_tensor(WHOLE_IMAGE))
 
 
@@ -148,7 +148,7 @@ def lung_frame(alpha, cells=64, rounds=8):
     The lungs are told apart as two clusters of places (k-means, Lloyd 1982), the first guess being what lies left and
     right of the middle. Upright is where their long axes lean by as much to either side: the heart hides much of the
     left lung, above all in children, so that the lungs' centres need not be level. Where they lean by more than
-    `LARGEST_TILT` nothing is turned; where alpha covers less than `LEAST_AREA` of the image nothing is shifted either.
+    `MAX_TILT` nothing is turned; where alpha covers less than `MIN_AREA` of the image nothing is shifted either.
 
     Args:
         alpha: (B, 1, S, S) float in [0, 1].
@@ -156,11 +156,11 @@ def lung_frame(alpha, cells=64, rounds=8):
         rounds: of k-means.
 
     Returns:
-        (B, 2, 3) float32, as `Concatenation.region`.
+        (B, 2, 3) float32, as `Concatenation.roi_affine`.
     """
     lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // cells))
     side = lungs.shape[-1]
-    mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= LEAST_AREA)  # (B, side²)
+    mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= MIN_AREA)  # (B, side²)
     place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
     places = torch.stack([place.repeat(side), place.repeat_interleave(side)], dim=1)  # (side², 2): x, y
     middle = centre(mass, places)
@@ -169,8 +169,8 @@ def lung_frame(alpha, cells=64, rounds=8):
         beyond = (line @ places.T) > (line * between).sum(1, keepdim=True)  # (B, side²)
         one, other = centre(mass * ~beyond, places), centre(mass * beyond, places)
         line, between = other - one, (one + other) / 2
-    tilt = (lean(mass * ~beyond, places) + lean(mass * beyond, places)) / 2
-    tilt = torch.where(tilt.abs() > LARGEST_TILT, 0, tilt)
+    tilt = (axis_angle(mass * ~beyond, places) + axis_angle(mass * beyond, places)) / 2
+    tilt = torch.where(tilt.abs() > MAX_TILT, 0, tilt)
     cos, sin = tilt.cos(), tilt.sin()
     return torch.stack([cos, -sin, middle[:, 0], sin, cos, middle[:, 1]], dim=1).unflatten(1, (2, 3))
 
@@ -180,13 +180,13 @@ def centre(mass, places):
     return mass @ places / mass.sum(1, keepdim=True).clamp(min=1e-6)
 
 
-def lean(mass, places):
+def axis_angle(mass, places):
     """By how much the long axis of mass (B, n) at places (n, 2) leans clockwise: (B,) radians in [−π/2, π/2]."""
     x, y = (places - centre(mass, places)[:, None]).unbind(2)  # (B, n) each
     return torch.atan2(-2 * (mass * x * y).sum(1), (mass * (y * y - x * x)).sum(1)) / 2
 
 
-def as_region(box):
+def box_to_affine(box):
     """(B, 4), left, top, right, bottom as fractions of the image's sides → (B, 2, 3) float32."""
     left, top, right, bottom = (2 * box.float() - 1).unbind(1)
     zero = torch.zeros_like(left)
@@ -194,37 +194,37 @@ def as_region(box):
     return torch.stack(rows, dim=1).unflatten(1, (2, 3))
 
 
-def inside(outer, inner):
+def compose(outer, inner):
     """A region of a region, as one of the whole image: (B, 2, 3) each."""
     turn, shift = outer[:, :, :2], outer[:, :, 2:]
     return turn @ inner + F.pad(shift, (2, 0))
 
 
-def inverse(region):
+def inverse(roi_affine):
     """From places in the image to places in the region: (B, 2, 3) → the same."""
-    (a, b, x), (c, d, y) = (row.unbind(1) for row in region.unbind(1))
+    (a, b, x), (c, d, y) = (row.unbind(1) for row in roi_affine.unbind(1))
     rows = [d, -b, b * y - d * x, -c, a, c * x - a * y]
     return (torch.stack(rows, dim=1) / (a * d - b * c)[:, None]).unflatten(1, (2, 3))
 
 
-def sample(x, region, size):
+def sample(x, roi_affine, size):
     """Resample a region of `x` to a square, in float32: half precision cannot place 384 pixels.
 
     Args:
         x: (B, C, H, W) float.
-        region: (B, 2, 3) float32; where it reaches beyond the image, zeros lie.
+        roi_affine: (B, 2, 3) float32; where it reaches beyond the image, zeros lie.
         size: side of the result in pixels.
 
     Returns:
         (B, C, size, size) float.
     """
-    grid = F.affine_grid(region, [*x.shape[:2], size, size], align_corners=False)
+    grid = F.affine_grid(roi_affine, [*x.shape[:2], size, size], align_corners=False)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False).to(x.dtype)
 
 
-def unsample(x, region, size):
+def paste_back(x, roi_affine, size):
     """The inverse of `sample`: (B, C, h, w) seen in a region → (B, C, size, size) of the whole image, 0 outside."""
-    return sample(x, inverse(region), size)
+    return sample(x, inverse(roi_affine), size)
 
 
 def guided_filter(image, alpha, radius=8, epsilon=1e-3):

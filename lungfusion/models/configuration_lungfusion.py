@@ -13,7 +13,7 @@ CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "alig
 FUSIONS = ("concat", "gated", "lstm")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
-MOST_BRANCHES = 16
+MAX_BRANCHES = 16
 PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
 
 
@@ -40,7 +40,8 @@ class LungUNetConfig(SentenceConfig):
         decoder_channels (`list[int]`): channels of the decoder's levels, deepest first (encoders of smp only).
         image_mean, image_std (`float`): normalisation of the grey image, applied inside the model.
         quality_slope, quality_offset (`float`): how the mask's expected Dice d becomes the quality shown,
-            sigmoid(slope · logit(d) + offset); fitted to the true Dice by `train.quality`. 1 and 0: not calibrated.
+            sigmoid(slope · logit(d) + offset); fitted to the true Dice by `train.calibrate.mask_quality`. 1 and 0: not
+            calibrated.
     """
 
     model_type = "lung_unet"
@@ -147,8 +148,8 @@ class LungFusionConfig(SentenceConfig):
         check_range(self, WIDTHS, "fusion_size")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout is {self.dropout}: give a share from 0 to below 1.")
-        if len(self.branches) > MOST_BRANCHES:
-            raise ValueError(f"There are {len(self.branches)} branches: give at most {MOST_BRANCHES}.")
+        if len(self.branches) > MAX_BRANCHES:
+            raise ValueError(f"There are {len(self.branches)} branches: give at most {MAX_BRANCHES}.")
         for name in self.branches:
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")

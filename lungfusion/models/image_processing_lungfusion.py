@@ -7,7 +7,7 @@ from torchvision.transforms.v2 import functional as tvF
 from transformers import BatchFeature
 from transformers.image_processing_backends import TorchvisionBackend
 
-from .lungs import keep_lungs, split_lungs
+from .mask_postprocessing import keep_lungs, split_lungs
 
 DARK, BRIGHT = 0.005, 0.995  # percentiles that become 0 and 1
 GREY_MODES = ("1", "L", "I", "F", "I;16", "I;16B", "I;16L")  # of Pillow; kept at their depth
@@ -68,7 +68,7 @@ class LungFusionImageProcessor(TorchvisionBackend):
         Returns:
             list of (H, W) float32 tensors in [0, 1]: without specks and holes, soft at the border (see `keep_lungs`).
         """
-        return self.resize_back([keep_lungs(a) for a in alpha[:, 0].detach().float().cpu().numpy()], target_sizes)
+        return self.to_original_sizes([keep_lungs(a) for a in alpha[:, 0].detach().float().cpu().numpy()], target_sizes)
 
     def post_process_instance_segmentation(self, outputs, threshold=0.5, mask_threshold=0.5, target_sizes=None, **_):
         """Each lung that a segmenter found, as `transformers.pipeline("image-segmentation")` asks for it.
@@ -96,7 +96,7 @@ class LungFusionImageProcessor(TorchvisionBackend):
             answers.append({"segmentation": segmentation, "segments_info": segments})
         return answers
 
-    def resize_back(self, maps, target_sizes):
+    def to_original_sizes(self, maps, target_sizes):
         """The inverse: maps in the model's geometry back to the radiographs'.
 
         Args:

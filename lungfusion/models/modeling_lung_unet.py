@@ -11,7 +11,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .configuration_lungfusion import LungUNetConfig
-from .novelty import Novelty
+from .ood import MahalanobisDistance
 
 
 @dataclass
@@ -21,12 +21,12 @@ class LungUNetOutput(ModelOutput):
     Attributes:
         loss: () float, Dice plus binary cross-entropy; only with `labels`.
         logits: (B, 1, h, w) float, in the size of `pixel_values`; `sigmoid(logits)` is the alpha mask.
-        novelty: (B,) float32, how unlike the training radiographs each image is; see [`Novelty`].
+        ood_score: (B,) float32, how unlike the training radiographs each image is; see [`MahalanobisDistance`].
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
-    novelty: torch.FloatTensor | None = None
+    ood_score: torch.FloatTensor | None = None
 
 
 class LungUNetForSemanticSegmentation(PreTrainedModel):
@@ -39,7 +39,7 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
     def __init__(self, config: LungUNetConfig):
         super().__init__(config)
         self.unet = PlainUNet(config.width) if config.encoder == "plain" else EncoderUNet(config)
-        self.novelty = Novelty(self.unet.num_features)
+        self.novelty = MahalanobisDistance(self.unet.num_features)
         self.post_init()
 
     def forward(self, pixel_values, labels=None, return_dict=None):
@@ -54,7 +54,7 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
         features = self.encode(pixel_values)
         logits = resize(self.unet.decode(features), pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
-        output = LungUNetOutput(loss=loss, logits=logits, novelty=self.novelty(features[-1]))
+        output = LungUNetOutput(loss=loss, logits=logits, ood_score=self.novelty(features[-1]))
         return output.to_tuple() if return_dict is False else output
 
     def encode(self, pixel_values):
@@ -157,7 +157,7 @@ def initialize(model, module):
         init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             init.zeros_(module.bias)
-    elif isinstance(module, Novelty):
+    elif isinstance(module, MahalanobisDistance):
         init.zeros_(module.mean)
         init.zeros_(module.whitening)
     else:

@@ -23,24 +23,26 @@ class LungFusionOutput(ModelOutput):
         loss: () float, binary cross-entropy over the known labels; only with `labels`.
         logits: (B, findings) float, calibrated; `sigmoid(logits)` are the probabilities.
         alpha: (B, 1, S, S) float in [0, 1], the lung mask.
-        joined: (B, 3 or 4, s, s) float in [0, 1], what the branches saw.
-        region: (B, 2, 3) float32, the part of the image they saw: maps places in `joined` to places in the image, both
-            from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
+        cnn_input: (B, 3 or 4, s, s) float in [0, 1], what the branches saw.
+        roi_affine: (B, 2, 3) float32, the part of the image they saw: maps places in `cnn_input` to places in the
+            image,
+            both from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
         feature_maps: one (B, C_i, h_i, w_i) float for each branch.
         fused_features: (B, D) float.
         fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
-        novelty: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew the alpha.
+        ood_score: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew
+            the alpha.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     alpha: torch.FloatTensor | None = None
-    joined: torch.FloatTensor | None = None
-    region: torch.FloatTensor | None = None
+    cnn_input: torch.FloatTensor | None = None
+    roi_affine: torch.FloatTensor | None = None
     feature_maps: tuple[torch.FloatTensor, ...] | None = None
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
-    novelty: torch.FloatTensor | None = None
+    ood_score: torch.FloatTensor | None = None
 
 
 class LungFusionForImageClassification(PreTrainedModel):
@@ -76,16 +78,16 @@ class LungFusionForImageClassification(PreTrainedModel):
                 (in training: augmented together with the image).
             return_dict: `False` for a plain tuple.
         """
-        novelty = None
+        ood_score = None
         if alpha is None:
             drawn = self.segmenter(pixel_values)
-            alpha, novelty = drawn.logits.sigmoid(), drawn.novelty
-        joined, region = self.concatenation(pixel_values, alpha)
-        feature_maps = tuple(branch(joined) for branch in self.branches)
+            alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
+        cnn_input, roi_affine = self.concatenation(pixel_values, alpha)
+        feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         logits = self.calibrate(self.classifier(fused))
         loss = None if labels is None else masked_bce_loss(logits, labels)
-        output = LungFusionOutput(loss, logits, alpha, joined, region, feature_maps, fused, weights, novelty)
+        output = LungFusionOutput(loss, logits, alpha, cnn_input, roi_affine, feature_maps, fused, weights, ood_score)
         return output.to_tuple() if return_dict is False else output
 
     def train(self, mode=True):

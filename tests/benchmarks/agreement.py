@@ -17,11 +17,12 @@ from transformers.utils import logging
 from examples.export_onnx import export
 from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.models import LungFusionOutput
-from train.arguments import command_line
-from train.dataset import image_bytes, load_source
-from train.tables import markdown_table
+from train.data.pictures import image_bytes
+from train.data.splits import load_source
+from train.engine.arguments import command_line
+from train.report.tables import markdown_table
 
-USED = ["logits", "alpha", "novelty"]  # what an answer is made from
+USED = ["logits", "alpha", "ood_score"]  # what an answer is made from
 
 
 def main():

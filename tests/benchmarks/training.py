@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
-from train.dataset import RadiographDataset, to_bytes
-from train.recipe import load_recipe
-from train.run import loader_workers, set_up_cpu
-from train.transforms import augmentation
+from train.augment.presets import augmentation
+from train.data.cache import RadiographDataset, to_bytes
+from train.engine.recipe import load_recipe
+from train.engine.run import loader_workers, set_up_cpu
 
 RECIPE = Path(__file__).parents[2] / "train" / "recipes" / "findings.yaml"
 IMAGES = 64  # different ones
@@ -52,7 +52,7 @@ def main():
 
 
 def training_step(accelerator, recipe):
-    """A function of a batch: forward, backward and one step of the optimizer, as in `train.loop.fit`."""
+    """A function of a batch: forward, backward and one step of the optimizer, as in `train.engine.loop.fit`."""
     model = LungFusionForImageClassification(LungFusionConfig(segmenter={"width": 8}, **recipe["model"]))
     model.segmenter.requires_grad_(False)  # the data set holds its masks
     model.to(memory_format=torch.channels_last).train()

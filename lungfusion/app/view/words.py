@@ -1,0 +1,61 @@
+"""What is said, in the reader's language. A translation is one file: translations/LANGUAGE.json, key → sentence."""
+
+import json
+from importlib.resources import files
+
+FOLDER = files("lungfusion.app.view") / "translations"
+
+
+class Words:
+    """The sentences of one language.
+
+    Called with a key and its values, gives the sentence. Findings that no sentence is written for are called by their
+    names in the checkpoint.
+    """
+
+    def __init__(self, language, sentences):
+        self.language = language
+        self.sentences = sentences
+
+    def __call__(self, key, **values):
+        return self.sentences[key].format(**values)
+
+    def finding(self, name):
+        """A finding's name within a sentence: what is seen of it, not what a laboratory would prove."""
+        return self.sentences.get(f"finding_{name}", name.replace("_", " "))
+
+    def title(self, name):
+        """The same as a heading."""
+        return self.finding(name)[:1].upper() + self.finding(name)[1:]
+
+    def meaning(self, name):
+        """What a finding is, in a sentence; empty where none is written."""
+        return self.sentences.get(f"meaning_{name}", "")
+
+    def warning(self, warning):
+        """An `AnalysisWarning` in a sentence."""
+        return self.sentences.get(f"warning_{warning.code}", warning.sentence)
+
+    def listed(self, names):
+        """One, two and three: findings as in a sentence."""
+        *most, last = (self.finding(name) for name in names)
+        return self("and", first=", ".join(most), last=last) if most else last
+
+
+def read(language):
+    return Words(language, json.loads((FOLDER / f"{language}.json").read_text(encoding="utf-8")))
+
+
+LANGUAGES = {name: read(name) for name in sorted(file.name.removesuffix(".json") for file in FOLDER.iterdir())}
+
+
+def words_for(accept_language):
+    """The `Words` that suit an Accept-Language header (RFC 9110, 12.5.4) best; English if none does, or without one."""
+    wishes = []
+    for wish in (accept_language or "").split(","):
+        tag, _, quality = wish.strip().partition(";q=")
+        try:
+            wishes.append((-float(quality or 1), len(wishes), tag.lower().split("-")[0]))
+        except ValueError:
+            continue
+    return next((LANGUAGES[language] for _, _, language in sorted(wishes) if language in LANGUAGES), LANGUAGES["en"])

@@ -1,0 +1,1 @@
+"""Is it a frontal chest radiograph, and upright?"""

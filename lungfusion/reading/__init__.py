@@ -1,0 +1,1 @@
+"""Path, bytes, array, DICOM or ZIP → Radiograph."""

@@ -1,0 +1,1 @@
+"""Random changes of image and mask, and named corruptions for tests."""

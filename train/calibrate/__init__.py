@@ -1,0 +1,1 @@
+"""What is fitted after training: findings, mask quality, out-of-distribution score."""

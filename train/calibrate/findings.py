@@ -1,0 +1,132 @@
+"""Calibration on validation patients: temperature, bias and threshold of each finding, kept in the configuration.
+
+`train.classify` ends with it; `python -m train.calibrate.findings RUN_DIR` does it again and scores the run anew, with
+`--segmenter` after another segmenter has taken the place of the run's own.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from scipy.special import logit
+from sklearn.metrics import roc_auc_score
+
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetForSemanticSegmentation
+from train.engine.arguments import command_line
+from train.engine.loop import round_weights, save_model
+from train.scoring.images import evaluate_run, patients, score_parts, validation_parts
+from train.scoring.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
+
+CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
+MIN_AUC = 0.70  # below it the lower bound of the 95 % interval must not lie, or the finding is not shown to users
+
+
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run of train.classify")
+    parser.add_argument("--segmenter", metavar="DIR_OR_ID", help="a trained segmenter to draw the lungs from now on")
+    arguments = parser.parse_args()
+    run = arguments.run
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    if arguments.segmenter:
+        replace_segmenter(arguments.segmenter, run / "model")
+        recipe |= {"segmenter": arguments.segmenter, "segmenter_replaced": True}
+        (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    evaluate_run(recipe, run, calibrate_run(recipe, run))
+
+
+def replace_segmenter(segmenter, folder):
+    """Save the classifier in `folder` with another segmenter; branches, fusion and classifier stay as they were.
+
+    Images are read at the segmenter's size from then on, if that is larger.
+    """
+    pipeline = LungFusionPipeline.from_pretrained(folder, device="cpu")
+    trained = LungUNetForSemanticSegmentation.from_pretrained(segmenter, dtype=torch.float32, use_safetensors=True)
+    trained.config._name_or_path = ""
+    config = pipeline.model.config
+    config.segmenter, pipeline.model.segmenter = trained.config, trained
+    config.image_size = max(config.image_size, trained.config.image_size)
+    processor = LungFusionImageProcessor(size={"height": config.image_size, "width": config.image_size})
+    save_model(round_weights(pipeline.model), processor, folder)
+
+
+def calibrate_run(recipe, output):
+    """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model.
+
+    Returns:
+        the rows of `score_parts`, as the calibrated model would give them.
+    """
+    pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    config = pipeline.model.config
+    config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
+    rows = score_parts(pipeline, validation_parts(recipe))
+    config.shown = []
+    for name in config.findings:
+        known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+        if not known:
+            raise ValueError(f"All validation images with a label for {name} were refused: train a better segmenter.")
+        taught_by = [recipe["sources"][source] for source in dict.fromkeys(row["source"] for row in known)]
+        config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
+        labels = np.array([row[f"label_{name}"] for row in known])
+        probabilities = np.array([row[f"probability_{name}"] for row in known])
+        calibrate(config, name, labels, probabilities)
+        if is_shown_to_work(patients(known), labels, probabilities):
+            config.shown.append(name)
+        for row in rows:
+            if row[f"probability_{name}"] is not None:
+                row[f"probability_{name}"] = float(calibrated(config, name, row[f"probability_{name}"]))
+    save_model(pipeline.model, pipeline.processor, output / "model")
+    return rows
+
+
+def calibrate(config, name, labels, probabilities):
+    """Fit one finding and write it into the configuration.
+
+    Args:
+        config: `LungFusionConfig`.
+        name: of the finding.
+        labels: (N,) in {0, 1}.
+        probabilities: (N,) float in [0, 1], of the model at temperature 1.
+
+    Raises:
+        ValueError: all labels are alike.
+    """
+    if len(np.unique(labels)) < 2:
+        raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
+    config.temperatures[name], config.biases[name] = fit_platt(logits_of(probabilities), labels)
+    probabilities = calibrated(config, name, probabilities)
+    config.thresholds[name] = operating_threshold(labels, probabilities)
+    youden = youden_threshold(labels, probabilities)
+    config.operating_points[name] = {
+        **point(labels, probabilities, config.thresholds[name]),
+        "youden_threshold": youden,
+        **{f"youden_{key}": value for key, value in point(labels, probabilities, youden).items()},
+    }
+
+
+def logits_of(probabilities):
+    return logit(np.clip(probabilities, CERTAIN, 1 - CERTAIN))
+
+
+def calibrated(config, name, probabilities):
+    """Probabilities of the model at temperature 1 and bias 0 → what it gives with its own."""
+    return sigmoid(logits_of(probabilities) / config.temperatures[name] + config.biases[name])
+
+
+def point(labels, probabilities, threshold):
+    scores = finding_scores(labels, probabilities, threshold)
+    return {key: scores[key] for key in ("sensitivity", "specificity")}
+
+
+def is_shown_to_work(patient_ids, labels, probabilities):
+    """Whether the 95 % interval of the ROC AUC, by bootstrap over patients, lies above `MIN_AUC`."""
+
+    def auc(labels, probabilities):
+        return {"auc": roc_auc_score(labels, probabilities)} if len(np.unique(labels)) == 2 else None
+
+    return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0] > MIN_AUC
+
+
+if __name__ == "__main__":
+    main()

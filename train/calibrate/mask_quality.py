@@ -1,0 +1,126 @@
+"""Calibrate the mask quality of a trained segmenter, and say how far it can be relied on: python -m
+train.calibrate.mask_quality RUN
+
+The run's validation radiographs are drawn unaltered, altered (`train.augment.mild_corruptions`) and harmed
+(`train.augment.severe_corruptions`). The
+network's own estimate of each mask is fitted to the true Dice by two numbers, which are kept in the model's
+configuration; its ood_score is fitted to the training radiographs. `train.segment` ends with it. Written to RUN:
+robustness.* (see `train.scoring.robustness`), mask_quality.json and mask_quality.md.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+from scipy.optimize import curve_fit
+from scipy.special import expit, logit
+from scipy.stats import spearmanr
+from sklearn.metrics import roc_auc_score
+
+from lungfusion import LungFusionPipeline
+from lungfusion.checks.input_checks import MIN_MASK_QUALITY
+from lungfusion.pipeline import calibrated_quality
+from train.augment.mild_corruptions import MILD_CORRUPTIONS
+from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
+from train.calibrate.ood import fit_ood
+from train.engine.arguments import command_line
+from train.engine.loop import save_model
+from train.report.tables import cell, markdown_table, write_table
+from train.scoring.images import evaluate_run, patients, validation_parts, with_interval
+from train.scoring.robustness import UNALTERED, score_altered, write_robustness
+
+GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
+CERTAIN = 1e-6  # expected Dice closer to 0 or 1 than this has no logit
+
+
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run of train.segment")
+    run = parser.parse_args().run
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    calibrate_quality(recipe, run)
+    evaluate_run(recipe, run)
+
+
+def calibrate_quality(recipe, output):
+    """Fit ood_score, slope and offset, save them in the run's model, write the figures."""
+    pipeline = LungFusionPipeline.from_pretrained(output / "model")
+    config = pipeline.model.config
+    config.quality_slope, config.quality_offset = 1.0, 0.0
+    rows = []
+    for name, data in validation_parts(recipe).items():
+        rows += score_altered(pipeline, data, name, MILD_CORRUPTIONS | SEVERE_CORRUPTIONS)
+    fitted = fit_quality([row["mask_quality"] for row in rows], [row["dice"] for row in rows])
+    config.quality_slope, config.quality_offset = fitted
+    fit_ood(pipeline, recipe)
+    save_model(pipeline.model, pipeline.processor, output / "model")
+    for row in rows:
+        row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)
+    write_robustness([row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS], output)
+    summary = summarise_quality(rows)
+    write_table(output, "mask_quality", quality_table(summary), summary)
+
+
+def fit_quality(expected, dice):
+    """Least squares between sigmoid(slope · logit(expected) + offset) and the true Dice.
+
+    Args:
+        expected: (N,) floats in [0, 1], the pipeline's mask quality at slope 1 and offset 0.
+        dice: (N,) floats in [0, 1].
+
+    Returns:
+        slope, offset.
+    """
+    logits = logit(np.clip(expected, CERTAIN, 1 - CERTAIN))
+    (slope, offset), _ = curve_fit(lambda x, a, b: expit(a * x + b), logits, dice, p0=(1.0, 0.0))
+    return float(slope), float(offset)
+
+
+def summarise_quality(rows):
+    """How well the quality ranks masks, and how near it is to their Dice; 95 % intervals by bootstrap over patients.
+
+    Args:
+        rows: as `score_altered` returns.
+
+    Returns:
+        dict: for `all` masks and the `unaltered` ones: masks, bad (Dice below 0.9), spearman, error (mean absolute),
+        warned (share below the quality that the pipeline warns of) and, where there are good and bad ones, auc.
+    """
+    summary = {}
+    for name, chosen in (("all", rows), (UNALTERED, [row for row in rows if row["alteration"] == UNALTERED])):
+        table = np.array([[row["mask_quality"], row["dice"]] for row in chosen])
+        bad = int((table[:, 1] < GOOD).sum())
+        summary[name] = {"masks": len(chosen), "bad": bad} | with_interval(agreement, patients(chosen), table)
+        if 0 < bad < len(chosen):
+            summary[name] |= with_interval(ranking, patients(chosen), table)
+    return summary
+
+
+def agreement(table):
+    quality, dice = table.T
+    spearman = float(np.nan_to_num(spearmanr(quality, dice)[0]))
+    warned = float((quality < MIN_MASK_QUALITY).mean())
+    return {"spearman": spearman, "error": float(np.abs(quality - dice).mean()), "warned": warned}
+
+
+def ranking(table):
+    quality, good = table[:, 0], table[:, 1] >= GOOD
+    return {"auc": float(roc_auc_score(good, quality))} if 0 < good.sum() < len(good) else None
+
+
+def quality_table(summary):
+    """Markdown: one row for all masks, one for the unaltered ones."""
+    bad = f"Dice below {GOOD}"
+    titles = ["images", "masks", bad, "Spearman correlation with Dice", "mean error"]
+    titles += [f"warned of (below {MIN_MASK_QUALITY})", f"ROC AUC for {bad}"]
+    rows = []
+    for name, figures in summary.items():
+        cells = [name, figures["masks"], figures["bad"]]
+        cells += [cell(figures[key]) for key in ("spearman", "error", "warned")]
+        cells.append(cell(figures["auc"]) if "auc" in figures else "none to tell apart")
+        rows.append(cells)
+    return markdown_table(titles, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Fit a segmenter's ood_score (`lungfusion.models.ood`) to its training radiographs, as
+`train.calibrate.mask_quality` does.
+
+A classifier keeps that of its segmenter, which as a rule has seen more hospitals.
+"""
+
+import numpy as np
+import torch
+from sklearn.covariance import LedoitWolf
+from tqdm.auto import tqdm
+
+from lungfusion import load_radiograph
+from train.data.pictures import image_bytes
+from train.engine.loop import round_weights
+from train.engine.run import load_part
+
+IMAGES = 500  # of each source at most
+
+
+def fit_ood(pipeline, recipe):
+    """Fit it in place, to training patients of every source, those without labels too."""
+    segmenter = pipeline.segmenter
+    sources = recipe["sources"] | recipe.get("unlabelled", {})
+    features = [features_of(pipeline, segmenter, load_part(recipe, s, "train"), name) for name, s in sources.items()]
+    mean, whitening = mahalanobis(np.concatenate(features))
+    segmenter.novelty.mean.copy_(torch.from_numpy(mean))
+    segmenter.novelty.whitening.copy_(torch.from_numpy(whitening))
+    round_weights(segmenter.novelty)
+
+
+@torch.inference_mode()
+def features_of(pipeline, segmenter, data, name, batch_size=4):
+    """The segmenter's deepest features, mean over places, of radiographs drawn at random: (N, channels)."""
+    data = data.shuffle(seed=0).select(range(min(IMAGES, len(data))))
+    features = []
+    for start in tqdm(range(0, len(data), batch_size), desc=f"Novelty: {name}"):
+        images = data[start : start + batch_size]["image"]
+        pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(image)) for image in images])
+        features.append(segmenter.encode(pixel_values)[-1].mean((2, 3)).cpu().double().numpy())
+    return np.concatenate(features)
+
+
+def mahalanobis(features):
+    """(N, C) → mean (C,) and whitening (C, C): |(x − mean) @ whitening| is the Mahalanobis distance over √C.
+
+    The covariance is shrunk (Ledoit and Wolf 2004), after each feature was scaled to a variance of 1.
+    """
+    mean, deviation = features.mean(0), features.std(0).clip(min=1e-6)
+    precision = LedoitWolf().fit((features - mean) / deviation).precision_
+    return mean, np.linalg.cholesky(precision) / deviation[:, None] / np.sqrt(len(mean))

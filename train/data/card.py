@@ -1,0 +1,69 @@
+"""The card of a prepared data set: what is in it, where it comes from, and who may have it."""
+
+from huggingface_hub import DatasetCardData
+
+from train.report.tables import markdown_table
+
+SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
+COLUMNS = """| column | |
+| --- | --- |
+| `image` | the radiograph: its file's own bytes |
+| `mask` | its lungs: a PNG, 255 in the lungs, in the geometry of the image; null where there is none |
+| `label` | one of {labels} |
+| `patient_id` | what its patient is called: split by this, not by image |
+| `file_name` | of the image, where it was published |"""
+
+
+def data_card(name, origin, labels, splits, place="FOLDER_OR_ID"):
+    """Text of README.md.
+
+    Args:
+        name: of the layout.
+        origin: `Origin`.
+        labels: its labels.
+        splits: {split: counts of `rows`, `patients`, `masks` and of each label}.
+        place: what `load_dataset` is to be given.
+    """
+    rows = sum(counts["rows"] for counts in splits.values())
+    masks = sum(counts["masks"] for counts in splits.values())
+    front = DatasetCardData(
+        license=origin.hub_licence,
+        license_name=f"{name}-terms" if origin.hub_licence == "other" else None,
+        license_link=origin.link if origin.hub_licence == "other" else None,
+        pretty_name=origin.title,
+        task_categories=["image-classification"] + ["image-segmentation"] * bool(masks),
+        size_categories=next((size for limit, size in SIZES.items() if rows < limit), "n>1M"),
+        tags=["chest-x-ray", "radiology", "medical"],
+    )
+    titles = ["split", "radiographs", "patients", "with lungs", *labels]
+    table = [
+        [split, *[counts[what] for what in ("rows", "patients", "masks", *labels)]] for split, counts in splits.items()
+    ]
+    return "\n".join(
+        [
+            "---",
+            front.to_yaml(),
+            "---",
+            "",
+            f"# {origin.title}",
+            "",
+            f"{origin.about} Radiographs are as they were published; their layout is new. For research and education.",
+            "",
+            *markdown_table(titles, table),
+            "",
+            COLUMNS.format(labels=", ".join(f"`{label}`" for label in labels)),
+            "",
+            "```python",
+            "from datasets import load_dataset",
+            "",
+            f'data = load_dataset("{place}")',
+            "```",
+            "",
+            f"Published first at {origin.link}; made from that by LungFusion's `python -m train.prepare {name}`.",
+            "",
+            f"Cite: {origin.citation}",
+            "",
+            f"Licence: {origin.licence}.",
+            "",
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Cards, tables, figures, contact sheets."""

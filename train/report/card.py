@@ -1,0 +1,265 @@
+"""Draw a run's figures and write its model card: python -m train.report.card RUN
+
+Training ends with it. It is made from what lies in the run's folder, so that it can be written anew when another
+command has put its table there. No number in it is typed by hand.
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import timm
+import yaml
+from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from safetensors import safe_open
+
+from train.engine.arguments import command_line
+from train.report.figures import FIGURES, write_figures
+from train.report.tables import metrics_tables
+
+NOT_SHOWN = ("description", "data_root", "pretrained", "segmenter", "init_from", "teacher")  # said elsewhere, or paths
+
+USE = """```python
+from lungfusion import LungFusionPipeline
+
+pipe = LungFusionPipeline.from_pretrained("{place}")
+analysis = pipe("xray.png")
+```
+
+Without the `lungfusion` package, with `transformers`, `timm`, `segmentation-models-pytorch` and `scipy`:
+
+```python
+from transformers import pipeline
+
+model = pipeline("{tag}", "{place}", trust_remote_code=True)
+print(model("xray.png"))
+```
+
+{without}"""
+
+WITHOUT = {
+    "image-classification": "That way nothing refuses or warns of an unsuitable image, as the package does, and "
+    "findings that did not prove to work are named too: `model.config.shown` lists those that did.",
+    "image-segmentation": "It names each lung found, with its mask.",
+}
+PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
+
+INTENDED_USE = """Research into, and teaching of, the reading of chest radiographs: drawing lungs, comparing
+classifiers, features for models of one's own. Not for diagnosis, not for sorting patients, not where nobody checks the
+answer."""
+
+REPLACED = (
+    "Branches, fusion and classifier were trained on the masks of an earlier segmenter. Thresholds, temperatures and "
+    "all figures here are with the segmenter this checkpoint holds."
+)
+
+LIMITS = """- For research and education. Not a medical device: do not base care on it.
+- Frontal chest radiographs only. Each finding was learned within one source, from its patients alone (see the table);
+  elsewhere expect worse, and measure before you rely on it.
+- Thresholds, temperatures and the choice of the epoch were made on the validation patients scored here, so these
+  figures are somewhat better than those on patients nobody has looked at.
+- A lung mask leaves out lung behind the heart and the diaphragm."""
+
+TABLES = {
+    "robustness.md": (
+        "Altered images",
+        "Lungs of the same validation patients, drawn on images made to look like another scanner's (a command of its "
+        "own does it again: `python -m train.scoring.robustness`). `altered` is the mean of all alterations "
+        "of each image.",
+    ),
+    "mask_quality.md": (
+        "Mask quality",
+        "The Dice that the model expects of each mask it draws, against the true one: on validation images as they "
+        "are, altered, and harmed so that the masks go wrong (turned, shrunk, hidden in part and more; "
+        "`python -m train.calibrate.mask_quality`). Its two numbers were fitted on these images; they do not "
+        "change the ranking.",
+    ),
+    "refusal.md": (
+        "What is refused",
+        "Share of pictures that are no chest radiographs, and of validation patients' radiographs, which get no answer "
+        "or a warning; 95 % intervals after Wilson (`python -m train.scoring.rejection`). No answer: no "
+        "findings are named.",
+    ),
+    "shortcuts.md": (
+        "Shortcuts",
+        "ROC AUC on the same validation patients with the lungs blacked out, and with only the outermost tenth of the "
+        "image shown: what remains above 0.5 does not come from the lungs (`python -m "
+        "train.scoring.shortcuts`). Groups need "
+        "five images with the finding and five without.",
+    ),
+    "explanations.md": (
+        "Heat maps",
+        "Whether Grad-CAM is about the score: how far a detected finding's logit falls when the tenth of the region "
+        "seen that its map calls most important is blurred away, and when the tenth is that of another radiograph's "
+        "map (`python -m train.scoring.saliency`).",
+    ),
+    "curves_*.md": (
+        "Changed images",
+        "ROC AUC on the same validation patients' radiographs when they are tilted, shifted, magnified, changed in "
+        "contrast, inverted or compressed; a refused image counts as not detected (`python -m train.scoring.curves`).",
+    ),
+    "classical.md": (
+        "Classical classifiers",
+        "The fused features, min-max scaled, in classifiers of scikit-learn, nothing tuned: fitted on training "
+        "patients, scored on validation patients (`python -m train.scoring.classical`).",
+    ),
+}
+
+
+def main():
+    parser = command_line(__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    run = parser.parse_args().run
+    metrics, history = (json.loads((run / f"{name}.json").read_text()) for name in ("metrics", "history"))
+    write_figures(metrics, read_rows(run / "per_image.csv"), history, run)
+    write_card(run)
+
+
+def read_rows(path):
+    """per_image.csv as the dicts it was written from: an empty probability is None, what else is empty is absent."""
+    rows = []
+    with open(path, newline="") as file:
+        for row in csv.DictReader(file):
+            text = {key: value for key, value in row.items() if key in ("source", "patient_id", "file_name")}
+            numbers = {key: float(value) if value else None for key, value in row.items() if key not in text}
+            rows.append(text | {k: v for k, v in numbers.items() if v is not None or k.startswith("probability_")})
+    return rows
+
+
+def write_card(run):
+    """Write README.md, the model card, into a run's folder."""
+    ModelCard(card_text(run)).save(run / "README.md")
+
+
+def card_text(run):
+    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+    metrics, history, counts = (json.loads((run / f"{n}.json").read_text()) for n in ("metrics", "history", "counts"))
+    tag = PIPELINE_TAGS[recipe["task"]]
+    best = max(history, key=lambda epoch: epoch[chosen_by(history)])
+    lines = [
+        "---",
+        card_data(recipe, metrics).to_yaml(),
+        "---",
+        "",
+        f"# {recipe['name']}",
+        "",
+        recipe["description"].strip(),
+        "",
+        "For research and education, not a medical device.",
+        "",
+        "## Use",
+        "",
+        USE.format(place="FOLDER_OR_ID", tag=tag, without=WITHOUT[tag]),
+        "",
+        "## Intended use",
+        "",
+        INTENDED_USE,
+        "",
+        "## Figures",
+        "",
+        "On patients not trained on, one row for each source. 95 % intervals by bootstrap over patients.",
+        "",
+        *metrics_tables(metrics),
+        *[f"![{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()],
+        "",
+        *[line for name, text in TABLES.items() for table in sorted(run.glob(name)) for line in section(*text, table)],
+        "## Training",
+        "",
+        f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
+        f"{weights_in(run) / 1e6:.1f} million weights.",
+        "",
+        *[f"Radiographs, {split}: {count_words(of_split)}." for split, of_split in counts.items()],
+        "",
+        *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
+        *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
+        *[
+            f"- Without masks, drawn by a teacher, {source['images']} radiographs at most: {source['citation']} "
+            f"Licence: {source['licence']}."
+            for source in recipe.get("unlabelled", {}).values()
+        ],
+        "",
+        "The whole recipe:",
+        "",
+        "```json",
+        json.dumps({k: v for k, v in recipe.items() if k not in NOT_SHOWN}),
+        "```",
+        "",
+        "## Limits",
+        "",
+        LIMITS,
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def count_words(of_split):
+    return ", ".join(f"{count} of {source}" for source, count in of_split.items())
+
+
+def section(title, words, table):
+    picture = table.with_suffix(".png")
+    drawn = [f"![{title}]({picture.name})", ""] if picture.exists() else []
+    return [f"## {title}", "", words, "", *drawn, *table.read_text().splitlines(), ""]
+
+
+def weights_in(run):
+    """How many numbers the model of a run holds."""
+    with safe_open(run / "model" / "model.safetensors", "np") as weights:
+        shapes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (it is no dict)
+    return int(sum(np.prod(shape) for shape in shapes))
+
+
+def chosen_by(history):
+    """The figure that chose the epoch: the first one after epoch and loss."""
+    return next(key for key in history[0] if key not in ("epoch", "loss"))
+
+
+def card_data(recipe, metrics):
+    """The card's front matter.
+
+    Figures stand in its `model-index`. The Hub's newer form, files in `.eval_results/`, is for data sets that the Hub
+    has registered as benchmarks; none of those used here is one.
+    """
+    results = []
+    for source, summary in metrics.items():
+        data = {
+            "dataset_name": recipe["sources"][source]["title"],
+            "dataset_type": recipe["sources"][source]["dataset"],
+        }
+        data["dataset_split"] = "validation patients"
+        for name, figures in summary["findings"].items():
+            auc = {"metric_type": "roc_auc", "metric_name": f"ROC AUC, {name}", "metric_value": figures["auc"]["value"]}
+            results.append(EvalResult(task_type="image-classification", **data, **auc))
+        if "lungs" in summary:
+            dice = {"metric_type": "dice", "metric_name": "Dice", "metric_value": summary["lungs"]["dice"]["value"]}
+            results.append(EvalResult(task_type="image-segmentation", **data, **dice))
+    return ModelCardData(
+        license="apache-2.0",
+        library_name="transformers",
+        pipeline_tag=PIPELINE_TAGS[recipe["task"]],
+        tags=["chest-x-ray", "radiology", "medical"],
+        datasets=data_sets(recipe),
+        base_model=base_models(recipe),
+        metrics=list(dict.fromkeys(result.metric_type for result in results)),
+        model_name=recipe["name"],
+        eval_results=results,
+    )
+
+
+def data_sets(recipe):
+    """Names of the data sets a recipe learns from, each once."""
+    sources = [*recipe["sources"].values(), *recipe.get("unlabelled", {}).values()]
+    return list(dict.fromkeys(source["dataset"] for source in sources))
+
+
+def base_models(recipe):
+    """Ids on the Hub of the ImageNet weights that training began with; None if there were none."""
+    model = recipe["model"]
+    names = model.get("branches") or [model.get("encoder", "plain").removeprefix("tu-")]
+    configs = [timm.get_pretrained_cfg(name, allow_unregistered=True) for name in names if timm.is_model(name)]
+    ids = [config.hf_hub_id for config in configs if config and config.hf_hub_id]
+    return ids if ids and recipe["pretrained"] else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,111 @@
+"""The figures of a run as pictures: training history, curves, confusion matrices, the Dice of each image."""
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
+
+from train.report.tables import NAMES
+
+matplotlib.use("agg")
+MATRICES_IN_A_LINE = 5
+FIGURES = {  # file name: title
+    "history.png": "Training history",
+    "curves.png": "ROC curves, precision and recall, reliability",
+    "confusion.png": "Confusion matrices at the thresholds",
+    "dice.png": "Dice of each image",
+}
+
+
+def write_figures(metrics, rows, history, output):
+    """Draw those of `FIGURES` for which there is something to draw: of findings those shown to users, if there are."""
+    if history:
+        draw_history(history).savefig(output / "history.png", dpi=120)
+    curves = [(s, f, row["shown"]) for s, summary in metrics.items() for f, row in summary["findings"].items()]
+    shown = [(source, finding) for source, finding, is_shown in curves if is_shown]
+    curves = shown or [(source, finding) for source, finding, _ in curves]
+    if curves:
+        draw_curves(curves, rows).savefig(output / "curves.png", dpi=120)
+        draw_confusion(curves, rows, metrics).savefig(output / "confusion.png", dpi=120)
+    if any("lungs" in summary for summary in metrics.values()):
+        draw_dice(rows).savefig(output / "dice.png", dpi=120)
+
+
+def draw_history(history):
+    epochs = [epoch["epoch"] for epoch in history]
+    keys = [key for key in history[0] if key not in ("epoch", "loss", "seconds")]
+    figure = Figure((9 + 2 * (len(keys) > 6), 2 + 0.2 * max(6, len(keys))), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [epoch["loss"] for epoch in history], "o-")
+    left.set(xlabel="epoch", ylabel="training loss")
+    for key in keys:
+        right.plot(epochs, [epoch[key] for epoch in history], "o-", label=NAMES.get(key, key))
+    right.set(xlabel="epoch", ylabel="on validation patients")
+    figure.legend(loc="outside right center", fontsize=8)
+    return figure
+
+
+def draw_curves(curves, rows):
+    """ROC, precision against recall, and reliability: one line for each finding and source."""
+    figure = Figure((13, 4.2 + 0.2 * len(curves)), layout="constrained")
+    roc, recall, reliability = figure.subplots(1, 3)
+    for source, finding in curves:
+        truth, probabilities = known(rows, source, finding)
+        false_positive, true_positive, _ = roc_curve(truth, probabilities)
+        roc.plot(false_positive, true_positive, label=f"{finding}, {source}: {truth.sum():.0f} of {len(truth)} with it")
+        precision, sensitivity, _ = precision_recall_curve(truth, probabilities)
+        recall.plot(sensitivity, precision)
+        observed, predicted = calibration_curve(truth, probabilities, n_bins=5, strategy="quantile")
+        reliability.plot(predicted, observed, "o-")
+    for axes, x, y in (
+        (roc, "1 − specificity", "sensitivity"),
+        (recall, "recall (sensitivity)", "precision (PPV)"),
+        (reliability, "predicted probability", "observed frequency"),
+    ):
+        axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1.01))
+    for axes in (roc, reliability):
+        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
+    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+    return figure
+
+
+def draw_confusion(curves, rows, metrics):
+    """A confusion matrix at the threshold for each finding and source."""
+    lines = -(-len(curves) // MATRICES_IN_A_LINE)
+    figure = Figure((2.6 * MATRICES_IN_A_LINE, 2.7 * lines), layout="constrained")
+    places = figure.subplots(lines, MATRICES_IN_A_LINE, squeeze=False).ravel()
+    for axes in places[len(curves) :]:
+        axes.set_axis_off()
+    for axes, (source, finding) in zip(places, curves, strict=False):
+        truth, probabilities = known(rows, source, finding)
+        matrix = confusion_matrix(truth, probabilities >= metrics[source]["findings"][finding]["threshold"])
+        axes.imshow(matrix / matrix.sum(1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
+        for (row, column), count in np.ndenumerate(matrix):
+            name = ("TN", "FP", "FN", "TP")[2 * row + column]
+            share = matrix[row, column] / matrix[row].sum()
+            axes.text(column, row, f"{name}\n{count}", ha="center", va="center", color="w" if share > 0.5 else "k")
+        axes.set_title(f"{finding}\n{source}, n={len(truth)}", fontsize=9)
+        axes.set(
+            xticks=(0, 1), yticks=(0, 1), xticklabels=("not detected", "detected"), yticklabels=("without", "with")
+        )
+        axes.tick_params(labelsize=7)
+    return figure
+
+
+def known(rows, source, finding):
+    """truth (N,) in {0, 1} and probabilities (N,) of a source's images of which the finding is known."""
+    label, probability = f"label_{finding}", f"probability_{finding}"
+    of_source = [r for r in rows if r["source"] == source and label in r and r[probability] is not None]
+    return np.array([r[label] for r in of_source]), np.array([r[probability] for r in of_source])
+
+
+def draw_dice(rows):
+    figure = Figure((9, 3), layout="constrained")
+    axes = figure.subplots()
+    for source in dict.fromkeys(row["source"] for row in rows if "dice" in row):
+        dice = sorted(row["dice"] for row in rows if row["source"] == source and "dice" in row)
+        axes.plot(np.linspace(0, 1, len(dice)), dice, ".-", label=f"{source}, n={len(dice)}")
+    axes.set(xlabel="share of the images", ylabel="Dice")
+    axes.legend(fontsize=8)
+    return figure

@@ -1,0 +1,103 @@
+"""Figures as tables in Markdown, and as JSON beside them."""
+
+from train.engine.loop import write_json
+from train.scoring.metrics import PREVALENCES
+
+NAMES = {
+    "dice": "Dice",
+    "iou": "IoU",
+    "pixel_accuracy": "pixel accuracy",
+    "precision": "precision",
+    "recall": "recall",
+    "hd95_width": "HD95 / width",
+    "assd_width": "ASSD / width",
+    "auc": "ROC AUC",
+    "average_precision": "average precision",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "accuracy": "accuracy",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "ece_if_calibrated": "ECE if calibrated",
+}
+NOT_TOLD = (
+    "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
+    "users are not told of it."
+)
+IF_CALIBRATED = (
+    "ECE if calibrated: how large chance alone would make the ECE, on average, on so many images if every probability "
+    "were exactly right."
+)
+DISTANCES = (
+    "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
+    "fractions of the image's width (the image's diagonal where no lungs are drawn)."
+)
+
+
+def markdown_table(titles, rows):
+    """Lines of a table. rows: lists of cells, as many as titles: strings, or whatever `str` makes one of."""
+    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
+    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
+
+
+def cell(figure):
+    """`{"value": …, "interval": [low, high]}` as text."""
+    value, low, high = (round(number, 3) + 0.0 for number in (figure["value"], *figure["interval"]))  # no −0
+    return f"{value:.3f} ({low:.3f}–{high:.3f})"
+
+
+def write_table(output, name, lines, figures):
+    """Write NAME.md, the table, and NAME.json, the figures in it; the latter last: it says that all is there."""
+    output.mkdir(parents=True, exist_ok=True)
+    (output / f"{name}.md").write_text("\n".join(lines) + "\n")
+    write_json(output / f"{name}.json", figures)
+
+
+def metrics_tables(metrics, shown_alone=False):
+    """Markdown tables of metrics.json: lungs, then findings, or those shown to users alone; one row for each source."""
+    lungs = {source: summary["lungs"] for source, summary in metrics.items() if "lungs" in summary}
+    lines = []
+    if lungs:
+        names = [name for name in NAMES if name in next(iter(lungs.values()))]
+        rows = [
+            [source, figures["images"], *[cell(figures[n]) for n in names], f"{figures['least_dice']:.3f}"]
+            for source, figures in lungs.items()
+        ]
+        lines += [*markdown_table(["lungs", "images", *[NAMES[n] for n in names], "least Dice"], rows), ""]
+        if "hd95_width" in names:
+            lines += [DISTANCES, ""]
+    findings = [(s, f, v) for s, summary in metrics.items() for f, v in summary["findings"].items()]
+    if shown_alone:
+        findings = [row for row in findings if row[2]["shown"]]
+    if findings:
+        names = [name for name in NAMES if name in findings[0][2]]
+        titles = ["finding", "source", "images (with it)", "threshold", *[NAMES[n] for n in names]]
+        rows = []
+        for source, finding, figures in findings:
+            name = finding if figures["shown"] else f"{finding} (not shown)"
+            count = f"{figures['images']} ({figures['positive']})"
+            rows.append([name, source, count, f"{figures['threshold']:.3f}", *[cell(figures[n]) for n in names]])
+        lines += [*markdown_table(titles, rows), ""]
+        if "ece_if_calibrated" in names:
+            lines += [IF_CALIBRATED, ""]
+        for source, summary in metrics.items():
+            if "mean_auc" in summary:
+                lines += [f"Mean ROC AUC of the findings shown, {source}: {cell(summary['mean_auc'])}.", ""]
+        refused = [f"{summary['refused']} of {summary['images']} of {source}" for source, summary in metrics.items()]
+        lines += [f"Refused, and in no figure of the findings: {', '.join(refused)}.", ""]
+        if f"ppv_{PREVALENCES[0]}" in findings[0][2]:
+            lines += [*predictive_values_table(findings), ""]
+        if not all(figures["shown"] for _, _, figures in findings):
+            lines += [NOT_TOLD, ""]
+    return lines
+
+
+def predictive_values_table(findings):
+    """Markdown: how many of those detected have the finding, where it is rare and where it is not."""
+    titles = ["finding", "source", *[f"PPV where {prevalence} of 100 have it" for prevalence in PREVALENCES]]
+    rows = [
+        [finding, source, *[cell(figures[f"ppv_{prevalence}"]) for prevalence in PREVALENCES]]
+        for source, finding, figures in findings
+        if figures["shown"]
+    ]
+    return markdown_table(titles, rows)

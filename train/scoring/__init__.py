@@ -1,0 +1,1 @@
+"""Figures of a trained model, each with n and a 95 % interval."""

@@ -1,0 +1,162 @@
+"""What `train.compare` says of each variant: figures pooled over its runs, and their difference to the first one's."""
+
+import csv
+import json
+from functools import partial
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from train.report.card import read_rows, weights_in
+from train.report.tables import cell, markdown_table
+from train.scoring.images import patients, with_interval
+from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
+
+DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
+
+
+def summarise_lungs(folders, first):
+    """A variant of a segmenter; figures are pooled over the runs, patients drawn once for all of them.
+
+    Args:
+        folders: of the variant's runs, one for each fold and seed.
+        first: those of the first variant's.
+    """
+    rows, rows_of_first = read_dice(folders), read_dice(first)
+    robustness = summarise_robustness(rows)
+    return {
+        "runs": len(folders),
+        "images": robustness[UNALTERED]["images"],
+        "dice": robustness[UNALTERED]["dice"],
+        "dice_altered": robustness[ALTERED]["dice"],
+        "pixel_accuracy": robustness[UNALTERED]["pixel_accuracy"],
+        **difference(rows, rows_of_first),
+        **cost(folders),
+    }
+
+
+def read_dice(folders):
+    rows = []
+    for folder in folders:
+        with open(folder / "robustness.csv", newline="") as file:
+            for row in csv.DictReader(file):
+                rows.append(row | {name: float(row[name]) for name in ("dice", "pixel_accuracy")})
+    return rows
+
+
+def difference(rows, rows_of_first):
+    """Mean difference of the Dice, unaltered and altered, to the first variant's on the same image: 0 if it is that."""
+    altered = np.array([row["alteration"] != UNALTERED for row in rows])
+    changes = np.array([row["dice"] - first["dice"] for row, first in zip(rows, rows_of_first, strict=True)])
+    patient_ids = np.array(patients(rows))
+    figures = {}
+    for name, chosen in (("dice_difference", ~altered), ("dice_altered_difference", altered)):
+        score = partial(mean_change, name)
+        figures |= with_interval(score, patient_ids[chosen].tolist(), changes[chosen])
+    return figures
+
+
+def mean_change(name, changes):
+    return {name: float(changes.mean())}
+
+
+def lungs_table(table):
+    """Markdown: one row for each variant."""
+    titles = ["variant", "runs", "images", "Dice", "Dice, altered images", "pixel accuracy"]
+    titles += ["Dice against the first", "altered, against the first", "million weights"]
+    rows = [
+        [variant, row["runs"], row["images"], *[cell(row[name]) for name in DICE], f"{row['parameters'] / 1e6:.2f}"]
+        for variant, row in table.items()
+    ]
+    return markdown_table(titles, rows)
+
+
+def summarise_findings(folders, first):
+    """A variant of a classifier: for each source the ROC AUC of its findings and their mean, the runs' mean each.
+
+    Args:
+        folders: of the variant's runs, one for each fold and seed.
+        first: those of the first variant's.
+    """
+    rows, rows_of_first = read_probabilities(folders), read_probabilities(first)
+    sources = {}
+    for source in dict.fromkeys(row["source"] for row in rows):
+        pairs = [pair for pair in zip(rows, rows_of_first, strict=True) if pair[0]["source"] == source]
+        labels = {key: np.array([row.get(key, np.nan) for row, _ in pairs]) for key in labels_of(pairs)}
+        run = np.array([row["run"] for row, _ in pairs])
+        names = [key.removeprefix("label_") for key in labels if all(has_both(labels[key], run == n) for n in set(run))]
+        if names:
+            truth = np.stack([labels[f"label_{name}"] for name in names], axis=1)  # (N, F)
+            said = np.array([[[row[f"probability_{name}"] for row in pair] for name in names] for pair in pairs])
+            figures = with_interval(partial(mean_auc, names), patients([row for row, _ in pairs]), truth, run, said)
+            sources[source] = {"images": len(pairs), "findings": names, **figures}
+    return {"runs": len(folders), "sources": sources, **cost(folders)}
+
+
+def labels_of(pairs):
+    return dict.fromkeys(key for row, _ in pairs for key in row if key.startswith("label_"))
+
+
+def has_both(labels, chosen):
+    """Whether there are images with the finding and images without it."""
+    return {0, 1} <= set(labels[chosen])
+
+
+def read_probabilities(folders):
+    """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
+    rows = []
+    for number, folder in enumerate(folders):
+        for row in read_rows(folder / "per_image.csv"):
+            figures = {k: v or 0.0 for k, v in row.items() if k.startswith(("probability_", "label_"))}
+            rows.append({"run": number, "source": row["source"], "patient_id": row["patient_id"]} | figures)
+    return rows
+
+
+def mean_auc(names, labels, run, said):
+    """The ROC AUC of each finding, their mean, and its difference to the first variant's; each the mean over the runs.
+
+    Args:
+        names: of the F findings.
+        labels: (N, F) in {0, 1, NaN}.
+        run: (N,), the number of the run.
+        said: (N, F, 2), probabilities of this variant and of the first.
+
+    Returns:
+        dict of numbers; None where a finding has no image with it, or none without.
+    """
+    aucs = []
+    for number in np.unique(run):
+        for column in range(len(names)):
+            chosen = (run == number) & ~np.isnan(labels[:, column])
+            if not has_both(labels[:, column], chosen):
+                return None
+            aucs.append([roc_auc_score(labels[chosen, column], s) for s in said[chosen, column].T])
+    of_findings = np.reshape(aucs, (-1, len(names), 2)).mean(0)  # (F, 2)
+    auc, of_first = of_findings.mean(0).tolist()
+    return {"auc": auc, "auc_difference": auc - of_first} | {
+        f"auc_{name}": float(value) for name, value in zip(names, of_findings[:, 0], strict=True)
+    }
+
+
+def findings_table(table):
+    """Markdown: one row for each variant; for each source the mean ROC AUC of the findings it labels."""
+    sources = next(iter(table.values()))["sources"]
+    titles = ["variant", "runs"]
+    for source, figures in sources.items():
+        titles += [f"{source}: ROC AUC, {counted(figures['findings'])}, n = {figures['images']}", "against the first"]
+    rows = []
+    for variant, row in table.items():
+        cells = [cell(row["sources"][source][key]) for source in sources for key in ("auc", "auc_difference")]
+        rows.append([variant, row["runs"], *cells, f"{row['parameters'] / 1e6:.2f}"])
+    return markdown_table([*titles, "million weights"], rows)
+
+
+def counted(findings):
+    return findings[0] if len(findings) == 1 else f"mean of {len(findings)} findings"
+
+
+def cost(folders):
+    """Median seconds of an epoch, and the number of weights."""
+    epochs = [epoch for folder in folders for epoch in json.loads((folder / "history.json").read_text())]
+    seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
+    return {"seconds_per_epoch": seconds, "parameters": weights_in(folders[0])}

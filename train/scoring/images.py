@@ -1,0 +1,189 @@
+"""Score a model on radiographs: rows, one for each image, and figures of them."""
+
+import csv
+import json
+from contextlib import contextmanager
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.metrics import roc_auc_score
+from tqdm.auto import tqdm
+
+from lungfusion import LungFusionPipeline
+from train.data.labels import known_labels
+from train.data.pictures import image_bytes, read_mask
+from train.engine.loop import write_json
+from train.engine.run import load_part
+from train.report.card import write_card
+from train.report.contact_sheets import write_contact_sheets
+from train.report.figures import write_figures
+from train.scoring.metrics import bootstrap, finding_scores, mask_scores, outline_scores
+
+LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
+
+
+def evaluate_run(recipe, output, rows=None):
+    """Score a training run's model on the validation patients of each of its sources; write figures and card.
+
+    Args:
+        recipe: of the run.
+        output: `Path` of its folder.
+        rows: as `score_parts` returns them, where its images have been scored already.
+    """
+    pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
+    rows = score_parts(pipeline, parts) if rows is None else rows
+    metrics = summarise_parts(pipeline, parts, rows, "validation", output)
+    write_figures(metrics, rows, json.loads((output / "history.json").read_text()), output)
+    write_card(output)
+
+
+def validation_parts(recipe):
+    """Source → its validation patients' images, as `load_source` gives them."""
+    return {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
+
+
+def score_parts(pipeline, parts):
+    """Analyse every image of several sources, with every finding the model learned, shown to users or not.
+
+    Args:
+        pipeline: `LungFusionPipeline`.
+        parts: source → `datasets.Dataset` as `load_source` gives it.
+
+    Returns:
+        rows, as `score_images` returns them, of all sources.
+    """
+    with every_finding_of(pipeline):
+        return [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+
+
+def summarise_parts(pipeline, parts, rows, split, output):
+    """Write metrics.json, per_image.csv and images/ of several sources.
+
+    Args:
+        pipeline, parts, rows: as for `score_parts`, and as it returns them.
+        split: what part of their sources these are.
+        output: `Path` of the folder to write to.
+
+    Returns:
+        metrics: source → figures.
+    """
+    metrics = {}
+    for name in parts:
+        metrics[name] = {"split": split, **summarise([row for row in rows if row["source"] == name], pipeline)}
+    write_results(metrics, rows, output)
+    write_contact_sheets(pipeline, parts, rows, output / "images")
+    return metrics
+
+
+@contextmanager
+def every_finding_of(pipeline):
+    """Meanwhile the pipeline tells of every finding it learned, those too that are not shown to users."""
+    config, shown = pipeline.model.config, list(pipeline.findings)
+    if hasattr(config, "shown"):
+        config.shown = list(config.findings)
+    yield
+    if hasattr(config, "shown"):
+        config.shown = shown
+
+
+def score_images(pipeline, data, source, batch_size=8):
+    """Analyse every image of a data set.
+
+    Returns:
+        one dict for each image: source, index (its place in `data`), patient_id, file_name; for each finding its
+        `probability_…` (None where the image was refused) and, where known, `label_…`; where there is a mask
+        `LUNG_SCORES`.
+    """
+    labels = known_labels(data, pipeline.findings)
+    masks = data["mask"] if "mask" in data.column_names else [None] * len(data)
+    rows = []
+    for start in tqdm(range(0, len(data), batch_size), desc=f"Scoring {source}"):
+        part = range(start, min(start + batch_size, len(data)))
+        analyses = pipeline([image_bytes(data[i]["image"]) for i in part])
+        for i, analysis in zip(part, analyses, strict=True):
+            row = {"source": source, "index": i}
+            row |= {"patient_id": data[i]["patient_id"], "file_name": data[i]["file_name"]}
+            for name, label in zip(pipeline.findings, labels[i], strict=True):
+                row[f"probability_{name}"] = analysis[name].probability if analysis.findings else None
+                if not np.isnan(label):
+                    row[f"label_{name}"] = int(label)
+            if masks[i] is not None:
+                row |= lung_scores(analysis.alpha, read_mask(masks[i]))
+            rows.append(row)
+    return rows
+
+
+def lung_scores(alpha, mask):
+    """`LUNG_SCORES` of one image. alpha, mask: (H, W) float32 in [0, 1]."""
+    scores = mask_scores(torch.from_numpy(alpha)[None, None], torch.from_numpy(mask)[None, None])
+    return {name: float(values[0]) for name, values in scores.items()} | outline_scores(alpha > 0.5, mask > 0.5)
+
+
+def summarise(rows, pipeline):
+    """Figures over the images of one source, each with a 95 % interval by bootstrap over patients."""
+    summary = {"images": len(rows), "patients": len({row["patient_id"] for row in rows})}
+    masked = [row for row in rows if "dice" in row]
+    if masked:
+        table = np.array([[row[name] for name in LUNG_SCORES] for row in masked])
+        summary["lungs"] = {"images": len(masked), "least_dice": float(table[:, 0].min())}
+        summary["lungs"] |= with_interval(mean_of_columns, patients(masked), table)
+    findings = list(getattr(pipeline.model.config, "findings", ()))
+    summary["refused"] = sum(row.get(f"probability_{name}", 0) is None for row in rows for name in findings[:1])
+    summary["findings"] = {}
+    summary |= mean_auc_of_shown(rows, pipeline.findings)
+    for name in findings:
+        known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+        truth = np.array([row[f"label_{name}"] for row in known])
+        if len(np.unique(truth)) == 2:
+            threshold = pipeline.model.config.thresholds[name]
+            probabilities = np.array([row[f"probability_{name}"] for row in known])
+            summary["findings"][name] = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
+            summary["findings"][name]["shown"] = name in pipeline.findings
+            score = partial(finding_scores, threshold=threshold)
+            summary["findings"][name] |= with_interval(score, patients(known), truth, probabilities)
+    return summary
+
+
+def mean_auc_of_shown(rows, names):
+    """`mean_auc`, of the findings shown to users that a source labels, if those are several."""
+    names = [name for name in names if len({row.get(f"label_{name}") for row in rows} - {None}) == 2]
+    answered = [row for row in rows if names and row[f"probability_{names[0]}"] is not None]
+    if len(names) < 2 or any(f"label_{name}" not in row for row in answered for name in names):
+        return {}
+    truth = np.array([[row[f"label_{name}"] for name in names] for row in answered])
+    probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in answered])
+
+    def mean_auc(truth, probabilities):
+        if (truth.min(0) == truth.max(0)).any():
+            return None
+        return {"mean_auc": float(roc_auc_score(truth, probabilities, average="macro"))}
+
+    return with_interval(mean_auc, patients(answered), truth, probabilities)
+
+
+def patients(rows):
+    return [row["patient_id"] for row in rows]
+
+
+def mean_of_columns(table):
+    return dict(zip(LUNG_SCORES, table.mean(0).tolist(), strict=True))
+
+
+def with_interval(score, patient_ids, *arrays):
+    intervals = bootstrap(score, patient_ids, *arrays)
+    return {name: {"value": value, "interval": intervals[name]} for name, value in score(*arrays).items()}
+
+
+def write_results(metrics, rows, output):
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "metrics.json", metrics)
+    write_csv(output / "per_image.csv", rows)
+
+
+def write_csv(path, rows):
+    with open(path, "w", newline="") as file:
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,193 @@
+"""Figures, each with n and a 95 % interval."""
+
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from scipy.ndimage import binary_erosion
+from scipy.spatial import KDTree
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
+
+BINS = 10  # of probability, for the ECE
+MIN_SLOPE = 0.01
+PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
+SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
+
+
+def mask_scores(alpha, mask):
+    """Agreement of drawn and true lung masks, one row for each image.
+
+    Args:
+        alpha: (B, 1, H, W) float in [0, 1].
+        mask: (B, 1, H, W), the lungs where above 0.5.
+
+    Returns:
+        dict of (B,) arrays: dice, iou, pixel_accuracy, precision, recall.
+    """
+    stats = smp.metrics.get_stats(alpha.float(), (mask > 0.5).long(), mode="binary", threshold=0.5)
+    functions = {
+        "dice": smp.metrics.f1_score,
+        "iou": smp.metrics.iou_score,
+        "pixel_accuracy": smp.metrics.accuracy,
+        "precision": smp.metrics.precision,
+        "recall": smp.metrics.recall,
+    }
+    return {name: f(*stats)[:, 0].numpy() for name, f in functions.items()}
+
+
+def outline_scores(drawn, true):
+    """How far the outlines of two masks lie apart: HD95 and ASSD, as Maier-Hein et al. 2024 (Nature Methods 21) define.
+
+    An outline is the pixels of a mask beside the background or at the image's edge. From each of its pixels the
+    distance to the nearest of the other outline is taken. HD95 is the 95th percentile, of the two directions the larger
+    one; ASSD is the mean over the pixels of both outlines. If one mask is empty, both are the image's diagonal, which
+    nothing exceeds; if both are empty, 0.
+
+    Args:
+        drawn: (H, W) bool.
+        true: (H, W) bool.
+
+    Returns:
+        dict of numbers: hd95, assd in pixels; hd95_width, assd_width in fractions of the image's width W.
+    """
+    height, width = true.shape
+    if drawn.any() and true.any():
+        one, other = (np.argwhere(mask & ~binary_erosion(mask)) for mask in (drawn, true))
+        forth, back = KDTree(other).query(one)[0], KDTree(one).query(other)[0]
+    else:
+        forth = back = np.array([np.hypot(height, width) * (drawn.any() or true.any())])
+    hd95 = float(max(np.percentile(forth, 95), np.percentile(back, 95)))
+    assd = float(np.concatenate([forth, back]).mean())
+    return {"hd95": hd95, "assd": assd, "hd95_width": hd95 / width, "assd_width": assd / width}
+
+
+def finding_scores(labels, probabilities, threshold):
+    """How well one finding is named.
+
+    Args:
+        labels: (N,) in {0, 1}.
+        probabilities: (N,) float in [0, 1].
+        threshold: probability from which the finding counts as detected.
+
+    Returns:
+        dict of numbers; sensitivity, specificity, accuracy, counts and `ppv_…`, the share of the detected that have the
+        finding where so many of 100 have it, are at `threshold`. None if all labels are alike.
+    """
+    if len(np.unique(labels)) < 2:
+        return None
+    labels, detected = np.asarray(labels, bool), np.asarray(probabilities) >= threshold
+    tp, fn = int((detected & labels).sum()), int((~detected & labels).sum())
+    fp, tn = int((detected & ~labels).sum()), int((~detected & ~labels).sum())
+    sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
+    return {
+        "auc": float(roc_auc_score(labels, probabilities)),
+        "average_precision": float(average_precision_score(labels, probabilities)),
+        "sensitivity": sensitivity,
+        "specificity": specificity,
+        "accuracy": (tp + tn) / len(labels),
+        "brier": float(brier_score_loss(labels, probabilities)),
+        "ece": expected_calibration_error(labels, probabilities),
+        "ece_if_calibrated": expected_calibration_error_if_calibrated(probabilities),
+        "tp": tp,
+        "fp": fp,
+        "fn": fn,
+        "tn": tn,
+        **{f"ppv_{p}": positive_predictive_value(sensitivity, specificity, p / 100) for p in PREVALENCES},
+    }
+
+
+def positive_predictive_value(sensitivity, specificity, prevalence):
+    """The share of the detected that have a finding, by Bayes; 0 where nothing is ever detected. All in [0, 1]."""
+    true, false = sensitivity * prevalence, (1 - specificity) * (1 - prevalence)
+    return true / (true + false) if true + false else 0.0
+
+
+def expected_calibration_error(labels, probabilities):
+    """Mean gap between probability and observed frequency, in `BINS` bins of equal width (Guo et al. 2017)."""
+    gaps = np.bincount(bins(probabilities), np.asarray(labels, float) - probabilities)
+    return float(np.abs(gaps).sum() / len(probabilities))
+
+
+def expected_calibration_error_if_calibrated(probabilities):
+    """What the ECE would be on average if every probability were exactly right.
+
+    Chance alone makes it so large on so few images (Bröcker and Smith 2007, Weather and Forecasting 22(3)). In a bin,
+    the sum of label − probability is then nearly normal, with variance Σ p (1 − p): its mean size is √(2/π) of the
+    standard deviation.
+    """
+    probabilities = np.asarray(probabilities, float)
+    variances = np.bincount(bins(probabilities), probabilities * (1 - probabilities))
+    return float(np.sqrt(variances * 2 / np.pi).sum() / len(probabilities))
+
+
+def bins(probabilities):
+    return np.minimum((np.asarray(probabilities) * BINS).astype(int), BINS - 1)
+
+
+def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
+    """95 % interval of a score, patients drawn with replacement.
+
+    Args:
+        score: function of the arrays that returns a dict of numbers, or None where it is not defined (a draw with one
+            class alone), which is then left out.
+        patients: (N,) ids; all rows of a patient are drawn together.
+        arrays: (N, …) each.
+
+    Returns:
+        dict: name → [lower, upper]. Of an ECE, which chance makes larger in a draw than in the sample, the draws' mean
+        excess is taken off: without that the interval need not hold the value.
+    """
+    generator = np.random.default_rng(seed)
+    _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
+    rows_of = np.split(np.argsort(patient_of, kind="stable"), np.cumsum(np.bincount(patient_of))[:-1])
+    draws = []
+    for _ in range(rounds):
+        rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
+        drawn = score(*[array[rows] for array in arrays])
+        if drawn is not None:
+            draws.append(drawn)
+    columns = {name: np.array([drawn[name] for drawn in draws]) for name in draws[0]}
+    if "ece" in columns:
+        columns["ece"] = np.maximum(columns["ece"] - columns["ece"].mean() + score(*arrays)["ece"], 0)
+    return {name: np.percentile(column, [2.5, 97.5]).tolist() for name, column in columns.items()}
+
+
+def fit_platt(logits, labels):
+    """temperature, bias: of logits / temperature + bias, which makes the labels most likely (Platt 1999).
+
+    Args:
+        logits: (N,) float.
+        labels: (N,) in {0, 1}.
+    """
+    fitted = LogisticRegression(C=np.inf).fit(np.reshape(logits, (-1, 1)), labels)
+    slope, bias = float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+    if slope < MIN_SLOPE:  # it ranks backwards: that is not turned around, all are given the share of the finding
+        slope, bias = MIN_SLOPE, float(logit(np.mean(labels)) - MIN_SLOPE * np.mean(logits))
+    return 1 / slope, bias
+
+
+def youden_threshold(labels, probabilities):
+    """The threshold of the largest sum of sensitivity and specificity (Youden 1950), halfway to the next lower one."""
+    false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    return halfway(thresholds, int(np.argmax(true_positive - false_positive)))
+
+
+def operating_threshold(labels, probabilities):
+    """Of the thresholds with a sensitivity of at least `SENSITIVITY` that of the largest sum with the specificity.
+
+    Where the point of Youden is sensitive enough it is that; it lies halfway to the next lower probability.
+    """
+    false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
+    sums = np.where(true_positive >= SENSITIVITY, true_positive - false_positive, -np.inf)
+    return halfway(thresholds, int(np.argmax(sums)))
+
+
+def halfway(thresholds, index):
+    """Between a threshold and the next lower one, of thresholds that fall; in (0, 1)."""
+    lower = thresholds[index + 1] if index + 1 < len(thresholds) else 0.0
+    return float(np.clip((min(thresholds[index], 1.0) + lower) / 2, 1e-4, 1 - 1e-4))
+
+
+def sigmoid(x):
+    return torch.as_tensor(x, dtype=torch.float64).sigmoid().numpy()

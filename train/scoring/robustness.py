@@ -1,0 +1,99 @@
+"""Score a segmenter on altered radiographs: python -m train.scoring.robustness --model DIR --dataset DIR --output DIR
+
+Every radiograph with a mask is drawn as it is and under each of `train.augment.mild_corruptions`, through
+`LungFusionPipeline`.
+Written to DIR: robustness.json, robustness.csv (one row for each image and alteration) and robustness.md (a table).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm.auto import tqdm
+
+from lungfusion import LungFusionPipeline, load_radiograph
+from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.data.pictures import image_bytes, read_mask
+from train.data.splits import load_source, with_mask
+from train.engine.arguments import command_line
+from train.report.tables import cell, markdown_table, write_table
+from train.scoring.images import patients, with_interval, write_csv
+from train.scoring.metrics import mask_scores
+
+UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
+
+
+def main():
+    arguments = command_line(__doc__, "model", "dataset", "split", "output").parse_args()
+    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+    data = load_source(arguments.dataset, arguments.split)
+    write_robustness(score_altered(pipeline, data, Path(arguments.dataset).name), arguments.output)
+
+
+def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
+    """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
+
+    Returns:
+        one dict for each image and alteration: source, patient_id, file_name, alteration, mask_quality and
+        `mask_scores`.
+    """
+    rows = []
+    for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
+        image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
+        mask = torch.from_numpy(read_mask(row["mask"]))[None]
+        versions = {UNALTERED: (image, mask)} | {
+            name: alter(name, image, mask, index, alterations) for name in alterations
+        }
+        analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()])
+        for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
+            of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
+            scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
+            of_version = of_image | {"alteration": name, "mask_quality": analysis.mask_quality}
+            rows.append(of_version | {key: float(value[0]) for key, value in scores.items()})
+    return rows
+
+
+def summarise_robustness(rows):
+    """Figures with 95 % intervals by bootstrap over patients, for each alteration and for their mean over each image.
+
+    Args:
+        rows: as `score_altered` returns, of one or more models.
+
+    Returns:
+        dict: `unaltered`, `altered` and every alteration → images, least_dice, and dice, pixel_accuracy and
+        change (of the Dice against the unaltered image), each with its interval.
+    """
+    rows_of = {name: [row for row in rows if row["alteration"] == name] for name in (UNALTERED, *MILD_CORRUPTIONS)}
+    tables = {n: np.array([[row["dice"], row["pixel_accuracy"]] for row in r]) for n, r in rows_of.items()}  # (N, 2)
+    tables[ALTERED] = np.mean([tables[name] for name in MILD_CORRUPTIONS], axis=0)
+    patient_ids = patients(rows_of[UNALTERED])
+    summary = {}
+    for name in (UNALTERED, ALTERED, *MILD_CORRUPTIONS):
+        summary[name] = {"images": len(patient_ids), "least_dice": float(tables[name][:, 0].min())}
+        summary[name] |= with_interval(mean_figures, patient_ids, tables[name], tables[UNALTERED])
+    return summary
+
+
+def mean_figures(table, unaltered):
+    dice, pixel_accuracy = table.mean(0).tolist()
+    return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
+
+
+def write_robustness(rows, output):
+    output.mkdir(parents=True, exist_ok=True)
+    summary = summarise_robustness(rows)
+    write_csv(output / "robustness.csv", rows)
+    write_table(output, "robustness", robustness_table(summary), summary)
+
+
+def robustness_table(summary):
+    """Markdown: one row for each alteration."""
+    rows = []
+    for name, figures in summary.items():
+        cells = [cell(figures[key]) for key in ("dice", "change", "pixel_accuracy")]
+        rows.append([name, figures["images"], *cells, f"{figures['least_dice']:.3f}"])
+    return markdown_table(["image", "n", "Dice", "change of Dice", "pixel accuracy", "least Dice"], rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Check the heat maps: python -m train.scoring.saliency --dataset DIR_OR_ID [DIR_OR_ID …] --output DIR
+
+A heat map should be about the score. Of the validation radiographs whose finding was detected, the tenth of the region
+seen that the finding's map (`lungfusion.explanation.grad_cam`) calls most important is blurred away, and as much where
+another radiograph's map of the same finding points; each time the finding's logit is taken again. Where it falls by as
+much either way, the map says nothing of this radiograph. Written to DIR: explanations.json and explanations.md, with
+the share of the maps that lies inside the lungs.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torchvision.transforms.v2 import functional as tvF
+from tqdm.auto import tqdm
+
+from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion.explanation import grad_cam, share_inside
+from train.data.labels import known_labels
+from train.data.pictures import image_bytes
+from train.data.splits import load_source
+from train.engine.arguments import command_line
+from train.report.tables import cell, markdown_table, write_table
+from train.scoring.images import with_interval
+
+HIDDEN = 0.1  # of the region that the branches see
+BLUR = 1 / 12  # of the side: standard deviation of the blur that hides
+MIN_IMAGES = 5  # detected, that a row of the table needs
+
+
+def main():
+    parser = command_line(__doc__, "model", "datasets", "output")
+    parser.add_argument("--images", type=int, default=40, help="of each finding at most")
+    arguments = parser.parse_args()
+    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+    figures = {}
+    for name in arguments.dataset:
+        data = load_source(name, "validation").shuffle(seed=0)
+        for finding, label in zip(pipeline.findings, known_labels(data, pipeline.findings).T, strict=True):
+            with_it = data.select(np.flatnonzero(label == 1)[: arguments.images])
+            seen = look(pipeline, with_it, finding)
+            if len(seen) >= MIN_IMAGES:
+                figures[f"{finding}, {Path(name).name}"] = falls(pipeline, seen, finding)
+    write_table(arguments.output, "explanations", explanations_table(figures), figures)
+
+
+@torch.no_grad()
+def look(pipeline, data, finding):
+    """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected."""
+    config, seen = pipeline.model.config, []
+    index = config.findings.index(finding)
+    for row in tqdm(data, desc=f"Explaining {finding}"):
+        pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(row["image"]))])
+        output = pipeline.model(pixel_values)
+        if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
+            saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
+            seen.append((row["patient_id"], pixel_values, output, saliency))
+    return seen
+
+
+@torch.inference_mode()
+def falls(pipeline, seen, finding):
+    """How far the logit falls with the map's own tenth hidden, and with that of the next radiograph's map.
+
+    Args:
+        seen: as `look` returns.
+
+    Returns:
+        dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference.
+    """
+    index, rows = pipeline.model.config.findings.index(finding), []
+    for (_, pixel_values, output, saliency), (*_, other) in zip(seen, seen[1:] + seen[:1], strict=True):
+        logits = [
+            pipeline.model(hide(pixel_values, hottest(m, output.roi_affine)), alpha=output.alpha).logits[0, index]
+            for m in (saliency, other)
+        ]
+        own, others = (float(output.logits[0, index] - logit) for logit in logits)
+        rows.append([share_inside(saliency.numpy(), output.alpha.numpy()) or 0.0, own, others])
+    patient_ids = [patient_id for patient_id, *_ in seen]
+    return {"images": len(rows)} | with_interval(means, patient_ids, np.array(rows))
+
+
+def hottest(saliency, roi_affine):
+    """(1, 1, S, S) → bool, the same: the `HIDDEN` share of the region (1, 2, 3), where the map is largest."""
+    share = float(torch.linalg.det(roi_affine[0, :, :2]))  # of the image
+    count = round(HIDDEN * share * saliency.numel())
+    chosen = torch.zeros_like(saliency, dtype=torch.bool)
+    chosen.view(-1)[saliency.flatten().topk(count).indices] = True
+    return chosen
+
+
+def hide(pixel_values, chosen):
+    """Blurred beyond recognition where chosen."""
+    sigma = BLUR * pixel_values.shape[-1]
+    return torch.where(chosen, tvF.gaussian_blur(pixel_values, 2 * round(2 * sigma) + 1, sigma), pixel_values)
+
+
+def means(rows):
+    inside, own, other = rows.mean(0).tolist()
+    return {"inside": inside, "own": own, "other": other, "difference": own - other}
+
+
+def explanations_table(figures):
+    """Markdown: one row for each finding and data set."""
+    titles = [
+        "finding, data set",
+        "images",
+        "share of the map inside the lungs",
+        "logit falls by, hottest tenth hidden",
+    ]
+    titles += ["another map's tenth hidden", "difference"]
+    rows = [
+        [name, row["images"], *[cell(row[key]) for key in ("inside", "own", "other", "difference")]]
+        for name, row in figures.items()
+    ]
+    return markdown_table(titles, rows)
+
+
+if __name__ == "__main__":
+    main()
