@@ -4,7 +4,8 @@ import zipfile
 
 import pytest
 
-from lungfusion import RadiographError, archive
+from lungfusion import RadiographError
+from lungfusion.reading import archive
 from lungfusion.reading.archive import radiographs_in
 
 

@@ -15,8 +15,10 @@ from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_train import write_source
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
+from train.report import card as report
+from train.report import contact_sheets as sheets
+from train.report import figures
 from train.report.tables import metrics_tables
-from train.scoring import figures, report, sheets
 from train.scoring import images as evaluate
 
 FIGURE = {"value": 0.5, "interval": [0.4, 0.6]}

@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from lungfusion import load_radiograph
 from lungfusion.app import hub_examples as hub_radiographs
-from lungfusion.app import load_radiograph
 
 
 def parquet(path, labels):
