@@ -1,0 +1,1 @@
+"""Data sets: layouts, labels, splits, cache, sampler, card."""

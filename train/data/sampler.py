@@ -1,0 +1,17 @@
+"""Which radiographs an epoch draws."""
+
+from torch.utils.data import WeightedRandomSampler
+
+
+def balanced_sampler(groups, length):
+    """Draws every source equally often, and within a source every label equally often.
+
+    Args:
+        groups: one (source, label) for each image.
+        length: images in an epoch.
+    """
+    sources = [source for source, _ in groups]
+    labels_of = {source: len({g for g in groups if g[0] == source}) for source in set(sources)}
+    counts = {group: groups.count(group) for group in set(groups)}
+    weights = [1 / (labels_of[source] * counts[source, label]) for source, label in groups]
+    return WeightedRandomSampler(weights, length, generator=torch.Generator())

@@ -1,0 +1,73 @@
+"""Load a source and split it by patient.
+
+The column contract (what `train.prepare` writes): `image`; `mask` (lungs, may be null); `label` (a ClassLabel) or
+`findings` (a list of names); `patient_id`; `file_name`. Anything more is kept and ignored.
+"""
+
+import hashlib
+import re
+
+from datasets import Image, load_dataset
+
+from train.data.labels import name_findings
+from train.data.pictures import image_bytes
+
+FOLDS = 5
+
+
+def load_source(source, split, fold=0):
+    """One part of a source.
+
+    A data set with a split of that name gives it as it is. Otherwise `train` and `validation` are made from its
+    `train` split by patient: a hash of the patient's id says to which of five folds it belongs, so that a patient
+    stays on one side in every run and every task. Exact copies of an image are dropped.
+
+    Args:
+        source: folder of Parquet files, or an id on the Hub.
+        split: `train`, `validation`, or any split the data set has.
+        fold: which fold is the validation part, 0 … 4.
+
+    Returns:
+        `datasets.Dataset` whose images and masks are not yet decoded.
+    """
+    parts = load_dataset(str(source))
+    derived = split in ("train", "validation") and "validation" not in parts
+    if not derived and split not in parts:
+        raise ValueError(f"{source} has no split {split!r}: it has {', '.join(parts)}.")
+    data = parts["train" if derived else split]
+    for column in {"image", "mask"} & set(data.column_names):
+        data = data.cast_column(column, Image(decode=False))
+    patients = [patient(name) for name in data["patient_id"]]
+    data = data.remove_columns("patient_id").add_column("patient_id", patients)
+    if "findings" in data.column_names:
+        data = name_findings(data)
+    if derived:
+        wanted = split == "validation"
+        in_fold = [patient_fold(name) == fold for name in patients]
+        data = data.select([i for i, held_out in enumerate(in_fold) if held_out == wanted])
+    return drop_copies(data)
+
+
+def patient(name):
+    """The patient behind an id: of Kermany's `IM-0429-0001` and `NORMAL2-IM-0429` the number after IM, else all of it.
+
+    Kermany et al. number the normal children so, some of them with several images; the two series share numbers, and
+    whether these are the same children is not published, so they are kept together.
+    """
+    number = re.match(r"(?:NORMAL2-)?IM-(\d+)", str(name))
+    return f"IM-{number[1]}" if number else str(name)
+
+
+def patient_fold(patient_id):
+    return int.from_bytes(hashlib.sha256(str(patient_id).encode()).digest()[:8], "big") % FOLDS
+
+
+def drop_copies(data):
+    first = {}
+    for index, image in enumerate(data["image"]):
+        first.setdefault(hashlib.sha256(image_bytes(image)).digest(), index)
+    return data.select(sorted(first.values()))
+
+
+def with_mask(data):
+    return data.select([i for i, mask in enumerate(data["mask"]) if mask is not None])
