@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from tqdm.auto import trange
 
-from tests.test_train import ROOT, TINY_LUNGS, write_source
+from tests.helpers import ROOT, TINY_LUNGS, write_source
 
 EPOCHS = 12
 

@@ -8,7 +8,7 @@ from datasets import Dataset, Features, Image, Sequence, Value
 from examples.phantom import draw_phantom
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.conftest import TINY_MODEL, tiny_model
-from tests.test_train import png
+from tests.helpers import png
 from train.calibrate.findings import calibrate, is_shown_to_work
 from train.classify import groups, init_from_checkpoint
 from train.data.labels import known_labels

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
-from tests.test_train import ROOT, TINY_LUNGS, write_source
+from tests.helpers import ROOT, TINY_LUNGS, write_source
 from train.compare import plan
 from train.engine.recipe import load_recipe
 from train.scoring.comparison import findings_table, mean_auc, summarise_findings

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from examples.phantom import draw_phantom
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.data.splits import load_source
 from train.scoring.curves import (
     CHANGES,

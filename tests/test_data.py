@@ -10,7 +10,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
 from safetensors.torch import save_file
 from torchvision import tv_tensors
 
-from tests.test_train import png, write_source
+from tests.helpers import png, write_source
 from train.augment.presets import augmentation
 from train.data.labels import known_labels
 from train.data.pictures import read_mask

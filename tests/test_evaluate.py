@@ -12,7 +12,7 @@ from PIL import Image
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.app.view.pictures import CONTOUR_COLOUR
 from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
 from train.report import card as report

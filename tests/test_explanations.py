@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lungfusion.models.concatenation import box_to_affine
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.scoring.saliency import falls, hide, hottest
 
 ROOT = Path(__file__).parent.parent

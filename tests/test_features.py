@@ -12,7 +12,7 @@ from datasets import Dataset
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from tests.conftest import tiny_segmenter
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
 from train.scoring.classical import CLASSIFIERS, classical_table, compare_classifiers

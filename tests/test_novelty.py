@@ -11,7 +11,7 @@ from lungfusion.analysis import Correction
 from lungfusion.checks.orientation import CORRECTIONS, UPRIGHT, corrected
 from lungfusion.models.ood import MahalanobisDistance
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
-from tests.test_train import write_findings
+from tests.helpers import write_findings
 from train.augment.ood_images import ood_images
 from train.calibrate.ood import fit_ood, mahalanobis
 

@@ -15,7 +15,7 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from lungfusion.models.mask_postprocessing import expected_dice
 from lungfusion.pipeline import calibrated_quality
-from tests.test_train import TINY_LUNGS, launch, write_source
+from tests.helpers import TINY_LUNGS, launch, write_source
 from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality

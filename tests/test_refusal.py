@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lungfusion.checks.input_checks import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.augment.ood_images import DRAWINGS, ood_images
 from train.scoring.rejection import VERSIONS, summarise_answers
 

@@ -6,7 +6,7 @@ import pytest
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor
 from lungfusion.models.mask_postprocessing import keep_lungs
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.data.cache import from_bytes
 from train.data.splits import load_source
 from train.engine.pseudo_labels import drawn_arrays, to_be_trusted

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from datasets import Dataset
 
-from tests.test_train import write_source
+from tests.helpers import write_source
 from train.data.splits import load_source
 from train.scoring.shortcuts import aucs, border, groups, source_figures, without_lungs
 

@@ -6,91 +6,23 @@ import os
 import shutil
 import subprocess
 import sys
-from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
-from PIL import Image as PILImage
 from safetensors.torch import load_file
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
+from tests.helpers import PATIENTS, ROOT, TINY_FINDINGS, TINY_LUNGS, launch, write_findings, write_source
 from train.bundle import bundle
 from train.engine.loop import moving_average, round_weights
 from train.engine.recipe import load_recipe
 from train.report.card import base_models
 
-ROOT = Path(__file__).parent.parent
-PATIENTS = 24
 RECIPE = "train/recipes/lungs_teacher.yaml"
-TINY_LUNGS = [
-    "model={encoder: plain, image_size: 64, width: 4}",
-    "epochs=2",
-    "batch_size=4",
-    "workers=0",
-    "pretrained=null",
-]
-TINY_FINDINGS = [
-    "model.findings=[pneumonia, tuberculosis, effusion]",
-    "init_from=null",
-    "model.branches=[test_efficientnet, test_resnet]",
-    "model.image_size=64",
-    "model.branch_size=64",
-    "epochs=2",
-    "epoch_size=16",
-    "batch_size=4",
-    "workers=0",
-    "pretrained=null",
-]
-
-
-def png(pixels):
-    buffer = BytesIO()
-    PILImage.fromarray((np.asarray(pixels) * 255).astype(np.uint8)).save(buffer, "PNG")
-    return {"bytes": buffer.getvalue(), "path": None}
-
-
-def write_source(folder, names, opacity, with_mask):
-    """A Parquet data set of phantoms: every second one has the sign, two images for each patient."""
-    rows = []
-    for index in range(PATIENTS):
-        sick = index % 2
-        pixels, mask = draw_phantom(seed=index, size=96, opacity=opacity if sick else None)
-        row = {
-            "image": png(pixels),
-            "label": sick,
-            "patient_id": f"{opacity} {index // 2}",
-            "file_name": f"{index}.png",
-        }
-        rows.append(row | ({"mask": png(mask)} if with_mask else {}))
-    features = {
-        "image": Image(),
-        "label": ClassLabel(names=names),
-        "patient_id": Value("string"),
-        "file_name": Value("string"),
-    }
-    features |= {"mask": Image()} if with_mask else {}
-    folder.mkdir(parents=True)
-    Dataset.from_list(rows, features=Features(features)).to_parquet(folder / "train-00000-of-00001.parquet")
-
-
-def write_findings(folder, seed):
-    """Like the NIH sets: lists of findings, a validation part of its own; every second phantom has an effusion."""
-    kinds = {"image": Image(), "findings": Sequence(Value("string"))}
-    features = Features(kinds | {"patient_id": Value("string"), "file_name": Value("string")})
-    folder.mkdir(parents=True)
-    for split, start in (("train", 0), ("validation", PATIENTS)):
-        rows = []
-        for index in range(start, start + PATIENTS):
-            pixels, _ = draw_phantom(seed=seed + index, size=96, opacity="consolidation" if index % 2 else None)
-            findings = ["Effusion", "Pneumonia"] if index % 2 else []
-            rows.append({"image": png(pixels), "findings": findings, "patient_id": str(index), "file_name": str(index)})
-        Dataset.from_list(rows, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
 
 
 @pytest.fixture(scope="module")
@@ -101,20 +33,6 @@ def data(tmp_path_factory):
     write_findings(root / "nih-findings", seed=100)
     write_findings(root / "nih-findings-128", seed=200)
     return root
-
-
-def launch(module, recipe, output, *overrides, processes=1, expect=0):
-    """Train. On a CPU `accelerate launch` begins one process only, unless there is MPI: torchrun begins several."""
-    one = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
-    one += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    several = ["torch.distributed.run", "--nproc_per_node", str(processes)]
-    command = [sys.executable, "-m", *(several if processes > 1 else one), "-m", module]
-    command += ["--recipe", str(ROOT / "train" / "recipes" / recipe), "--output", str(output), *overrides]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment |= {"ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")

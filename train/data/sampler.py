@@ -1,5 +1,6 @@
 """Which radiographs an epoch draws."""
 
+import torch
 from torch.utils.data import WeightedRandomSampler
 
 
