@@ -649,11 +649,6 @@ def test_jpeg_ls_in_dicom_is_lossless():
     assert_shows(file_bytes(jpeg_ls), load_radiograph(file_bytes(plain)).pixels)
 
 
-@pytest.mark.parametrize("modality", ["CT", "MR", "MG", "US", "PT"])
-def test_other_modalities_are_refused(modality):
-    refused(dicom(GREY, Modality=modality), "not a radiograph")
-
-
 def test_dicom_without_picture_is_refused():
     ds = dataset(GREY)
     del ds.PixelData
@@ -670,7 +665,7 @@ def test_deflated_dicom_is_refused():
 
 def test_nothing_of_the_patient_is_kept_or_told():
     result = load_radiograph(DICOM_FILES["8 bit"])
-    assert set(vars(result)) == {"pixels", "name", "format", "colour"}
+    assert set(vars(result)) == {"pixels", "name", "format", "colour", "view", "age"}
     assert PATIENT not in repr(result)
     for data in (dicom(GREY, Modality="CT"), dicom(GREY)[:-50], dicom(GREY, BitsStored=99)):
         assert PATIENT.encode() in data

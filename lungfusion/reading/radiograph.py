@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from .errors import RadiographError
 from .headers import check_exif, check_jpeg, check_tiff
 
 MAX_BYTES = 100_000_000
@@ -28,7 +29,6 @@ MAX_PIXELS = 100_000_000
 MIN_SIDE = 64  # pixels
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-RADIOGRAPH_MODALITIES = ("CR", "DX", "DR", "RG", "SC", "OT")  # PS3.3 C.7.3.1.1.1, and DR and SC as some write
 
 _DEPTHS = (8, 10, 12, 14, 16)
 _LUMA = np.array([19595, 38470, 7471]) / 65536  # ITU-R 601 as Pillow rounds it: exact in float64, and sums to exactly 1
@@ -48,24 +48,24 @@ _REASONS = (  # what to tell the user, by the first class that fits the exceptio
 )
 
 
-class RadiographError(ValueError):
-    """The source is no radiograph that can be read; the message says why in plain words and what to do."""
-
-
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """One radiograph as shown on a screen. Of a DICOM file nothing but the picture is kept.
+    """One radiograph as shown on a screen. Of a DICOM file nothing but the picture, its view and the age is kept.
 
     pixels: (H, W) float32, C-contiguous, in [0, 1]: 0 black, 1 white, bone white.
     name: the file's base name, or "file", "bytes", "image" or "array" where there is none.
     format: "PNG", "JPEG", "WEBP", "TIFF", "BMP" or "DICOM", or "image" or "array" for a picture made in memory.
     colour: the mean gap between the strongest and the weakest channel of the picture, in [0, 1]; 0 where all is grey.
+    view: "PA", "AP" or another word for how the beam went, as a DICOM header says; None where nothing says so.
+    age: of the patient when the picture was taken, in years and their parts; None where nothing says so.
     """
 
     pixels: np.ndarray
     name: str
     format: str
     colour: float = 0.0
+    view: str | None = None
+    age: float | None = None
 
 
 def load_radiograph(source) -> Radiograph:
@@ -84,15 +84,15 @@ def load_radiograph(source) -> Radiograph:
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\b")  # they may quote the file
-            pixels, colour, format = _decode(source)
+            pixels, format, facts = _decode(source)
         if not pixels.min() < pixels.max():
             raise RadiographError("the picture is a single shade of grey; check that the right file was exported")
     except RadiographError as error:
-        raise RadiographError(f"{name}: {error}") from error
+        raise error.named(name) from error
     except Exception as error:  # decoders raise nearly anything over a broken file
         reason = next(reason for kind, reason in _REASONS if isinstance(error, kind))
         raise RadiographError(f"{name}: {reason}") from error
-    return Radiograph(np.ascontiguousarray(pixels), name, format, colour)
+    return Radiograph(np.ascontiguousarray(pixels), name, format, **facts)
 
 
 def _name(source) -> str:
@@ -107,21 +107,25 @@ def _name(source) -> str:
     return (isinstance(path, (str, os.PathLike)) and Path(os.fsdecode(path)).name) or "file"
 
 
-def _decode(source) -> tuple[np.ndarray, float, str]:
-    """Any source but a Radiograph → pixels (H, W) float32 in [0, 1], their colour, and the format."""
+def _decode(source) -> tuple[np.ndarray, str, dict]:
+    """Any source but a Radiograph → pixels (H, W) float32 in [0, 1], the format, and what else is known of it."""
     if isinstance(source, np.ndarray):
-        return *_array_pixels(source), "array"
+        pixels, colour = _array_pixels(source)
+        return pixels, "array", {"colour": colour}
     if isinstance(source, Image.Image):
-        return *_image_pixels(source), _format(source)
+        pixels, colour = _image_pixels(source)
+        return pixels, _format(source), {"colour": colour}
     data = _read(source)
     if _is_dicom(data):
-        return *_dicom_pixels(data), "DICOM"
+        pixels, facts = _dicom_pixels(data)
+        return pixels, "DICOM", facts
     if data.startswith((b"II", b"MM")) and {42, 43} & set(data[2:4]):
         check_tiff(data)
     if data.startswith(b"\xff\xd8\xff"):
         check_jpeg(data)
     with Image.open(BytesIO(data), formats=IMAGE_FORMATS) as image:
-        return *_image_pixels(image), _format(image)
+        pixels, colour = _image_pixels(image)
+        return pixels, _format(image), {"colour": colour}
 
 
 def _format(image: Image.Image) -> str:
@@ -257,24 +261,25 @@ def _is_dicom(data: bytes) -> bool:
     return data[128:132] == b"DICM" or (data[:2] in (b"\x02\x00", b"\x08\x00") and data[3:4] == b"\x00")
 
 
-def _dicom_pixels(data: bytes) -> tuple[np.ndarray, float]:
-    """The bytes of a DICOM file → (H, W) float32 in [0, 1], and its colour."""
-    from . import dicom  # here, because pydicom takes a while and few radiographs come as DICOM
+def _dicom_pixels(data: bytes) -> tuple[np.ndarray, dict]:
+    """The bytes of a DICOM file → (H, W) float32 in [0, 1], and its colour, view and age."""
+    from . import dicom, dicom_facts  # here, because pydicom takes a while and few radiographs come as DICOM
 
     if dicom.DEFLATED in data:
         raise RadiographError("a deflated DICOM file is not read; save it with another transfer syntax")
     dataset = dicom.read_dataset(data)
     _check_dicom(dataset)
+    dicom_facts.check_frontal_chest(dataset)
     stored = dicom.stored_values(dataset)
-    return (_monochrome_pixels(stored, dataset), 0.0) if stored.ndim == 2 else _array_pixels(stored)
+    pixels, colour = (_monochrome_pixels(stored, dataset), 0.0) if stored.ndim == 2 else _array_pixels(stored)
+    view, age = dicom_facts.view_position(dataset), dicom_facts.age_in_years(dataset)
+    return pixels, {"colour": colour, "view": view, "age": age}
 
 
 def _check_dicom(dataset) -> None:
     """Raise RadiographError unless the dataset holds one radiograph of acceptable size. Decodes nothing."""
     if "PixelData" not in dataset:
         raise RadiographError("the DICOM file holds no picture; export the image itself")
-    if (dataset.get("Modality") or "OT") not in RADIOGRAPH_MODALITIES:
-        raise RadiographError("the DICOM file is not a radiograph (modality CR, DX or DR) but another kind of image")
     if int(dataset.get("NumberOfFrames") or 1) != 1:
         raise RadiographError("the DICOM file holds several frames; export the one radiograph as its own file")
     if dataset.BitsAllocated > _DEPTHS[-1]:

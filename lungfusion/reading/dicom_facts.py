@@ -1,0 +1,116 @@
+"""What a DICOM header says of the picture and the patient, as far as an analysis may use it.
+
+Headers are filled in by hand or by default, so only a plain word counts: what is empty, unknown or contradictory is
+passed over. Nothing that could name a patient leaves this file.
+"""
+
+import re
+from datetime import date
+
+from .errors import refusal
+
+# PS3.3 C.7.3.1.1.1. A word in neither list (or none, or a device's own) is no reason to refuse a picture.
+_RADIOGRAPHY = {"CR", "DX", "DR", "RG", "RF", "SC", "OT"}
+_OTHER_MODALITIES = {
+    *("CT", "MR", "MG", "US", "PT", "NM", "XA", "IO", "PX", "ES", "GM", "SM", "XC", "OP", "OPT", "OCT", "IVUS", "BI"),
+    *("BMUS", "BDUS", "DG", "LS", "TG", "ECG", "EPS", "HD", "DMS", "IVOCT", "OAM", "OPM", "OPTBSV", "OPTENF", "OPV"),
+    *("RTIMAGE", "RTDOSE", "RTPLAN", "RTSTRUCT", "SR", "DOC", "KO", "PR", "SEG", "REG", "PLAN", "AU", "M3D", "CFM"),
+}
+# PS3.3 C.8.1.2 and C.8.11.5.1.1, and what hospitals write. In decubitus the patient lies aside; the beam is frontal.
+_FRONTAL = {"AP", "PA", "RLD", "LLD"}
+_NOT_FRONTAL = {
+    *("LL", "RL", "ML", "LM", "LAT", "LLAT", "RLAT", "LATERAL", "LLATERAL", "RLATERAL", "LEFTLATERAL", "RIGHTLATERAL"),
+    *("XTABLELATERAL", "RLO", "LLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE", "AXIAL", "SWIMMERS", "SKYLINE"),
+}
+# PS3.16 annex L, as the Defined Terms are written; RIB and what names the chest beside another part are let through.
+_OTHER_PARTS = {
+    *("ABDOMEN", "ABDOMENPELVIS", "ACJOINT", "ANKLE", "ANUS", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF"),
+    *("CERVICALSPINE", "CLAVICLE", "COCCYX", "COLON", "CSPINE", "CTSPINE", "EAR", "ELBOW", "EXTREMITY", "EYE", "FACE"),
+    *("FACIALBONES", "FEMUR", "FIBULA", "FINGER", "FOOT", "FOREARM", "FOREFOOT", "HAND", "HEAD", "HEADNECK", "HEEL"),
+    *("HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LOWERLEG", "LOWERLIMB", "LSPINE", "LSSPINE"),
+    *("LUMBARSPINE", "MANDIBLE", "MAXILLA", "NASALBONE", "NECK", "NOSE", "ORBIT", "PATELLA", "PELVIS", "PENIS"),
+    *("RADIUS", "RADIUSULNA", "SACRUM", "SCAPULA", "SCROTUM", "SHOULDER", "SIJOINT", "SINUS", "SKULL", "SPINE"),
+    *("SSPINE", "STERNUM", "THIGH", "THORACICSPINE", "THUMB", "TIBIA", "TIBIAFIBULA", "TLSPINE", "TMJ", "TOE"),
+    *("TSPINE", "ULNA", "UPPERARM", "UPPERLIMB", "WHOLEBODY", "WRIST", "ZYGOMA"),
+}
+_DAYS_IN_A_YEAR = 365.25
+_YEARS = {"Y": 1, "M": 1 / 12, "W": 7 / _DAYS_IN_A_YEAR, "D": 1 / _DAYS_IN_A_YEAR}
+_OLDEST = 130  # years
+
+
+def check_frontal_chest(dataset) -> None:
+    """Raise RadiographError where the header says outright that this is no frontal chest radiograph, with its word."""
+    modalities = words(dataset, "Modality")
+    if set(modalities) & _OTHER_MODALITIES and not set(modalities) & _RADIOGRAPHY:
+        raise refusal("another_modality", word=modalities[0])
+    for part in words(dataset, "BodyPartExamined"):
+        if _letters(part) in _OTHER_PARTS:
+            raise refusal("not_a_frontal_chest", word=f"body part {part}")
+        if re.search(r"\bLAT(ERAL)?\b", part.replace("_", " ")):
+            raise refusal("not_a_frontal_chest", word=f"body part {part}")
+    views = words(dataset, "ViewPosition") + _view_codes(dataset)
+    if any(_letters(view) in _FRONTAL for view in views):
+        return
+    for view in views:
+        if _letters(view) in _NOT_FRONTAL or ("LATERAL" in view and "DECUB" not in view):
+            raise refusal("not_a_frontal_chest", word=f"view {view}")
+    orientation = words(dataset, "PatientOrientation")
+    if any(direction[0] in "AP" for direction in orientation):  # the picture's plane holds front and back
+        raise refusal("not_a_frontal_chest", word="patient orientation " + "\\".join(orientation))
+
+
+def view_position(dataset) -> str | None:
+    """ "PA", "AP" or the header's other word for how the beam went, in capitals; None where it says nothing."""
+    return next(iter(words(dataset, "ViewPosition")), None)
+
+
+def age_in_years(dataset) -> float | None:
+    """The patient's age when the picture was taken, in years and their parts; None where the header does not tell.
+
+    From PatientAge ("034Y", "018M"), else from the date of birth and the date of the picture.
+    """
+    match = re.fullmatch(r"(\d{1,4}) *([YMWD]?)", next(iter(words(dataset, "PatientAge")), ""))
+    if match and int(match[1]):  # devices write 000Y where they know nothing
+        age = int(match[1]) * _YEARS[match[2] or "Y"]
+        return age if age <= _OLDEST else None
+    born = _date(dataset, "PatientBirthDate")
+    taken = (_date(dataset, f"{what}Date") for what in ("Acquisition", "Content", "Series", "Study"))
+    taken = next((day for day in taken if day), None)
+    if not born or not taken:
+        return None
+    age = (taken - born).days / _DAYS_IN_A_YEAR
+    return age if 0 <= age <= _OLDEST else None
+
+
+def words(dataset, keyword: str) -> list[str]:
+    """The values of an element as text in capitals; none where it is absent, empty or unreadable."""
+    try:
+        value = dataset.get(keyword)
+        values = [] if value is None else [value] if isinstance(value, str | bytes) else list(value)
+        values = [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in values]
+    except Exception:  # pydicom makes values of what a file holds only now, and raises nearly anything
+        return []
+    values = [part.strip(" \0\t\r\n").upper() for value in values for part in value.split("\\")]
+    return [value for value in values if value]
+
+
+def _view_codes(dataset) -> list[str]:
+    """What the View Code Sequence calls the view, in capitals."""
+    try:
+        items = list(dataset.get("ViewCodeSequence") or ())
+    except Exception:
+        return []
+    return [word for item in items for word in words(item, "CodeMeaning")]
+
+
+def _letters(word: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", word)
+
+
+def _date(dataset, keyword: str) -> date | None:
+    """A DA value, with or without the dots or dashes of older files."""
+    digits = re.sub(r"[.\-/]", "", next(iter(words(dataset, keyword)), ""))
+    try:
+        return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8]))
+    except ValueError:
+        return None
