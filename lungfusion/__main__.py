@@ -8,8 +8,9 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from .analysis import REASONS
 from .app.view import mask_image, overlay_image
-from .pipeline import LungFusionPipeline
+from .pipeline import LungFusionPipeline, check_age
 from .reading.radiograph import RadiographError
 
 DISCLAIMER = "For research and education. Not a medical device."
@@ -28,7 +29,7 @@ def main(arguments=None):
     results, failures = [], 0
     for path in tqdm(arguments.images, desc="Analysing", unit="image", disable=len(arguments.images) == 1):
         try:
-            analysis = pipeline(path)
+            analysis = pipeline(path, age=arguments.age)
         except RadiographError as error:
             failures += 1
             reason = str(error).removeprefix(f"{Path(path).name}: ")
@@ -53,9 +54,17 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m lungfusion", description=f"Analyse chest X-rays. {DISCLAIMER}")
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, WebP, TIFF, BMP or DICOM file")
     parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
+    parser.add_argument("--age", type=years, metavar="YEARS", help="of the person, where the file does not tell it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write IMAGE_overlay.png and IMAGE_mask.png there")
     return parser.parse_args(arguments)
+
+
+def years(text):
+    try:
+        return check_age(float(text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def output_names(paths):
@@ -76,10 +85,12 @@ def table(path, analysis):
     lines += [f"  ! {warning.sentence}" for warning in analysis.warnings]
     width = max((len(finding.name) for finding in analysis.findings), default=0)
     for finding in analysis.findings:
-        verdict = "detected" if finding.detected else "not detected"
-        lines.append(
-            f"  {finding.name:<{width}}  {finding.probability:6.1%}  (threshold {finding.threshold:.1%})  {verdict}"
-        )
+        verdict = finding.level.replace("_", " ")
+        if finding.reason:
+            lines.append(f"  {finding.name:<{width}}  {verdict}: {REASONS[finding.reason]}")
+        else:
+            figures = f"{finding.probability:6.1%}  (threshold {finding.threshold:.1%})"
+            lines.append(f"  {finding.name:<{width}}  {figures}  {verdict}")
     return "\n".join(lines) + "\n"
 
 

@@ -1,10 +1,17 @@
 """What the pipeline says of a radiograph."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from .reading.radiograph import Radiograph
+
+LEVELS = ("detected", "unclear", "not_detected", "not_assessed")
+REASONS = {  # why a finding was not assessed
+    "age": "it was not learned on people of this age",
+    "ood_score": "the image is too unlike those it was learned on",
+}
+CHILD_BELOW, ADULT_FROM = 6, 18  # years; the children learned from are 1 to 5 years old
 
 
 @dataclass(frozen=True)
@@ -13,33 +20,65 @@ class Finding:
 
     Attributes:
         name: e.g. `tuberculosis`.
-        probability: float in [0, 1], calibrated on the validation patients of `source`.
+        probability: float in [0, 1], calibrated on the validation patients of `source`; None where it was not assessed.
         threshold: float in (0, 1), the probability from which it counts as detected.
         sensitivity: share of the validation patients' images with the finding that reach the threshold, or None.
         specificity: share of those without it that stay below, or None.
         source: the data on which it was learned and measured, or None.
+        rule_out_threshold: float in (0, threshold], the probability below which it counts as not detected; None: the
+            threshold.
+        population: whom it was learned on, out of `child` and `adult`; empty where that is not said.
+        away: the same figures in hospitals that training left out, as far as they were measured: `sensitivity`,
+            `false_alarms` (among their healthy people), `auc`, `auc_low`, `auc_high`.
+        reason: why it was not assessed, one of `REASONS`; None where it was.
     """
 
     name: str
-    probability: float
+    probability: float | None
     threshold: float
     sensitivity: float | None = None
     specificity: float | None = None
     source: str | None = None
+    rule_out_threshold: float | None = None
+    population: tuple[str, ...] = ()
+    away: dict[str, float] = field(default_factory=dict, hash=False)
+    reason: str | None = None
+
+    @property
+    def level(self) -> str:
+        """What the answer is, one of `LEVELS`: every view says it by this word."""
+        if self.probability is None:
+            return "not_assessed"
+        if self.probability >= self.threshold:
+            return "detected"
+        rule_out = self.threshold if self.rule_out_threshold is None else self.rule_out_threshold
+        return "not_detected" if self.probability < rule_out else "unclear"
 
     @property
     def detected(self) -> bool:
-        return self.probability >= self.threshold
+        return self.level == "detected"
 
     def to_dict(self) -> dict:
-        return vars(self) | {"detected": self.detected}
+        return vars(self) | {
+            "population": list(self.population),
+            "away": dict(self.away),
+            "level": self.level,
+            "detected": self.detected,
+        }
+
+
+def age_group(years: float) -> str | None:
+    """`child` below 6 years, `adult` from 18 on; None between: no finding was learned on people of that age."""
+    if years < CHILD_BELOW:
+        return "child"
+    return "adult" if years >= ADULT_FROM else None
 
 
 @dataclass(frozen=True)
 class AnalysisWarning:
     """A reason to trust an analysis less: a short `code` for programs, a `sentence` for people.
 
-    Where it `refuses`, nothing is said about findings.
+    Where it `rejects`, nothing is said about findings.
     """
 
     code: str

@@ -1,6 +1,8 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
+from collections.abc import Iterator
 from importlib.resources import files
+from itertools import islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +10,14 @@ import torch
 from transformers import AutoConfig, AutoImageProcessor
 
 from .allocator import keep_freed_memory
-from .analysis import Analysis, Finding
+from .analysis import Analysis, Finding, age_group
 from .checks.input_checks import USUAL_OOD_SCORE, check_input, refine_correction
 from .checks.orientation import UPRIGHT, estimate_correction
 from .download import check_weights
 from .explanation import grad_cam
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
 from .models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
-from .reading.radiograph import load_radiograph
+from .reading.radiograph import RadiographError, load_radiograph
 
 BUNDLED = Path(str(files("lungfusion"))) / "checkpoints" / "default"  # the folder of the bundled checkpoint
 MODELS = {
@@ -23,6 +25,7 @@ MODELS = {
     LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
 }
 BATCH_SIZE = 8
+MAX_AGE = 130  # years
 
 
 class LungFusionPipeline:
@@ -96,43 +99,68 @@ class LungFusionPipeline:
         """Names of the findings the model tells of; empty for a segmenter."""
         return tuple(getattr(self.model.config, "shown", ()))
 
-    def __call__(self, source):
-        """Analyse a radiograph, or a list of them.
+    def __call__(self, source, age=None, errors="raise"):
+        """Analyse a radiograph, or several.
 
         Args:
-            source: path, bytes, file object, PIL image, array or `Radiograph` (see `load_radiograph`); or a list.
+            source: path, bytes, file object, PIL image, array or `Radiograph` (see `load_radiograph`); or a list, tuple
+                or iterator of them.
+            age: of the person in years, where it is known and the file does not tell it; a list for a list.
+            errors: `"raise"`, or `"return"`: of a source that can't be read the `RadiographError` stands in the place
+                of its `Analysis`.
 
         Returns:
-            `Analysis`; a list for a list.
+            `Analysis`; a list for a list or tuple; an iterator for an iterator, of which few are held at a time.
 
         Raises:
             RadiographError: the source can't be read as a radiograph.
+            ValueError: an age or `errors` that can't be meant.
         """
-        if not isinstance(source, list):
-            return self([source])[0]
-        analyses = []
-        for start in range(0, len(source), BATCH_SIZE):
-            analyses += self.analyse([load_radiograph(s) for s in source[start : start + BATCH_SIZE]])
-        return analyses
+        if errors not in ("raise", "return"):
+            raise ValueError(f"errors is {errors!r}: give raise or return.")
+        if isinstance(source, Iterator) and not hasattr(source, "read"):
+            return self.stream(source, age, errors)
+        if isinstance(source, list | tuple):
+            return list(self.stream(source, age, errors))
+        radiograph = load(source, errors)
+        return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], [age])[0]
+
+    def stream(self, sources, ages, errors):
+        """Yield what `__call__` says of each source; `BATCH_SIZE` of them are analysed at a time."""
+        pairs = zip(sources, repeat(None)) if ages is None else zip(sources, ages, strict=True)
+        numbered = enumerate(pairs, 1)
+        while batch := list(islice(numbered, BATCH_SIZE)):
+            loaded = [(load(source, errors, f"Number {number}: "), age) for number, (source, age) in batch]
+            readable = [(one, age) for one, age in loaded if not isinstance(one, RadiographError)]
+            analyses = iter(self.analyse(*zip(*readable, strict=True)) if readable else ())
+            for one, _ in loaded:
+                yield one if isinstance(one, RadiographError) else next(analyses)
 
     @torch.inference_mode()
-    def analyse(self, radiographs):
+    def analyse(self, radiographs, ages=None):
         pixel_values = self.pixel_values(radiographs)
-        return self.answers(radiographs, pixel_values, self.model(pixel_values))
+        return self.answers(radiographs, pixel_values, self.model(pixel_values), ages)
 
     def pixel_values(self, radiographs):
         pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
         return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
-    def answers(self, radiographs, pixel_values, output):
-        """One `Analysis` for each radiograph, from what the model gave for their pixel values."""
+    def answers(self, radiographs, pixel_values, output, ages=None):
+        """One `Analysis` for each radiograph, from what the model gave for their pixel values.
+
+        ages: of the people in years; None for those whose file alone may tell it.
+        """
+        told = [getattr(radiograph, "age", None) for radiograph in radiographs]
+        ages = [told if age is None else check_age(age) for age, told in zip(ages or told, told, strict=True)]
         if isinstance(self.model, LungUNetForSemanticSegmentation):
             alphas, probabilities = output.logits.sigmoid(), [{}] * len(radiographs)
         else:
             alphas, names = output.alpha, self.model.config.findings
             probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
         orientations = [self.orientation(*row) for row in zip(pixel_values, output.ood_score.tolist(), strict=True)]
-        rows = zip(radiographs, as_array(pixel_values), as_array(alphas), orientations, probabilities, strict=True)
+        rows = zip(
+            radiographs, as_array(pixel_values), as_array(alphas), orientations, probabilities, ages, strict=True
+        )
         return [self.analysis(*row) for row in rows]
 
     def orientation(self, pixels, ood_score):
@@ -141,9 +169,9 @@ class LungFusionPipeline:
             return UPRIGHT, ood_score
         return estimate_correction(self.segmenter, pixels[None])
 
-    def analysis(self, radiograph, image, alpha, orientation, probabilities):
+    def analysis(self, radiograph, image, alpha, orientation, probabilities, age):
         """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, orientation, finding →
-        probability.
+        probability; and the person's age in years or None.
         """
         correction, ood_score = orientation
         quality = self.mask_quality(alpha)
@@ -154,7 +182,7 @@ class LungFusionPipeline:
         warnings = check_input(radiograph, areas, quality, ood_score, correction)
         findings = ()
         if not any(warning.rejects for warning in warnings):
-            findings = tuple(self.finding(name, probabilities[name]) for name in self.findings)
+            findings = tuple(self.finding(name, probabilities[name], age, ood_score) for name in self.findings)
         alpha = self.to_original_size(radiograph, alpha)
         return Analysis(radiograph, alpha, *areas, quality, ood_score, correction, findings, warnings)
 
@@ -163,16 +191,27 @@ class LungFusionPipeline:
         config = self.segmenter.config
         return calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
 
-    def finding(self, name, probability):
+    def finding(self, name, probability, age=None, ood_score=0.0):
+        """`Finding` of that probability, in a person of that age and an image of that out-of-distribution score."""
         config = self.model.config
-        point = config.operating_points.get(name, {})
+        point, population = config.operating_points.get(name, {}), tuple(config.populations.get(name, ()))
+        reason = None
+        if population and age is not None and age_group(age) not in population:
+            reason = "age"
+        elif ood_score > config.max_ood_scores.get(name, np.inf):
+            reason = "ood_score"
+        threshold = config.thresholds[name]
         return Finding(
             name=name,
-            probability=probability,
-            threshold=config.thresholds[name],
+            probability=probability if reason is None else None,
+            threshold=threshold,
             sensitivity=point.get("sensitivity"),
             specificity=point.get("specificity"),
             source=config.sources.get(name),
+            rule_out_threshold=config.rule_out_thresholds.get(name, threshold),
+            population=population,
+            away={key.removeprefix("away_"): value for key, value in point.items() if key.startswith("away_")},
+            reason=reason,
         )
 
     def to_original_size(self, radiograph, x):
@@ -195,7 +234,7 @@ class LungFusionPipeline:
         """
         if isinstance(self.model, LungUNetForSemanticSegmentation):
             raise ValueError("A segmenter has no fused features: give a checkpoint that names findings.")
-        if not isinstance(source, list):
+        if not isinstance(source, list | tuple):
             return self.features([source])[0]
         rows = [np.empty((0, self.model.fusion.num_features), np.float32)]
         for start in range(0, len(source), BATCH_SIZE):
@@ -222,11 +261,11 @@ class LungFusionPipeline:
         return np.clip(self.to_original_size(analysis.radiograph, saliency[finding]), 0, 1)
 
     @torch.inference_mode()
-    def analyse_and_explain(self, source):
+    def analyse_and_explain(self, source, age=None):
         """Both at once, in one pass of the networks.
 
         Args:
-            source: as for calling the pipeline, but one.
+            source, age: as for calling the pipeline, but one.
 
         Returns:
             analysis: `Analysis`.
@@ -236,12 +275,28 @@ class LungFusionPipeline:
         radiograph = load_radiograph(source)
         pixel_values = self.pixel_values([radiograph])
         output = self.model(pixel_values)
-        analysis = self.answers([radiograph], pixel_values, output)[0]
+        analysis = self.answers([radiograph], pixel_values, output, [age])[0]
         if not self.findings:
             return analysis, {}
         with torch.inference_mode(False):
             maps = grad_cam(self.model, output, self.processor.size.height)[0].float().cpu().numpy()
         return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
+
+
+def load(source, errors, where=""):
+    """`load_radiograph`; where `errors` is `"return"`, it returns what it would raise. where: begins the message."""
+    try:
+        return load_radiograph(source)
+    except RadiographError as error:
+        if errors == "return":
+            return error
+        raise RadiographError(f"{where}{error}") from error
+
+
+def check_age(years):
+    if not (isinstance(years, int | float | np.number) and 0 <= years <= MAX_AGE):
+        raise ValueError(f"The age is {years!r}: give years from 0 to {MAX_AGE}, or None where it is not known.")
+    return years
 
 
 def calibrated_quality(expected, slope, offset):

@@ -20,6 +20,15 @@ WRONG = {
     "temperatures": [{"pneumonia": 0.0}, {"pneumonia": float("nan")}, {"pneumonia": "1"}],
     "biases": [{"pneumonia": float("inf")}],
     "operating_points": [{"pneumonia": {"sensitivity": 5.0}}, {"pneumonia": 0.9}],
+    "rule_out_thresholds": [{"zzz": 0.1}, {"pneumonia": 0.0}, {"pneumonia": 0.6}, {"pneumonia": float("nan")}, 0.1],
+    "populations": [{"zzz": ["child"]}, {"pneumonia": ["elder"]}, {"pneumonia": "child"}, ["child"]],
+    "max_ood_scores": [{"zzz": 1.0}, {"pneumonia": 0.0}, {"pneumonia": float("nan")}],
+    "hospitals": [
+        {"zzz": {}},
+        {"pneumonia": {"Elm": {"auc": 2.0}}},
+        {"pneumonia": {"Elm": {"n_ill": -1}}},
+        {"pneumonia": {"Elm": 0.5}},
+    ],
     "shown": [["zzz"], "pneumonia"],
     "segmenter": [3],
 }
@@ -31,6 +40,19 @@ WRONG_SEGMENTER = {
     "image_std": [0.0, -1.0, float("nan")],
     "quality_slope": [float("inf")],
 }
+
+
+def test_figures_of_other_hospitals_survive_saving(tmp_path):
+    said = {
+        "rule_out_thresholds": {"pneumonia": 0.2},
+        "populations": {"pneumonia": ["child"], "tuberculosis": []},
+        "max_ood_scores": {"tuberculosis": 1.7},
+        "operating_points": {"pneumonia": {"sensitivity": 0.9, "away_auc_low": 0.7, "away_n": 1}},
+        "hospitals": {"pneumonia": {"Elm": {"auc": None, "called_healthy": 0.1, "n_healthy": 200, "n_ill": 0}}},
+    }
+    LungFusionConfig(branches=["test_resnet"], **said).save_pretrained(tmp_path)
+    again = LungFusionConfig.from_pretrained(tmp_path)
+    assert {key: getattr(again, key) for key in said} == said
 
 
 def cases(wrong):

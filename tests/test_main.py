@@ -29,6 +29,19 @@ def test_table(checkpoint, xray, capsys):
     assert "Not a medical device" in said
 
 
+def test_who_was_not_learned_from_is_not_assessed(checkpoint, xray, tmp_path, capsys):
+    folder = tmp_path / "children"
+    shutil.copytree(checkpoint, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"populations": {"pneumonia": ["child"]}}))
+    assert main([xray, "--age", "40", "--model", str(folder)]) == 0
+    said = capsys.readouterr().out
+    assert "pneumonia     not assessed: it was not learned on people of this age" in said
+    with pytest.raises(SystemExit):
+        main([xray, "--age", "400", "--model", str(folder)])
+    assert "give years from 0 to 130" in capsys.readouterr().err
+
+
 def test_only_what_is_told_is_explained(checkpoint, xray, tmp_path, capsys):
     folder = tmp_path / "shy"
     shutil.copytree(checkpoint, folder)

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoImageProcessor, pipeline
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
+from lungfusion.checks.orientation import UPRIGHT
 from lungfusion.explanation import grad_cam
 from lungfusion.models.concatenation import paste_back
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
@@ -49,6 +50,11 @@ def test_to_dict_is_json_ready(pipe, phantom):
         "sensitivity": 0.9,
         "specificity": 0.8,
         "source": "phantoms",
+        "rule_out_threshold": 0.01,
+        "population": [],
+        "away": {},
+        "reason": None,
+        "level": "detected",
         "detected": True,
     }
 
@@ -72,6 +78,84 @@ def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
     for image, analysis in zip(images, together, strict=True):
         assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-5)
     assert pipe([]) == []
+
+
+def test_an_iterator_is_analysed_as_it_comes(pipe, phantom):
+    read = []
+
+    def sources():
+        for number in range(20):
+            read.append(number)
+            yield phantom[0]
+
+    answers = pipe(sources())
+    first = next(answers)
+    assert first["pneumonia"].probability == pytest.approx(pipe(phantom[0])["pneumonia"].probability, abs=1e-5)
+    assert len(read) < 20
+    assert len(list(answers)) == 19
+    assert len(pipe((phantom[0], phantom[0]))) == 2
+
+
+def test_errors_are_raised_with_their_number_or_returned_in_their_place(pipe, phantom):
+    sources = [phantom[0], b"not an image", phantom[0]]
+    with pytest.raises(RadiographError, match="Number 2: bytes: this is not a picture"):
+        pipe(sources)
+    one, error, other = pipe(sources, errors="return")
+    assert isinstance(error, RadiographError) and str(error).startswith("bytes: this is not a picture")
+    assert one.findings == other.findings != ()
+    assert isinstance(pipe(b"", errors="return"), RadiographError)
+    assert all(isinstance(error, RadiographError) for error in pipe([b"", b"x"], errors="return"))
+    with pytest.raises(ValueError, match="'ignore': give raise or return"):
+        pipe(sources, errors="ignore")
+
+
+def with_config(pipe, **changes):
+    """The pipeline's model, other things said of its findings."""
+    model = tiny_model(**changes)
+    model.load_state_dict(tiny_model().state_dict())
+    find_lungs_everywhere(model.segmenter)
+    torch.nn.init.zeros_(model.classifier[-1].weight)  # probabilities of one half
+    return LungFusionPipeline(model, pipe.processor)
+
+
+@pytest.mark.parametrize(
+    ("rule_out", "threshold", "level"),
+    [(0.4, 0.45, "detected"), (0.4, 0.6, "unclear"), (0.55, 0.6, "not_detected"), (None, 0.6, "not_detected")],
+)
+def test_one_word_says_what_the_answer_is(pipe, phantom, rule_out, threshold, level):
+    of_finding = {} if rule_out is None else {"pneumonia": rule_out}
+    thresholds = {"pneumonia": threshold, "tuberculosis": 0.9}
+    finding = with_config(pipe, rule_out_thresholds=of_finding, thresholds=thresholds)(phantom[0])["pneumonia"]
+    assert finding.probability == pytest.approx(0.5)
+    assert finding.level == finding.to_dict()["level"] == level
+    assert finding.detected == (level == "detected")
+
+
+def test_who_a_finding_was_not_learned_on_is_not_assessed(pipe, phantom):
+    away = {"sensitivity": 0.9, "away_auc": 0.8, "away_false_alarms": 0.1}
+    small = with_config(pipe, populations={"pneumonia": ["child"]}, operating_points={"pneumonia": away})
+    levels = {age: small(phantom[0], age=age)["pneumonia"].level for age in (None, 3, 5.9, 6, 17, 18, 60)}
+    assert levels == {age: "not_assessed" if age and age >= 6 else "detected" for age in levels}
+    both = small([phantom[0], phantom[0]], age=[40, None])
+    assert [analysis["pneumonia"].level for analysis in both] == ["not_assessed", "detected"]
+    assert both[0]["tuberculosis"].level == "detected"  # of which nothing is said
+    answer = json.loads(json.dumps(both[0]["pneumonia"].to_dict()))
+    assert (answer["probability"], answer["reason"], answer["population"]) == (None, "age", ["child"])
+    assert answer["away"] == {"auc": 0.8, "false_alarms": 0.1} and not answer["detected"]
+    assert small.analyse_and_explain(phantom[0], age=40)[0]["pneumonia"].level == "not_assessed"
+    for age in (-1, 200, float("nan"), "40"):
+        with pytest.raises(ValueError, match="give years from 0 to 130"):
+            small(phantom[0], age=age)
+    with pytest.raises(ValueError, match="shorter"):
+        small([phantom[0], phantom[0]], age=[3])
+
+
+def test_an_image_too_unlike_those_learned_from_is_not_assessed(pipe, phantom, monkeypatch):
+    strict = with_config(pipe, max_ood_scores={"pneumonia": 1.2})
+    monkeypatch.setattr(strict, "orientation", lambda *_: (UPRIGHT, 1.3))
+    analysis = strict(phantom[0])
+    assert (analysis["pneumonia"].level, analysis["pneumonia"].reason) == ("not_assessed", "ood_score")
+    assert analysis["tuberculosis"].level == "detected"
 
 
 def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):

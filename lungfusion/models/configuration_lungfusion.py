@@ -14,6 +14,18 @@ FUSIONS = ("concat", "gated", "lstm")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
 MAX_BRANCHES = 16
+AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
+OF_EACH_FINDING = (  # the settings that name findings
+    "thresholds",
+    "rule_out_thresholds",
+    "temperatures",
+    "biases",
+    "populations",
+    "max_ood_scores",
+    "operating_points",
+    "hospitals",
+    "sources",
+)
 PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
 
 
@@ -92,14 +104,25 @@ class LungFusionConfig(SentenceConfig):
         findings (`list[str]`): the names of the findings, in the order of the logits.
         thresholds (`dict[str, float]`): finding → probability from which it counts as detected; 0.5 for each if none is
             given.
+        rule_out_thresholds (`dict[str, float]`): finding → probability below which it counts as not detected; between
+            this and its threshold the answer is unclear. Its threshold where absent, so that no answer is unclear.
+        populations (`dict[str, list[str]]`): finding → the people it was learned on, out of `child` and `adult`; it is
+            not assessed in others. Not said where absent.
+        max_ood_scores (`dict[str, float]`): finding → out-of-distribution score above which it is not assessed; it
+            always is where absent.
         shown (`list[str]`): the findings that the pipeline tells users of; all unless given. The others are learned,
             but were not shown to work.
         temperatures (`dict[str, float]`): finding → divisor of its logit (Guo et al. 2017); 1 where absent.
         biases (`dict[str, float]`): finding → what is then added to it (Platt 1999), for training draws the finding
             more often than it occurs; 0 where absent.
         operating_points (`dict[str, dict[str, float]]`): finding → `sensitivity` and `specificity` at its threshold, on
-            the validation patients; and the same at the point of the largest sum of both (Youden 1950):
-            `youden_threshold`, `youden_sensitivity`, `youden_specificity`.
+            validation patients of the hospitals it was learned from; the same at the point of the largest sum of both
+            (Youden 1950): `youden_threshold`, `youden_sensitivity`, `youden_specificity`; and, where it was measured
+            in hospitals that training left out, `away_sensitivity`, `away_false_alarms` among their healthy people,
+            `away_auc`, `away_auc_low`, `away_auc_high`. Other shares may stand beside them.
+        hospitals (`dict[str, dict[str, dict]]`): finding → hospital that training left out → what was measured there:
+            `auc`, `called_healthy`, `found_ill` (shares, or None where there are none to measure), `n_healthy`,
+            `n_ill`.
         sources (`dict[str, str]`): finding → the data on which it was learned and measured, in plain words.
     """
 
@@ -117,9 +140,13 @@ class LungFusionConfig(SentenceConfig):
     findings: list[str] | tuple[str, ...] = ("pneumonia", "tuberculosis")
     shown: list[str] | tuple[str, ...] | None = None
     thresholds: dict[str, float] | None = None
+    rule_out_thresholds: dict[str, float] | None = None
+    populations: dict[str, list[str] | tuple[str, ...]] | None = None
+    max_ood_scores: dict[str, float | int] | None = None
     temperatures: dict[str, float] | None = None
     biases: dict[str, float] | None = None
-    operating_points: dict[str, dict[str, float]] | None = None
+    operating_points: dict[str, dict[str, float | int]] | None = None
+    hospitals: dict[str, dict[str, dict[str, float | int | None]]] | None = None
     sources: dict[str, str] | None = None
 
     def __post_init__(self, **kwargs):
@@ -129,8 +156,15 @@ class LungFusionConfig(SentenceConfig):
         self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
         self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
         self.shown = list(self.findings) if self.shown is None else list(self.shown)
-        self.operating_points = self.operating_points or {}
-        self.sources = self.sources or {}
+        for name in (
+            "rule_out_thresholds",
+            "populations",
+            "max_ood_scores",
+            "operating_points",
+            "hospitals",
+            "sources",
+        ):
+            setattr(self, name, getattr(self, name) or {})
         kwargs["id2label"] = dict(enumerate(self.findings))
         kwargs["label2id"] = {name: index for index, name in enumerate(self.findings)}
         kwargs["problem_type"] = "multi_label_classification"
@@ -155,7 +189,7 @@ class LungFusionConfig(SentenceConfig):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
         if len(set(self.findings)) != len(self.findings):
             raise ValueError(f"findings names one twice: {', '.join(self.findings)}.")
-        for name in ("shown", "thresholds", "temperatures", "biases", "operating_points", "sources"):
+        for name in ("shown", *OF_EACH_FINDING):
             if unknown := set(getattr(self, name)) - set(self.findings):
                 raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
         if missing := set(self.findings) - set(self.thresholds):
@@ -164,12 +198,25 @@ class LungFusionConfig(SentenceConfig):
             )
         if not all(0 < value < 1 for value in self.thresholds.values()):
             raise ValueError("Each threshold is a probability: give values between 0 and 1, both exclusive.")
+        for name, value in self.rule_out_thresholds.items():
+            if not 0 < value <= self.thresholds[name]:
+                raise ValueError(
+                    f"rule_out_thresholds gives {name} {value}: it lies above 0, and at most at the threshold."
+                )
+        if unknown := {group for groups in self.populations.values() for group in groups} - set(AGE_GROUPS):
+            raise ValueError(f"populations names {', '.join(sorted(unknown))}: choose out of {', '.join(AGE_GROUPS)}.")
+        if not all(value > 0 for value in self.max_ood_scores.values()):
+            raise ValueError("max_ood_scores holds scores of 1 or so: give values above 0.")
         if not all(0 < value < math.inf for value in self.temperatures.values()):
             raise ValueError("Each temperature divides a logit: give values above 0.")
         if not all(map(math.isfinite, self.biases.values())):
             raise ValueError("Each bias is added to a logit: give finite values.")
         if not all(0 <= value <= 1 for point in self.operating_points.values() for value in point.values()):
             raise ValueError("operating_points holds shares and thresholds: give values from 0 to 1.")
+        figures = [one.items() for of_finding in self.hospitals.values() for one in of_finding.values()]
+        for key, value in (figure for one in figures for figure in one):
+            if value is not None and not 0 <= value <= (math.inf if key.startswith("n_") else 1):
+                raise ValueError(f"hospitals gives {key} {value}: give shares from 0 to 1, and n_… for how many.")
 
 
 def is_backbone(name):
