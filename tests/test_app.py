@@ -26,6 +26,10 @@ from PIL import Image
 from examples.phantom import write_dicom
 from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.analysis import Correction
+from lungfusion.app.card import model_card
+from lungfusion.app.handlers import Handlers
+from lungfusion.app.page import page_words
+from lungfusion.app.uploads import KEPT_MINUTES
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.orientation import UPRIGHT, apply_correction
 from tests.app_server import free_port, serving
@@ -164,8 +168,8 @@ def test_server_hands_out_none_of_its_own_files(server, files):
 
 def test_uploads_and_pictures_are_deleted_and_nothing_is_recorded(app, files):
     frequency, age = app.demo.delete_cache
-    assert frequency + age <= 60 * app.KEPT_MINUTES
-    assert f"within {app.KEPT_MINUTES} minutes" in app.page_words(LANGUAGES["en"])["privacy"]
+    assert frequency + age <= 60 * KEPT_MINUTES
+    assert f"within {KEPT_MINUTES} minutes" in page_words(LANGUAGES["en"], app.pipe.findings, None)["privacy"]
     assert app.demo.analytics_enabled is False
 
     cache = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -185,75 +189,74 @@ def request(language="en"):
     return SimpleNamespace(headers={"accept-language": language}, query_params={})
 
 
-def test_refused_image_is_warned_of_and_has_no_heat_maps(app, files, monkeypatch):
+def test_refused_image_is_warned_of_and_has_no_heat_maps(app, files):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter, logit=-5.0)
-    monkeypatch.setattr(app, "pipe", LungFusionPipeline(segmenter, app.pipe.processor))
-    answer = app.answered(files["chest.png"], UPRIGHT, request())
+    handlers = Handlers(LungFusionPipeline(segmenter, app.pipe.processor), app.examples)
+    answer = handlers.answered(files["chest.png"], UPRIGHT, request())
     assert "No lungs were found" in answer
     assert "Probability" not in answer
     assert "Heat map" not in answer
-    assert app.analyze_chest_xray(files["chest.png"])["warnings"][0]["code"] == "lungs_not_found"
+    assert handlers.analyze_chest_xray(files["chest.png"])["warnings"][0]["code"] == "lungs_not_found"
 
 
 def test_a_deleted_image_is_asked_for_again(app):
-    assert "Upload it again" in app.answered("deleted.png", UPRIGHT, request())
-    assert escape(LANGUAGES["es"]("deleted")) in app.answered("deleted.png", UPRIGHT, request("es"))
+    assert "Upload it again" in app.handlers.answered("deleted.png", UPRIGHT, request())
+    assert escape(LANGUAGES["es"]("deleted")) in app.handlers.answered("deleted.png", UPRIGHT, request("es"))
 
 
 @pytest.mark.parametrize(("angle", "kept"), [(90, 90), (-90, -90), (180, 180), (-180, 180), (450, 90), (10**9, -80)])
 def test_an_answer_is_for_the_image_as_it_was_turned(app, files, angle, kept):
     event = SimpleNamespace(angle=angle, invert=1)
-    answer, correction = app.corrected(files["chest.png"], event, request())
+    answer, correction = app.handlers.corrected(files["chest.png"], event, request())
     assert correction == Correction(kept, True)
     expected = app.pipe(apply_correction(load_radiograph(files["chest.png"]), correction))
     assert f"{expected['pneumonia'].probability:.0%}" in answer
     assert "As uploaded" in answer
 
 
-def test_the_page_says_which_model_answers_while_the_hub_is_down(app, monkeypatch):
+def test_the_page_says_which_model_answers_while_the_hub_is_down(app):
     assert app.asked_for is True
-    monkeypatch.setattr(app, "MODEL", "nobody/nothing")
-    assert "nobody/nothing could not be loaded" in app.page_words(LANGUAGES["en"])["model_unreachable"]
+    words = page_words(LANGUAGES["en"], app.pipe.findings, "nobody/nothing")
+    assert "nobody/nothing could not be loaded" in words["model_unreachable"]
 
 
 def test_a_deep_link_names_an_example(app):
     asked = request()
     asked.query_params["example"] = "upper_lobe"
-    assert app.opened(asked)[0].endswith("phantom_upper_lobe.png")
+    assert app.handlers.opened(asked)[0].endswith("phantom_upper_lobe.png")
     asked.query_params["example"] = "../../etc/passwd"
-    assert not isinstance(app.opened(asked)[0], str)
+    assert not isinstance(app.handlers.opened(asked)[0], str)
 
 
 def test_real_examples_are_shown_once_the_hub_has_answered(app, files, monkeypatch, capsys):
     def refuse(folder):
         raise OSError("no network")
 
-    monkeypatch.setattr(app, "fetch_radiographs", refuse)
-    app.fetch_examples()
+    monkeypatch.setattr("lungfusion.app.examples.fetch_radiographs", refuse)
+    app.examples.fetch()
     assert "No real examples: the Hub gave none. no network" in capsys.readouterr().out
-    assert app.opened(request())[2].visible is False
-    monkeypatch.setattr(app, "fetched", [])
-    monkeypatch.setattr(app, "fetch_radiographs", lambda folder: [Path(files["chest.png"])])
-    app.fetch_examples()
-    shown = app.opened(request())[2]
+    assert app.handlers.opened(request())[2].visible is False
+    monkeypatch.setattr(app.examples, "fetched", [])
+    monkeypatch.setattr("lungfusion.app.examples.fetch_radiographs", lambda folder: [Path(files["chest.png"])])
+    app.examples.fetch()
+    shown = app.handlers.opened(request())[2]
     assert shown.visible and 'value="chest.png"' in shown.value
-    assert app.chosen(SimpleNamespace(example="chest.png")) == files["chest.png"]
+    assert app.handlers.chosen(SimpleNamespace(example="chest.png")) == files["chest.png"]
 
 
-def test_the_card_is_shown_with_its_pictures(app, monkeypatch):
-    monkeypatch.setattr(app, "MODEL", None)
-    card = app.card()
+def test_the_card_is_shown_with_its_pictures():
+    card = model_card()
     assert card.lstrip().startswith("#")
     assert "data:image/png;base64," in card
     assert "](curves.png)" not in card
 
 
 def test_examples_are_drawings_and_can_all_be_read(app):
-    assert app.EXAMPLES
-    for path in app.EXAMPLES:
+    assert app.examples.drawn
+    for path in app.examples.drawn:
         assert path.stem.startswith("phantom")
-        assert "findings" in app.analyze_chest_xray(path)
+        assert "findings" in app.handlers.analyze_chest_xray(path)
 
 
 # The page

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from lungfusion import load_radiograph
-from lungfusion.app import hub_examples as hub_radiographs
+from lungfusion.app import examples as hub_radiographs
 
 
 def parquet(path, labels):

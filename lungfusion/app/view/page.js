@@ -1,43 +1,11 @@
-// What the page does by itself. `element` is the component that holds an answer; listeners stand on it and find what
-// was clicked within, so that they last when the answer is replaced.
+// What holds for the page as a whole: run once, as it opens.
 
-const viewerOf = target => target.closest(".answer")?.querySelector(".viewer");
-
-function look(viewer, layer) {
-  viewer.dataset.layer = layer;
-  viewer.querySelector(`input[name=layer][value=${layer}]`).checked = true;
-  const opacity = viewer.querySelector("input[name=opacity]");
-  if (layer === "heat" && opacity.value > 60) opacity.value = 60;  // else the radiograph is hidden
-  if (layer === "lungs") opacity.value = 100;
-  viewer.style.setProperty("--opacity", opacity.value / 100);
-  chooseHeat(viewer);
+() => {
+  if (new URLSearchParams(location.search).get("view") === "embed") document.body.classList.add("embed");
+  document.addEventListener("paste", event => {
+    const input = document.querySelector("#upload input[type=file]");
+    if (!input || !event.clipboardData.files.length) return;
+    input.files = event.clipboardData.files;
+    input.dispatchEvent(new Event("change", {bubbles: true}));
+  });
 }
-
-function chooseHeat(viewer) {
-  const finding = viewer.querySelector("select[name=finding]")?.value;
-  for (const part of viewer.querySelectorAll("[data-finding]"))
-    part.classList.toggle("chosen", part.dataset.finding === finding);
-}
-
-element.addEventListener("input", event => {
-  const viewer = viewerOf(event.target);
-  if (!viewer) return;
-  const {name, value, checked} = event.target;
-  if (name === "layer") look(viewer, value);
-  if (name === "finding") chooseHeat(viewer);
-  if (name === "outline") viewer.classList.toggle("bare", !checked);
-  if (["opacity", "brightness", "contrast"].includes(name)) viewer.style.setProperty(`--${name}`, value / 100);
-});
-
-element.addEventListener("click", event => {
-  const button = event.target.closest("button");
-  if (!button) return;
-  if (button.dataset.heat) {
-    const viewer = viewerOf(button);
-    viewer.querySelector("select[name=finding]").value = button.dataset.heat;
-    look(viewer, "heat");
-    viewer.scrollIntoView({block: "nearest"});
-  }
-  if (button.dataset.angle)
-    trigger("click", {angle: Number(button.dataset.angle), invert: button.dataset.invert === "1"});
-});

@@ -1,0 +1,6 @@
+// A click on an example tells the server which one it is. `element` is the component that holds the buttons.
+
+element.addEventListener("click", event => {
+  const button = event.target.closest("button");
+  if (button) trigger("click", {example: button.value});
+});
