@@ -1,15 +1,19 @@
-"""The house: who may import whom, pinned requirements, the Space's front matter."""
+"""The house: who may import whom, what lies where, dependencies, the Space's front matter."""
 
 import ast
 import re
 import sys
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
+ROOMS = {"augment", "calibrate", "data", "engine", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
     "dataclasses",
     "huggingface_hub",
@@ -41,60 +45,108 @@ TOP_LEVEL = {
 IGNORED = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines()} | {"lungfusion.egg-info"}
 
 
-def imports(path):
-    """(top-level package or relative sibling, level) of every import in a file."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+def dotted(path):
+    """lungfusion/models/fusion.py → lungfusion.models.fusion; a package's `__init__.py` → the package."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {dotted(path): path for folder in ("lungfusion", "train") for path in sorted((ROOT / folder).rglob("*.py"))}
+FILES["app"] = ROOT / "app.py"
+
+
+def imports(name):
+    """Full names of the modules that a module imports, at its top or inside its functions."""
+    found, package = set(), name.split(".") if FILES[name].name == "__init__.py" else name.split(".")[:-1]
+    for node in ast.walk(ast.parse(FILES[name].read_text())):
         if isinstance(node, ast.Import):
-            found |= {(alias.name.split(".")[0], 0) for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(((node.module or "").split(".")[0], node.level))
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                found.add(f"{base}.{alias.name}" if f"{base}.{alias.name}" in FILES else base)
     return found
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lungfusion" / "models").glob("[a-z]*.py")), ids=lambda p: p.name)
-def test_models_import_only_libraries_and_siblings(path):
-    siblings = {p.stem for p in path.parent.glob("*.py")}
-    for name, level in imports(path):
-        assert (level == 1 and name in siblings) or (level == 0 and name in MODELS_MAY_IMPORT), name
-    assert not [p for p in path.parent.iterdir() if p.is_dir() and p.name != "__pycache__"]  # flat: copied as it is
+IMPORTS = {name: imports(name) for name in FILES}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lungfusion").rglob("*.py")), ids=lambda p: p.name)
-def test_package_imports_neither_train_nor_gradio(path):
-    found = {name for name, level in imports(path) if level == 0}
-    assert not {"train", "app", "tests", "datasets", "accelerate"} & found
-    assert "gradio" not in found or path.parent == ROOT / "lungfusion" / "app"
+def inside(name, *packages):
+    return any(name == package or name.startswith(package + ".") for package in packages)
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "lungfusion" / "app" / "view").glob("*.py")), ids=lambda p: p.name)
-def test_view_imports_of_the_package_only_analysis_and_explanation(path):
-    assert {name for name, level in imports(path) if level == 3} <= {"analysis", "explanation"}
+def within(package):
+    """A test's parameters: the modules of a package."""
+    return pytest.mark.parametrize("name", [name for name in FILES if inside(name, package)])
 
 
-def test_app_does_no_machine_learning():
-    assert not {"torch", "timm", "transformers", "train"} & {name for name, _ in imports(ROOT / "app.py")}
+@within("lungfusion.models")
+def test_models_import_only_libraries_and_siblings(name):
+    for imported in IMPORTS[name]:
+        assert inside(imported, "lungfusion.models") or imported.split(".")[0] in MODELS_MAY_IMPORT, imported
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "train").glob("*.py")), ids=lambda p: p.name)
-def test_nothing_imports_a_main(path):
-    mains = {"segment", "classify", "push", "prepare", "bundle", "compare"}
-    text = path.read_text()
-    assert not [main for main in mains if re.search(rf"from train\.{main} import|import train\.{main}\b", text)]
+def test_models_are_flat():
+    models = ROOT / "lungfusion" / "models"
+    assert not [path for path in models.iterdir() if path.is_dir() and path.name != "__pycache__"]  # copied as it is
+
+
+@within("lungfusion")
+def test_the_package_imports_neither_train_nor_what_only_training_needs(name):
+    for imported in IMPORTS[name]:
+        assert not inside(imported, "train", "app", "tests", "examples", "datasets", "accelerate"), imported
+
+
+@within("lungfusion")
+def test_only_the_app_imports_what_the_app_extra_brings(name):
+    if inside(name, "lungfusion.app"):
+        return
+    for imported in IMPORTS[name]:
+        assert not inside(imported, "gradio", "gradio_client", "reportlab", "jinja2"), imported
+        if name != "lungfusion.__main__":  # the command line saves the pictures that the app shows
+            assert not inside(imported, "lungfusion.app"), imported
+
+
+@within("lungfusion.app.view")
+def test_view_imports_of_the_package_only_analysis_and_explanation(name):
+    for imported in IMPORTS[name]:
+        if inside(imported, "lungfusion"):
+            assert inside(imported, "lungfusion.app.view", "lungfusion.analysis", "lungfusion.explanation"), imported
+
+
+@pytest.mark.parametrize("name", ["app", *(name for name in FILES if inside(name, "lungfusion.app"))])
+def test_the_app_knows_nothing_of_training(name):
+    assert not [imported for imported in IMPORTS[name] if inside(imported, "train", "timm", "transformers")]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_imports_a_command(name):
+    commands = {f"train.{command}" for command in COMMANDS} | {"lungfusion.__main__", "app"}
+    assert not commands & IMPORTS[name]
+
+
+def test_no_import_circle():
+    graph = {name: {other for other in IMPORTS[name] if other in FILES and other != name} for name in FILES}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_train_holds_commands_on_the_top_floor_and_rooms_below():
+    top = {path.name for path in (ROOT / "train").iterdir()} - {"__pycache__", "__init__.py", "README.md"}
+    assert {name.removesuffix(".py") for name in top if name.endswith(".py")} <= COMMANDS
+    assert {name for name in top if not name.endswith(".py")} <= ROOMS
 
 
 def test_requirements_are_the_runtime_and_app_dependencies():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = sorted(project["dependencies"] + project["optional-dependencies"]["app"])
+    wanted = sorted(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["app"])
     assert (ROOT / "requirements.txt").read_text().split() == wanted
     assert all(re.fullmatch(r"[\w-]+(\[\w+\])?==[\w.]+", line) for line in wanted)
 
 
 def test_front_matter_of_the_space():
     front = yaml.safe_load((ROOT / "README.md").read_text().split("---")[1])
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert front["sdk"] == "gradio"
-    assert f"gradio[mcp]=={front['sdk_version']}" in project["optional-dependencies"]["app"]
+    assert f"gradio[mcp]=={front['sdk_version']}" in PROJECT["optional-dependencies"]["app"]
     assert str(front["python_version"]) == "3.11"
     assert front["app_file"] == "app.py"
     assert front["license"] == "apache-2.0"
@@ -111,7 +163,7 @@ def test_top_level_holds_nothing_else():
 def test_version_is_stated_once_in_each_place():
     import lungfusion
 
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    version = PROJECT["version"]
     assert lungfusion.__version__ == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
 

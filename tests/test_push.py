@@ -41,21 +41,13 @@ SPACE_KEYS = {
     "app_file", "colorFrom", "colorTo", "emoji", "license", "models", "python_version", "sdk", "sdk_version",
     "short_description", "tags", "title", "startup_duration_timeout", "suggested_hardware",
 }  # fmt: skip
-SENT = {
+CODE = {path.name for path in (ROOT / "lungfusion" / "models").glob("*.py")} - {"__init__.py"}
+SENT = CODE | {
     "README.md",
-    "branches.py",
-    "concatenation.py",
     "config.json",
-    "configuration_lungfusion.py",
     "curves.png",
-    "fusion.py",
-    "image_processing_lungfusion.py",
-    "lungs.py",
     "metrics.json",
     "model.safetensors",
-    "modeling_lung_unet.py",
-    "modeling_lungfusion.py",
-    "ood.py",
     "preprocessor_config.json",
 }
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 NEEDED = (
     "README.md",  # its front matter says how the Space is run
     "LICENSE",
