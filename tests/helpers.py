@@ -23,6 +23,7 @@ TINY_LUNGS = [
 ]
 TINY_FINDINGS = [
     "model.findings=[pneumonia, tuberculosis, effusion]",
+    "sources=[kermany, shenzhen, nih, nih_128]",
     "init_from=null",
     "model.branches=[test_efficientnet, test_resnet]",
     "model.image_size=64",

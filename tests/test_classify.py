@@ -3,39 +3,15 @@
 import numpy as np
 import pytest
 import torch
-from datasets import Dataset, Features, Image, Sequence, Value
 
-from examples.phantom import draw_phantom
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.conftest import TINY_MODEL, tiny_model
-from tests.helpers import png
 from train.calibrate.findings import calibrate, is_shown_to_work
 from train.classify import groups, init_from_checkpoint
-from train.data.labels import known_labels
 from train.data.sampler import balanced_sampler
-from train.engine.run import load_part
 from train.scoring.metrics import expected_calibration_error, sigmoid
 
 NAN = float("nan")
-
-
-def test_unused_labels_are_unknown(tmp_path):
-    findings = [["Mass"], ["Pneumonia", "Mass"], [], ["Pneumonia"]] * 5
-    rows = [
-        {"image": png(draw_phantom(i, 64)[0]), "findings": f, "patient_id": str(i), "file_name": f"{i}.png"}
-        for i, f in enumerate(findings)
-    ]
-    kinds = {"image": Image(), "findings": Sequence(Value("string"))}
-    features = Features(kinds | {"patient_id": Value("string"), "file_name": Value("string")})
-    (tmp_path / "nih").mkdir()
-    Dataset.from_list(rows, features=features).to_parquet(tmp_path / "nih" / "train-00000-of-00001.parquet")
-    recipe = {"data_root": str(tmp_path), "validation_fold": 0}
-    names = ["pneumonia", "mass"]
-    all_used = known_labels(load_part(recipe, {"dataset": "nih"}, "train"), names)
-    assert not np.isnan(all_used).any() and all_used.any(axis=0).all()
-    unused = known_labels(load_part(recipe, {"dataset": "nih", "unused_labels": ["Pneumonia"]}, "train"), names)
-    assert np.isnan(unused[:, 0]).all()
-    np.testing.assert_array_equal(unused[:, 1], all_used[:, 1])
 
 
 def test_an_image_counts_as_its_rarest_finding():

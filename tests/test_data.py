@@ -1,4 +1,4 @@
-"""Splits, labels, sampling, augmentation, pretrained weights."""
+"""Splits, sampling, augmentation, pretrained weights."""
 
 import collections
 
@@ -6,19 +6,16 @@ import numpy as np
 import pytest
 import timm
 import torch
-from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
+from datasets import Dataset
 from safetensors.torch import save_file
 from torchvision import tv_tensors
 
 from tests.helpers import png, write_source
 from train.augment.presets import augmentation
-from train.data.labels import known_labels
 from train.data.pictures import read_mask
 from train.data.sampler import balanced_sampler
 from train.data.splits import load_source, patient, patient_fold
 from train.engine.pretrained import load_pretrained_backbone
-
-NAN = float("nan")
 
 
 def test_split_is_by_patient_and_complete(tmp_path):
@@ -46,42 +43,11 @@ def test_a_split_that_is_not_there(tmp_path):
         load_source(tmp_path / "source", "test")
 
 
-def test_labels_mean_findings_by_their_words():
-    names = ["normal", "bacterial_pneumonia", "viral_pneumonia"]
-    data = Dataset.from_dict({"label": [0, 1, 2]}, features=Features({"label": ClassLabel(names=names)}))
-    labels = known_labels(data, ["pneumonia", "viral_pneumonia", "tuberculosis"])
-    np.testing.assert_array_equal(labels, [[0, 0, NAN], [1, 0, NAN], [1, 1, NAN]])
-    lists = Dataset.from_dict(
-        {"findings": [["Effusion", "Mass"], [], ["Pneumothorax"]]},
-        features=Features({"findings": Sequence(Value("string"))}),
-    )
-    np.testing.assert_array_equal(known_labels(lists, ["mass", "pneumonia"]), [[1, NAN], [0, NAN], [0, NAN]])
-
-
-def test_findings_stored_as_numbers_are_named(tmp_path):
-    rows = [
-        {"image": png(np.eye(64)), "findings": [0, 1], "patient_id": "1", "file_name": "1.png"},
-        {"image": png(np.eye(65)), "findings": [], "patient_id": "2", "file_name": "2.png"},
-    ]
-    kinds = {"image": Image(), "findings": Sequence(ClassLabel(names=["Mass", "Pleural_Thickening"]))}
-    features = Features(kinds | {"patient_id": Value("string"), "file_name": Value("string")})
-    (tmp_path / "source").mkdir()
-    Dataset.from_list(rows, features=features).to_parquet(tmp_path / "source" / "train-00000-of-00001.parquet")
-    parts = [load_source(tmp_path / "source", split) for split in ("train", "validation")]
-    named = {row["patient_id"]: row["findings"] for part in parts for row in part}
-    assert named == {"1": ["Mass", "Pleural_Thickening"], "2": []}
-
-
-def test_a_data_set_of_masks_alone_says_nothing_of_findings():
-    data = Dataset.from_dict({"patient_id": ["1", "2"]})
-    np.testing.assert_array_equal(known_labels(data, ["pneumonia"]), [[NAN], [NAN]])
-    assert known_labels(data, ()).shape == (2, 0)
-
-
-def test_a_label_that_leaves_a_finding_open():
-    names = ["normal", "viral_pneumonia", "covid"]
-    data = Dataset.from_dict({"label": [0, 1, 2]}, features=Features({"label": ClassLabel(names=names)}))
-    np.testing.assert_array_equal(known_labels(data, ["pneumonia", "covid"]), [[0, 0], [1, 0], [NAN, 1]])
+def test_a_column_of_the_contract_that_is_not_there(tmp_path):
+    (tmp_path / "own").mkdir()
+    Dataset.from_list([{"image": png(np.eye(64)), "label": 1}]).to_parquet(tmp_path / "own" / "train.parquet")
+    with pytest.raises(ValueError, match="has no column patient_id: it has image, label"):
+        load_source(tmp_path / "own", "train")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from PIL import Image
 from lungfusion import LungFusionImageProcessor
 from train.data.cache import to_arrays
 from train.data.labels import known_labels
-from train.data.origins import ORIGINS
+from train.data.sources import known_sources
 from train.prepare import LAYOUTS, RAW_JSRT_SIDE, main, prepare
 
 WIDTH, HEIGHT = 96, 80
@@ -65,7 +65,7 @@ def test_shenzhen(tmp_path, capsys):
     }
     assert columns(rows["CHNCXR_0001_0.png"]["mask"]) == list(range(10, 30))
     assert rows["CHNCXR_0025_0.png"]["mask"] is None
-    assert known_labels(data, ["tuberculosis"])[:, 0].tolist() == [0, 0, 1]
+    assert known_labels(data, ["tuberculosis"], "shenzhen")[:, 0].tolist() == [0, 0, 1]
     assert "3 radiographs (2 normal, 1 tuberculosis), 2 with lungs, 0 left out" in capsys.readouterr().out
 
 
@@ -110,7 +110,7 @@ def test_jsrt(tmp_path):
         "JPCLN001.IMG": ("nodule", "JPCLN001"),
         "JPCNN001.png": ("normal", "JPCNN001"),
     }
-    assert known_labels(data, ["nodule"])[:, 0].tolist() == [1, 0]
+    assert known_labels(data, ["nodule"], "jsrt")[:, 0].tolist() == [1, 0]
     nodule = rows["JPCLN001.IMG"]
     assert np.array_equal(np.asarray(nodule["image"]).ravel(), 4095 - depth)  # bone white, every level kept
     assert columns(nodule["mask"]) == [*range(320, 640), *range(1280, 1600)]
@@ -161,7 +161,7 @@ def test_kermany(tmp_path):
         "person447_virus_921_1.jpeg": ("viral_pneumonia", "person447"),
         "person1946_bacteria_4874.jpeg": ("bacterial_pneumonia", "person1946"),
     }
-    assert known_labels(data, ["pneumonia"])[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
+    assert known_labels(data, ["pneumonia"], "kermany")[:, 0].tolist() == [0, 0, 0, 1, 1, 1]
     assert {name: row["label"] for name, row in load(out, "test")[0].items()} == {
         "IM-0001-0001.jpeg": "normal",
         "person1_virus_6.jpeg": "viral_pneumonia",
@@ -248,7 +248,10 @@ def test_the_card_says_what_is_there(tmp_path):
 
 
 def test_every_layout_says_where_it_comes_from():
-    assert set(ORIGINS) == set(LAYOUTS)
+    for name in LAYOUTS:
+        source = known_sources()[name]
+        assert all(source[key] for key in ("title", "about", "citation", "licence", "hub_licence", "link"))
+        assert source["redistributable"] in (True, False)
 
 
 def test_what_may_not_be_handed_on_stays_private(tmp_path, monkeypatch):

@@ -107,8 +107,10 @@ def load_parts(recipe, split, config, processor, segmenter):
     parts = []
     for name, source in recipe["sources"].items():
         data = load_part(recipe, source, split)
-        arrays = draw_alpha(cache_arrays(data, processor, recipe["workers"]), segmenter, config.image_size)
-        parts.append((name, arrays, known_labels(data, config.findings)))
+        labels = known_labels(data, config.findings, source)
+        told = np.flatnonzero(~np.isnan(labels).all(axis=1))  # of the others there is nothing to learn
+        arrays = cache_arrays(data.select(told), processor, recipe["workers"])
+        parts.append((name, draw_alpha(arrays, segmenter, config.image_size), labels[told]))
     return parts
 
 

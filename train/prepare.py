@@ -26,7 +26,7 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from train.data.card import data_card
-from train.data.origins import ORIGINS
+from train.data.sources import known_sources
 from train.engine.arguments import command_line
 from train.publish.hub import PushError, check_name, publish
 
@@ -92,10 +92,10 @@ def check_may_publish(name, repo_id, private):
         PushError: they don't.
     """
     check_name(repo_id)
-    origin = ORIGINS[name]
-    if not (private or origin.may_be_handed_on):
+    source = known_sources()[name]
+    if not (private or source["redistributable"]):
         raise PushError(
-            f"{origin.title}: its terms ({origin.licence}) do not let others publish copies. "
+            f"{source['title']}: its terms ({source['licence']}) do not let others publish copies. "
             "Add --private to keep one on the Hub for yourself."
         )
 
@@ -126,7 +126,7 @@ def prepare(name, raw, output, place=None):
     if not files:
         raise FileNotFoundError(f"Nothing found in {raw}. {layout.expects}")
     card = output / "README.md"
-    card.write_text(data_card(name, ORIGINS[name], layout.labels, splits, place or output), encoding="utf-8")
+    card.write_text(data_card(name, known_sources()[name], layout.labels, splits, place or output), encoding="utf-8")
     return files | {card.name: card}
 
 

@@ -60,18 +60,21 @@ def calibrate_run(recipe, output):
     pipeline = LungFusionPipeline.from_pretrained(output / "model")
     config = pipeline.model.config
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
-    rows = score_parts(pipeline, validation_parts(recipe))
+    rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
     config.shown = []
     for name in config.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         if not known:
             raise ValueError(f"All validation images with a label for {name} were refused: train a better segmenter.")
-        taught_by = [recipe["sources"][source] for source in dict.fromkeys(row["source"] for row in known)]
+        taught_by = [
+            recipe["sources"][source]
+            for source in dict.fromkeys(row["source"] for row in known if row[f"label_{name}"])
+        ]
         config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
         labels = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
         calibrate(config, name, labels, probabilities)
-        if is_shown_to_work(patients(known), labels, probabilities):
+        if recipe.get("shown") == "all" or is_shown_to_work(patients(known), labels, probabilities):
             config.shown.append(name)
         for row in rows:
             if row[f"probability_{name}"] is not None:

@@ -14,12 +14,12 @@ COLUMNS = """| column | |
 | `file_name` | of the image, where it was published |"""
 
 
-def data_card(name, origin, labels, splits, place="FOLDER_OR_ID"):
+def data_card(name, source, labels, splits, place="FOLDER_OR_ID"):
     """Text of README.md.
 
     Args:
         name: of the layout.
-        origin: `Origin`.
+        source: of sources.yaml.
         labels: its labels.
         splits: {split: counts of `rows`, `patients`, `masks` and of each label}.
         place: what `load_dataset` is to be given.
@@ -27,10 +27,10 @@ def data_card(name, origin, labels, splits, place="FOLDER_OR_ID"):
     rows = sum(counts["rows"] for counts in splits.values())
     masks = sum(counts["masks"] for counts in splits.values())
     front = DatasetCardData(
-        license=origin.hub_licence,
-        license_name=f"{name}-terms" if origin.hub_licence == "other" else None,
-        license_link=origin.link if origin.hub_licence == "other" else None,
-        pretty_name=origin.title,
+        license=source["hub_licence"],
+        license_name=f"{name}-terms" if source["hub_licence"] == "other" else None,
+        license_link=source["link"] if source["hub_licence"] == "other" else None,
+        pretty_name=source["title"],
         task_categories=["image-classification"] + ["image-segmentation"] * bool(masks),
         size_categories=next((size for limit, size in SIZES.items() if rows < limit), "n>1M"),
         tags=["chest-x-ray", "radiology", "medical"],
@@ -45,9 +45,10 @@ def data_card(name, origin, labels, splits, place="FOLDER_OR_ID"):
             front.to_yaml(),
             "---",
             "",
-            f"# {origin.title}",
+            f"# {source['title']}",
             "",
-            f"{origin.about} Radiographs are as they were published; their layout is new. For research and education.",
+            f"{source['about']} Radiographs are as they were published; their layout is new. "
+            "For research and education.",
             "",
             *markdown_table(titles, table),
             "",
@@ -59,11 +60,11 @@ def data_card(name, origin, labels, splits, place="FOLDER_OR_ID"):
             f'data = load_dataset("{place}")',
             "```",
             "",
-            f"Published first at {origin.link}; made from that by LungFusion's `python -m train.prepare {name}`.",
+            f"Published first at {source['link']}; made from that by LungFusion's `python -m train.prepare {name}`.",
             "",
-            f"Cite: {origin.citation}",
+            f"Cite: {source['citation']}",
             "",
-            f"Licence: {origin.licence}.",
+            f"Licence: {source['licence']}.",
             "",
         ]
     )

@@ -1,21 +1,25 @@
 """Load a source and split it by patient.
 
 The column contract (what `train.prepare` writes): `image`; `mask` (lungs, may be null); `label` (a ClassLabel) or
-`findings` (a list of names); `patient_id`; `file_name`. Anything more is kept and ignored.
+`findings` (a list of names) or a column for each finding (1, 0, null); `patient_id`; `file_name`. Anything more is
+kept and ignored.
 """
 
 import hashlib
 import re
+from pathlib import Path
 
 from datasets import Image, load_dataset
 
-from train.data.labels import name_findings
 from train.data.pictures import image_bytes
+from train.data.readers import join_readers
+from train.data.sources import find_source
 
 FOLDS = 5
+NEEDED = ("image", "patient_id", "file_name")
 
 
-def load_source(source, split, fold=0):
+def load_source(place, split, fold=0, source=None):
     """One part of a source.
 
     A data set with a split of that name gives it as it is. Otherwise `train` and `validation` are made from its
@@ -23,24 +27,35 @@ def load_source(source, split, fold=0):
     stays on one side in every run and every task. Exact copies of an image are dropped.
 
     Args:
-        source: folder of Parquet files, or an id on the Hub.
+        place: folder of Parquet files, or an id on the Hub.
         split: `train`, `validation`, or any split the data set has.
         fold: which fold is the validation part, 0 … 4.
+        source: its declaration; None for what sources.yaml says of a data set of that name.
 
     Returns:
-        `datasets.Dataset` whose images and masks are not yet decoded.
+        `datasets.Dataset` whose images and masks are not yet decoded; with `reader_labels` (see `train.data.readers`)
+        where the source has readers whose table lies beside it.
+
+    Raises:
+        ValueError: there is no such split, or a column of the contract is not there.
     """
-    parts = load_dataset(str(source))
+    source = find_source(place) if source is None else source
+    parts = load_dataset(str(place))
     derived = split in ("train", "validation") and "validation" not in parts
     if not derived and split not in parts:
-        raise ValueError(f"{source} has no split {split!r}: it has {', '.join(parts)}.")
+        raise ValueError(f"{place} has no split {split!r}: it has {', '.join(parts)}.")
     data = parts["train" if derived else split]
+    if missing := [column for column in NEEDED if column not in data.column_names]:
+        raise ValueError(
+            f"{place} has no column {missing[0]}: it has {', '.join(data.column_names)}. "
+            "`python -m train.prepare table` makes the columns that training needs."
+        )
     for column in {"image", "mask"} & set(data.column_names):
         data = data.cast_column(column, Image(decode=False))
     patients = [patient(name) for name in data["patient_id"]]
     data = data.remove_columns("patient_id").add_column("patient_id", patients)
-    if "findings" in data.column_names:
-        data = name_findings(data)
+    if readers := source.get("readers"):
+        data = join_readers(data, readers, Path(place).parent)
     if derived:
         wanted = split == "validation"
         in_fold = [patient_fold(name) == fold for name in patients]

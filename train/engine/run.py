@@ -8,7 +8,6 @@ import yaml
 from datasets import concatenate_datasets
 
 from lungfusion.allocator import keep_freed_memory
-from train.data.labels import words
 from train.data.splits import load_source
 from train.engine.loop import write_json
 
@@ -44,20 +43,15 @@ def loader_workers(accelerator, recipe):
 def source_path(recipe, source):
     """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
     root = recipe["data_root"]
-    return Path(root) / source["dataset"] if root else source["dataset"]
+    return Path(root) / source["dataset"] if root else source.get("hub_id", source["dataset"])
 
 
 def load_part(recipe, source, split):
-    """A source's training or validation patients, as `load_source` gives them; labels not to be learned are left out.
+    """A source's training or validation patients, as `load_source` gives them.
 
-    A source's `unused_labels` are those it is known to get wrong, or that mean something else than elsewhere: what
-    they name is unknown there.
+    source: its declaration, one of `recipe["sources"]` or of `recipe["unlabelled"]`.
     """
-    data = load_source(source_path(recipe, source), split, recipe["validation_fold"])
-    if unused := {words(name) for name in source.get("unused_labels", ())}:
-        findings = [[name for name in row if words(name) not in unused] for row in data["findings"]]
-        data = data.remove_columns("findings").add_column("findings", findings)
-    return data
+    return load_source(source_path(recipe, source), split, recipe["validation_fold"], source)
 
 
 def write_counts(parts, output):

@@ -174,6 +174,11 @@ def card_text(run):
         *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
         *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
         *[
+            f"- Readers' labels of {name}: {source['readers']['citation']}"
+            for name, source in recipe["sources"].items()
+            if source.get("readers")
+        ],
+        *[
             f"- Without masks, drawn by a teacher, {source['images']} radiographs at most: {source['citation']} "
             f"Licence: {source['licence']}."
             for source in recipe.get("unlabelled", {}).values()
@@ -182,7 +187,7 @@ def card_text(run):
         "The whole recipe:",
         "",
         "```json",
-        json.dumps({k: v for k, v in recipe.items() if k not in NOT_SHOWN}),
+        json.dumps(shortened(recipe)),
         "```",
         "",
         "## Limits",
@@ -190,6 +195,17 @@ def card_text(run):
         LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def shortened(recipe):
+    """A recipe without paths and without what sources.yaml says of its sources."""
+    kept = {key: value for key, value in recipe.items() if key not in NOT_SHOWN}
+    named = {
+        key: [source["dataset"] for source in recipe[key].values()]
+        for key in ("sources", "unlabelled")
+        if key in recipe
+    }
+    return kept | named
 
 
 def count_words(of_split):

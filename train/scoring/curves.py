@@ -35,7 +35,7 @@ def main():
     arguments = parser.parse_args()
     models = dict(model.split("=", 1) for model in arguments.models)
     data = load_source(arguments.dataset, "validation").shuffle(seed=0)
-    labels = known_labels(data, [arguments.finding])[:, 0]
+    labels = known_labels(data, [arguments.finding], arguments.dataset)[:, 0]
     chosen = np.flatnonzero(~np.isnan(labels))[: arguments.images]
     if len(np.unique(labels[chosen])) < 2:
         parser.error(f"{arguments.dataset} has no validation images both with and without {arguments.finding}.")

@@ -25,15 +25,18 @@ def main():
     parser.add_argument("--output", type=Path, required=True, help="a Parquet file")
     arguments = parser.parse_args()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    rows = feature_rows(pipeline, load_source(arguments.dataset, arguments.split))
+    rows = feature_rows(pipeline, load_source(arguments.dataset, arguments.split), arguments.dataset)
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     rows.to_parquet(arguments.output)
 
 
-def feature_rows(pipeline, data, batch_size=8):
-    """data: as `load_source` gives it → `datasets.Dataset` of the columns above, in the same order."""
+def feature_rows(pipeline, data, source=None, batch_size=8):
+    """data: as `load_source` gives it → `datasets.Dataset` of the columns above, in the same order.
+
+    source: whose label space it has, as `known_labels` takes it.
+    """
     names = pipeline.model.config.findings
-    labels = known_labels(data, names)
+    labels = known_labels(data, names, source)
     features = []
     for start in tqdm(range(0, len(data), batch_size), desc="Extracting features"):
         images = data[start : start + batch_size]["image"]

@@ -32,7 +32,7 @@ def evaluate_run(recipe, output, rows=None):
         rows: as `score_parts` returns them, where its images have been scored already.
     """
     pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
-    rows = score_parts(pipeline, parts) if rows is None else rows
+    rows = score_parts(pipeline, parts, recipe["sources"]) if rows is None else rows
     metrics = summarise_parts(pipeline, parts, rows, "validation", output)
     write_figures(metrics, rows, json.loads((output / "history.json").read_text()), output)
     write_card(output)
@@ -43,18 +43,20 @@ def validation_parts(recipe):
     return {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
 
 
-def score_parts(pipeline, parts):
+def score_parts(pipeline, parts, sources=None):
     """Analyse every image of several sources, with every finding the model learned, shown to users or not.
 
     Args:
         pipeline: `LungFusionPipeline`.
         parts: source → `datasets.Dataset` as `load_source` gives it.
+        sources: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
 
     Returns:
         rows, as `score_images` returns them, of all sources.
     """
     with every_finding_of(pipeline):
-        return [row for name, data in parts.items() for row in score_images(pipeline, data, name)]
+        declared = sources or dict.fromkeys(parts)
+        return [row for name, data in parts.items() for row in score_images(pipeline, data, name, declared[name])]
 
 
 def summarise_parts(pipeline, parts, rows, split, output):
@@ -87,15 +89,15 @@ def every_finding_of(pipeline):
         config.shown = shown
 
 
-def score_images(pipeline, data, source, batch_size=8):
-    """Analyse every image of a data set.
+def score_images(pipeline, data, source, declared=None, batch_size=8):
+    """Analyse every image of a data set, named `source`; its labels mean what `declared` says, or sources.yaml.
 
     Returns:
         one dict for each image: source, index (its place in `data`), patient_id, file_name; for each finding its
         `probability_…` (None where the image was refused) and, where known, `label_…`; where there is a mask
         `LUNG_SCORES`.
     """
-    labels = known_labels(data, pipeline.findings)
+    labels = known_labels(data, pipeline.findings, source if declared is None else declared)
     masks = data["mask"] if "mask" in data.column_names else [None] * len(data)
     rows = []
     for start in tqdm(range(0, len(data), batch_size), desc=f"Scoring {source}"):

@@ -36,7 +36,7 @@ def main():
     figures = {}
     for name in arguments.dataset:
         data = load_source(name, "validation").shuffle(seed=0)
-        for finding, label in zip(pipeline.findings, known_labels(data, pipeline.findings).T, strict=True):
+        for finding, label in zip(pipeline.findings, known_labels(data, pipeline.findings, name).T, strict=True):
             with_it = data.select(np.flatnonzero(label == 1)[: arguments.images])
             seen = look(pipeline, with_it, finding)
             if len(seen) >= MIN_IMAGES:

@@ -89,7 +89,7 @@ def findings_figures(pipeline, sources, seen):
     """One dict for each source, finding and group: images, positive, and the ROC AUC of each version of the images."""
     names, rows = list(pipeline.model.config.findings), []
     for source, data in sources.items():
-        labels = known_labels(data, names)
+        labels = known_labels(data, names, source)
         for column, name in enumerate(names):
             if name not in pipeline.findings:
                 continue
