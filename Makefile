@@ -2,15 +2,17 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
+INSTALL := $(VENV)/bin/python -m pip install --progress-bar on --editable
 
 .PHONY: app test lint space clean
 
 app: $(VENV)/app.installed
+	@echo "Loading the model; the address follows."
 	$(VENV)/bin/python app.py
 
 test: $(VENV)/test.installed lint
-	@command -v chromium >/dev/null || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
-	$(VENV)/bin/python -m pytest
+	@command -v chromium >/dev/null || { echo "Installing a browser."; $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff check .
@@ -20,14 +22,18 @@ space: $(VENV)/test.installed  # what the Hub would build of it, in an environme
 	$(VENV)/bin/python -m tests.space
 
 $(VENV)/bin/python:
+	@echo "Making $(VENV) with $(PYTHON)."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "LungFusion needs Python 3.11 or newer: make PYTHON=...")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/app.installed: pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet --editable ".[app]"
+	@echo "Installing the packages of the app: some gigabytes, once."
+	$(INSTALL) ".[app]"
 	@touch $@
 
 $(VENV)/test.installed: pyproject.toml | $(VENV)/bin/python
-	$(VENV)/bin/python -m pip install --quiet --editable ".[app,train,test]"
+	@echo "Installing the packages of the app, of training and of the tests: some gigabytes, once."
+	$(INSTALL) ".[app,train,test]"
 	@touch $@
 
 clean:

@@ -11,7 +11,7 @@ from .models import (
 from .pipeline import LungFusionPipeline
 from .reading.radiograph import Radiograph, RadiographError, load_radiograph
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "Analysis",
