@@ -8,6 +8,7 @@ from pathlib import Path
 from tqdm.auto import tqdm
 from transformers.utils import logging
 
+from .allocator import keep_freed_memory
 from .analysis import REASONS
 from .app.view import mask_image, overlay_image
 from .pipeline import LungFusionPipeline, check_age
@@ -19,6 +20,7 @@ DISCLAIMER = "For research and education. Not a medical device."
 def main(arguments=None):
     """Analyse files; returns the exit status: 0 if all were read, 1 if one was not."""
     arguments = parse(arguments)
+    keep_freed_memory()
     logging.disable_progress_bar()
     try:
         pipeline = LungFusionPipeline.from_pretrained(arguments.model)

@@ -6,12 +6,14 @@ from torch.nn import functional as F
 from .models.concatenation import paste_back
 
 
+@torch.backends.cudnn.flags(enabled=False)  # it has no backward pass of an LSTM in evaluation mode; torch itself has
 @torch.enable_grad()
 def grad_cam(model, output, size):
     """Grad-CAM (Selvaraju et al. 2017) of every finding, averaged over the branches.
 
     Each branch's deepest feature map is weighed by the mean gradient of the finding's logit, what speaks for the
-    finding is kept, scaled to a largest value of 1, and laid back into the part of the radiograph the branch saw.
+    finding is kept and laid back into the part of the radiograph the branch saw; the mean of the branches is scaled to
+    a largest value of 1. So a branch counts as much as the finding's logit depends on it.
     A coarse map (about 8 × 8 places) and weak evidence (Saporta et al. 2022): it says where the score is sensitive,
     not where disease is. Only fusion and classifier are run again, so it costs little.
 
@@ -31,7 +33,7 @@ def grad_cam(model, output, size):
         maps = []
         for features, gradient in zip(feature_maps, gradients, strict=True):
             weights = gradient.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
-            maps.append(unit_maximum((weights * features.detach()).sum(1, keepdim=True).relu()))
+            maps.append((weights * features.detach()).sum(1, keepdim=True).relu())
         seen = [F.interpolate(m, output.cnn_input.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
         saliency.append(unit_maximum(paste_back(torch.stack(seen).mean(0), output.roi_affine.clone(), size)))
     return torch.cat(saliency, dim=1)

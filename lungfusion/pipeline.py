@@ -1,31 +1,42 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
 from collections.abc import Iterator
-from importlib.resources import files
+from functools import wraps
 from itertools import islice, repeat
-from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import AutoConfig, AutoImageProcessor
+from transformers import AutoImageProcessor
 
-from .allocator import keep_freed_memory
 from .analysis import Analysis, Finding, age_group
 from .checks.input_checks import USUAL_OOD_SCORE, check_input, refine_correction
 from .checks.orientation import UPRIGHT, estimate_correction
-from .download import check_weights
 from .explanation import grad_cam
-from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
+from .loading import BUNDLED, load_model
+from .models import LungUNetForSemanticSegmentation
 from .models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
 from .reading.radiograph import RadiographError, load_radiograph
 
-BUNDLED = Path(str(files("lungfusion"))) / "checkpoints" / "default"  # the folder of the bundled checkpoint
-MODELS = {
-    LungFusionConfig.model_type: LungFusionForImageClassification,
-    LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
-}
 BATCH_SIZE = 8
 MAX_AGE = 130  # years
+
+
+def answering(method):
+    """A method of the pipeline whose model is in evaluation mode meanwhile, and keeps no gradients."""
+
+    @wraps(method)
+    def answer(self, *args, **kwargs):
+        training = [module for module in self.model.modules() if module.training] if self.model.training else []
+        if training:
+            self.model.eval()
+        try:
+            with torch.inference_mode():
+                return method(self, *args, **kwargs)
+        finally:
+            for module in training:
+                module.training = True
+
+    return answer
 
 
 class LungFusionPipeline:
@@ -34,21 +45,18 @@ class LungFusionPipeline:
         pipe = LungFusionPipeline.from_pretrained()
         analysis = pipe("xray.png")
 
-    Built once, called often; safe to call from several threads. On a CPU it has the process keep freed memory: see
-    `allocator.keep_freed_memory`.
+    Built once, called often; safe to call from several threads.
 
     Args:
-        model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone.
+        model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone. It is left
+            as it is: one in training answers in evaluation mode and goes on training afterwards.
         processor: `LungFusionImageProcessor`.
     """
 
     def __init__(self, model, processor):
-        self.model = model.eval().to(memory_format=torch.channels_last)
+        self.model = model
         self.segmenter = getattr(model, "segmenter", model)
-        self.segmenter.requires_grad_(False)  # heat maps need no gradients through the mask
         self.processor = processor
-        if model.device.type == "cpu":
-            keep_freed_memory()
 
     @classmethod
     def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None):
@@ -64,35 +72,12 @@ class LungFusionPipeline:
             OSError: nothing to load there, no safetensors, or they were damaged on the way.
             ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
         """
-        source = str(BUNDLED if name_or_path is None else name_or_path)
-        if Path(source).is_dir() and not (Path(source) / "config.json").exists():
-            raise OSError(
-                f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub."
-            )
-        # trust_remote_code: if it is not given, transformers asks on the terminal whether to run theirs
-        where = {"revision": revision, "trust_remote_code": False}
-        try:
-            config = AutoConfig.from_pretrained(source, **where)
-        except (AttributeError, KeyError, TypeError) as error:
-            raise ValueError(f"{source} has a config.json that is no configuration of a model. {error}") from error
-        if config.model_type not in MODELS:
-            raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
-        model, loaded = MODELS[config.model_type].from_pretrained(
-            source,
-            revision=revision,
-            dtype=dtype or torch.float32,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are named below
-            use_safetensors=True,  # never a pickle, which is code
-        )
-        if not Path(source).is_dir():
-            check_weights(source, revision)
-        if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
-            raise ValueError(
-                f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
-            )
+        model = load_model(name_or_path, revision, dtype or torch.float32)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        return cls(model.to(device), AutoImageProcessor.from_pretrained(source, **where))
+        model.eval().to(device, memory_format=torch.channels_last)
+        getattr(model, "segmenter", model).requires_grad_(False)  # heat maps need no gradients through the mask
+        source = str(BUNDLED if name_or_path is None else name_or_path)
+        return cls(model, AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False))
 
     @property
     def findings(self):
@@ -136,7 +121,7 @@ class LungFusionPipeline:
             for one, _ in loaded:
                 yield one if isinstance(one, RadiographError) else next(analyses)
 
-    @torch.inference_mode()
+    @answering
     def analyse(self, radiographs, ages=None):
         pixel_values = self.pixel_values(radiographs)
         return self.answers(radiographs, pixel_values, self.model(pixel_values), ages)
@@ -218,7 +203,7 @@ class LungFusionPipeline:
         """(S, S) float32 array in the model's geometry → (H, W) float32 array in the radiograph's."""
         return self.processor.to_original_sizes([x], [radiograph.pixels.shape])[0].numpy()
 
-    @torch.inference_mode()
+    @answering
     def features(self, source):
         """The fused features of a radiograph, or of a list of them, for models of your own.
 
@@ -260,7 +245,7 @@ class LungFusionPipeline:
         analysis, saliency = self.analyse_and_explain(source)
         return np.clip(self.to_original_size(analysis.radiograph, saliency[finding]), 0, 1)
 
-    @torch.inference_mode()
+    @answering
     def analyse_and_explain(self, source, age=None):
         """Both at once, in one pass of the networks.
 

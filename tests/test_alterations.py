@@ -117,6 +117,17 @@ def test_each_validation_image_has_one_alteration_of_its_own(pair):
     assert len({image.numpy().tobytes() for image in images}) > 20
 
 
+def test_what_is_random_in_an_alteration_does_not_follow_from_its_choice():
+    """Of the images that get another tone curve, some become lighter and some darker."""
+    grey = torch.linspace(0.2, 0.8, 64 * 64).view(1, 64, 64)
+    grey[..., 0, :2] = torch.tensor([0.0, 1.0])  # so that stretching the contrast changes nothing
+    altered = AlteredRadiographs([{"pixel_values": grey, "labels": grey}] * 200)
+    curves = [stretch_contrast(grey**exponent) for exponent in (0.5, 2.0)]
+    images = [altered[index]["pixel_values"] for index in range(200)]
+    counts = [sum(torch.equal(image, curve) for image in images) for curve in curves]
+    assert min(counts) >= 5, counts
+
+
 def test_robustness_figures_by_hand():
     rows = []
     for patient, dice in (("a", 0.9), ("b", 0.7)):

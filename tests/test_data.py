@@ -12,8 +12,9 @@ from torchvision import tv_tensors
 
 from tests.helpers import png, write_source
 from train.augment.presets import augmentation
+from train.data import splits
 from train.data.pictures import read_mask
-from train.data.sampler import balanced_sampler
+from train.data.sampler import balanced_sampler, epoch_sampler
 from train.data.splits import load_source, patient, patient_fold
 from train.engine.pretrained import load_pretrained_backbone
 
@@ -35,6 +36,48 @@ def test_exact_copies_are_dropped(tmp_path):
     data = Dataset.from_parquet(str(path))
     Dataset.from_list([*data.to_list(), data.to_list()[0]], features=data.features).to_parquet(path)
     assert sum(len(load_source(tmp_path / "source", split)) for split in ("train", "validation")) == 24
+
+
+def test_an_image_stands_on_one_side_whoever_it_is_said_to_be_of(tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=False)
+    path = tmp_path / "source" / "train-00000-of-00001.parquet"
+    data = Dataset.from_parquet(str(path))
+    rows = data.to_list()
+    other_side = next(f"copy {n}" for n in range(99) if patient_fold(f"copy {n}") == 0)
+    of_training = next(row for row in rows if patient_fold(row["patient_id"]) != 0)
+    Dataset.from_list([*rows, of_training | {"patient_id": other_side}], features=data.features).to_parquet(path)
+    sides = [{row["image"]["bytes"] for row in load_source(tmp_path / "source", s)} for s in ("train", "validation")]
+    assert not sides[0] & sides[1]
+    assert len(sides[0] | sides[1]) == 24
+
+
+def test_an_image_of_another_split_is_not_trained_on(tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=False)
+    folder = tmp_path / "source"
+    data = Dataset.from_parquet(str(folder / "train-00000-of-00001.parquet"))
+    validation = data.select([3, 3]).map(lambda row: row | {"patient_id": "somebody else"}, features=data.features)
+    validation.to_parquet(folder / "validation-00000-of-00001.parquet")
+    assert len(load_source(folder, "validation")) == 1
+    assert len(load_source(folder, "train")) == 23
+
+
+def test_images_are_hashed_once(tmp_path, monkeypatch):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=False)
+    read = []
+    monkeypatch.setattr(splits, "image_bytes", lambda image: read.append(1) or image["bytes"])
+    for split in ("train", "validation", "train", "validation"):
+        load_source(tmp_path / "source", split)
+    assert len(read) == 24
+
+
+def test_every_image_once_in_an_order_the_generator_knows():
+    sampler = epoch_sampler([("source", None)] * 50, None)
+    orders = []
+    for seed in (0, 1, 0):
+        sampler.generator.manual_seed(seed)
+        orders.append(list(sampler))
+    assert sorted(orders[0]) == list(range(50))
+    assert orders[0] == orders[2] != orders[1]
 
 
 def test_a_split_that_is_not_there(tmp_path):

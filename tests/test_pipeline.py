@@ -172,7 +172,7 @@ def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):
 
 
 def test_heat_map_is_grad_cam_as_published(pipe, phantom):
-    """One branch's map, by the formula: weights are mean gradients of the logit; what is negative is left out."""
+    """By the formula: weights are mean gradients of the logit, what is negative is left out, the branches' mean."""
     output = pipe.model(pipe.pixel_values([load_radiograph(phantom[0])]))
     gradients = torch.autograd.grad(output.logits[0, 1], output.feature_maps)
     seen = []
@@ -180,10 +180,41 @@ def test_heat_map_is_grad_cam_as_published(pipe, phantom):
         values = torch.einsum("chw,c->hw", features[0], gradient[0].mean((1, 2))).clamp(min=0)
         assert values.max() > 0
         size = output.cnn_input.shape[-2:]
-        seen.append(F.interpolate((values / values.max())[None, None], size, mode="bilinear")[0, 0])
+        seen.append(F.interpolate(values[None, None], size, mode="bilinear")[0, 0])
     expected = paste_back(torch.stack(seen).mean(0)[None, None], output.roi_affine, SIDE)[0, 0]
     saliency = grad_cam(pipe.model, output, SIDE)[0, 1]
     torch.testing.assert_close(saliency, (expected / expected.max()).detach(), atol=1e-5, rtol=1e-4)
+
+
+def test_a_branch_the_answer_does_not_depend_on_makes_no_part_of_the_heat_map(pixel_values):
+    model = tiny_model(fusion="gated")
+    with torch.no_grad():
+        model.fusion.gate.weight.zero_()
+        model.fusion.gate.bias.copy_(torch.tensor([0.0, -25.0]))
+    output = model(pixel_values)
+    assert output.fusion_weights[:, 1].max() < 1e-9
+    both = grad_cam(model, output, SIDE)
+    first, second = output.feature_maps
+    output.feature_maps = (first, torch.zeros_like(second))
+    alone = grad_cam(model, output, SIDE)
+    speaks_for_it = alone.amax((2, 3)) > 0
+    assert speaks_for_it.any()
+    torch.testing.assert_close(both[speaks_for_it], alone[speaks_for_it], atol=1e-4, rtol=0)
+
+
+def test_a_model_in_training_goes_on_training(phantom):
+    model = tiny_model(dropout=0.9, findings=["mass"], shown=["mass"]).train()
+    find_lungs_everywhere(model.segmenter)
+    modes = [module.training for module in model.modules()]
+    pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
+    answers = [pipe(phantom[0])["mass"].probability for _ in range(2)]
+    pipe.explain(phantom[0], "mass")
+    assert answers[0] == answers[1]  # no dropout in between
+    assert [module.training for module in model.modules()] == modes
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    with pytest.raises(RadiographError):
+        pipe(b"")
+    assert model.training
 
 
 def test_no_lungs_no_findings(phantom):

@@ -18,7 +18,7 @@ from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from tests.helpers import PATIENTS, ROOT, TINY_FINDINGS, TINY_LUNGS, launch, write_findings, write_source
 from train.bundle import bundle
-from train.engine.loop import moving_average, round_weights
+from train.engine.loop import round_weights
 from train.report.card import base_models
 
 RECIPE = "train/recipes/lungs_teacher.yaml"
@@ -192,15 +192,6 @@ def save_then_die(accelerator, output, history):
 train.engine.loop.save_checkpoint = save_then_die
 main()
 """
-
-
-def test_the_average_follows_the_weights():
-    weights, average = torch.linspace(0, 1, 101, dtype=torch.float64), torch.tensor(0.0, dtype=torch.float64)
-    for steps, weight in enumerate(weights[1:], start=1):
-        average = moving_average(0.998, average, weight, torch.tensor(steps))
-    assert float(average) == pytest.approx(0.90, abs=0.02)  # of the last tenth, not still of the beginning
-    assert moving_average(0.5, torch.tensor(0.0), torch.tensor(1.0), 10**6) == 0.5
-    assert moving_average(0, average, weights[7], 50) == weights[7]
 
 
 def test_two_processes_train_together(data, tmp_path):

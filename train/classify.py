@@ -4,63 +4,53 @@ from functools import partial
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 
-from lungfusion.models import (
-    LungFusionConfig,
-    LungFusionForImageClassification,
-    LungFusionImageProcessor,
-    LungUNetForSemanticSegmentation,
-)
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
 from train.augment.presets import augmentation
 from train.calibrate.findings import calibrate_run
 from train.data.cache import RadiographDataset, cache_arrays, draw_alpha
 from train.data.labels import known_labels
-from train.data.sampler import balanced_sampler
+from train.data.sampler import epoch_sampler
+from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.pretrained import load_pretrained_backbone, load_weights
+from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.recipe import parse_arguments
-from train.engine.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
+from train.engine.run import concatenate_arrays, load_part, prepare_output, write_counts
 from train.scoring.images import evaluate_run
 
 
-def main():
-    recipe, output = parse_arguments(__doc__)
-    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+def main(arguments=None):
+    recipe, output = parse_arguments(__doc__, arguments)
+    accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
 
-    segmenter = LungUNetForSemanticSegmentation.from_pretrained(
-        recipe["segmenter"], dtype=torch.float32, use_safetensors=True
-    )
-    segmenter.config._name_or_path = ""  # where it lay does not matter to those who get the whole
+    segmenter = load_segmenter(recipe["segmenter"]).to(accelerator.device)
+    earlier = load_classifier(recipe["init_from"]) if recipe["init_from"] else None
     config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
-    with accelerator.main_process_first():
+    with one_after_another():
         parts = {split: load_parts(recipe, split, config, processor, segmenter) for split in ("train", "validation")}
     if accelerator.is_main_process:
         arrays = {split: {name: part for name, part, _ in of_split} for split, of_split in parts.items()}
         write_counts(arrays, output)
     train = joined_dataset(parts["train"], side, augmentation(**recipe["augmentation"]))
     validation = joined_dataset(parts["validation"], side)
-    sampler = balanced_sampler(groups(parts["train"]), recipe["epoch_size"])
+    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"])
     loading = {"batch_size": recipe["batch_size"], "num_workers": loader_workers(accelerator, recipe)}
-    train_loader = DataLoader(train, sampler=sampler, drop_last=recipe["epoch_size"] > recipe["batch_size"], **loading)
+    train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
-    if recipe["init_from"]:
-        init_from_checkpoint(
-            model,
-            LungFusionForImageClassification.from_pretrained(recipe["init_from"], use_safetensors=True),
-            recipe["init_classifier"],
-        )
+    if earlier:
+        init_from_checkpoint(model, earlier, recipe["init_classifier"])
     elif recipe["pretrained"]:
         for branch, name in zip(model.branches, config.branches, strict=True):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
@@ -71,8 +61,7 @@ def main():
     fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        best = LungFusionForImageClassification.from_pretrained(output / "model")
-        save_model(round_weights(best), processor, output / "model")
+        save_model(round_weights(load_classifier(output / "model")), processor, output / "model")
         evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
 

@@ -23,7 +23,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from accelerate import Accelerator
 from datasets import Image, load_dataset
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -32,7 +31,7 @@ from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
 from train.data.pictures import image_bytes
 from train.engine.arguments import command_line
 from train.engine.loop import write_json
-from train.engine.run import set_up_cpu
+from train.engine.processes import one_after_another, start_accelerator
 
 BATCH = 8  # images
 SHARD = 1024  # rows; a multiple of BATCH
@@ -56,10 +55,9 @@ def main():
     parser.add_argument("--split", help="one of its splits; all of them if not given")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode, for each that computes")
     arguments = parser.parse_args()
-    accelerator = Accelerator()
-    set_up_cpu(accelerator)
+    accelerator = start_accelerator()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model, device=accelerator.device)
-    with accelerator.main_process_first():
+    with one_after_another():
         parts = load_splits(arguments.dataset, arguments.split)
     if accelerator.is_main_process:
         keep_or_compare(arguments.output / "predict.json", about(pipeline, arguments.dataset))

@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
@@ -13,23 +12,25 @@ from train.augment.mild_corruptions import AlteredRadiographs
 from train.augment.presets import augmentation
 from train.calibrate.mask_quality import calibrate_quality
 from train.data.cache import RadiographDataset, cache_arrays
-from train.data.sampler import balanced_sampler
+from train.data.sampler import epoch_sampler
 from train.data.splits import with_mask
+from train.engine.checkpoints import load_segmenter
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.pretrained import load_pretrained_backbone
+from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.pseudo_labels import drawn_arrays
 from train.engine.recipe import chosen, parse_arguments
-from train.engine.run import concatenate_arrays, load_part, loader_workers, prepare_output, write_counts
+from train.engine.run import concatenate_arrays, load_part, prepare_output, write_counts
 from train.scoring.images import evaluate_run
 from train.scoring.metrics import mask_scores
 
 VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
 
 
-def main():
-    recipe, output = parse_arguments(__doc__)
-    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+def main(arguments=None):
+    recipe, output = parse_arguments(__doc__, arguments)
+    accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
 
@@ -37,27 +38,18 @@ def main():
     config = LungUNetConfig(**recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
-    with accelerator.main_process_first():
+    with one_after_another():
         parts = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
-        parts["train"] |= drawn_arrays(recipe, processor) if recipe["unlabelled"] else {}
+        parts["train"] |= drawn_arrays(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
     if accelerator.is_main_process:
         write_counts(parts, output)
     train = RadiographDataset(concatenate_arrays(parts["train"].values()), side, augmentation(**recipe["augmentation"]))
     validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
-    sampler = None
-    if recipe["epoch_size"]:
-        groups = [(name, None) for name, part in parts["train"].items() for _ in part]
-        sampler = balanced_sampler(groups, recipe["epoch_size"])
-    workers = loader_workers(accelerator, recipe)
-    train_loader = DataLoader(
-        train,
-        recipe["batch_size"],
-        sampler=sampler,
-        shuffle=sampler is None,
-        drop_last=len(train) > recipe["batch_size"],
-        num_workers=workers,
-    )
-    validation_loader = accelerator.prepare(DataLoader(validation, recipe["batch_size"], num_workers=workers))
+    groups = [(name, None) for name, part in parts["train"].items() for _ in range(len(part))]
+    sampler = epoch_sampler(groups, recipe["epoch_size"])
+    loading = {"batch_size": recipe["batch_size"], "num_workers": loader_workers(accelerator, recipe)}
+    train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
+    validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
     model = LungUNetForSemanticSegmentation(config)
     if recipe["pretrained"] and config.encoder.startswith("tu-"):
@@ -67,8 +59,7 @@ def main():
     validate = partial(mean_scores, accelerator, validation_loader, recipe["validate_on"])
     fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     if accelerator.is_main_process:
-        best = LungUNetForSemanticSegmentation.from_pretrained(output / "model")
-        save_model(round_weights(best), processor, output / "model")
+        save_model(round_weights(load_segmenter(output / "model")), processor, output / "model")
         calibrate_quality(recipe, output)
         evaluate_run(recipe, output)
     accelerator.end_training()

@@ -3,6 +3,7 @@
 import logging
 from pathlib import Path
 
+from ..allocator import keep_freed_memory
 from ..pipeline import LungFusionPipeline
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def load_or_bundled(name=None):
         OSError: the folder holds no model.
         ValueError: what is there is no LungFusion checkpoint.
     """
+    keep_freed_memory()
     if not name:
         return LungFusionPipeline.from_pretrained(), True
     try:

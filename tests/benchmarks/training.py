@@ -10,7 +10,6 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from accelerate import Accelerator
 from datasets import Dataset, Features, Value
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -18,8 +17,8 @@ from tqdm.auto import tqdm
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.augment.presets import augmentation
 from train.data.cache import RadiographDataset, to_bytes
+from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
-from train.engine.run import loader_workers, set_up_cpu
 
 RECIPE = Path(__file__).parents[2] / "train" / "recipes" / "findings.yaml"
 IMAGES = 64  # different ones
@@ -33,8 +32,7 @@ def main():
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe")
     arguments = parser.parse_args()
     recipe = load_recipe(arguments.recipe, arguments.overrides)
-    accelerator = Accelerator(mixed_precision=recipe["mixed_precision"])
-    set_up_cpu(accelerator)
+    accelerator = start_accelerator(recipe["mixed_precision"])
     workers = loader_workers(accelerator, recipe)
     step, loader = training_step(accelerator, recipe), accelerator.prepare(batches(recipe, arguments.steps, workers))
     ready = next(iter(loader))

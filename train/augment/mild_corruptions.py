@@ -107,6 +107,8 @@ class AlteredRadiographs(Dataset):
 
     def __getitem__(self, index):
         item = self.radiographs[index]
-        name = list(MILD_CORRUPTIONS)[np.random.default_rng(index).integers(len(MILD_CORRUPTIONS))]
+        # seeded otherwise than what is random in the alteration, which would always be the same of those chosen here
+        chosen = np.random.default_rng([index, len(MILD_CORRUPTIONS)]).integers(len(MILD_CORRUPTIONS))
+        name = list(MILD_CORRUPTIONS)[chosen]
         image, mask = alter(name, item["pixel_values"], item["labels"], index)
         return {"pixel_values": stretch_contrast(image), "labels": mask}

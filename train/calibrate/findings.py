@@ -5,16 +5,17 @@
 """
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
 import yaml
 from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
-from lungfusion import LungFusionImageProcessor, LungFusionPipeline, LungUNetForSemanticSegmentation
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.engine.arguments import command_line
-from train.engine.loop import round_weights, save_model
+from train.engine.checkpoints import load_classifier, load_segmenter
+from train.engine.loop import replace_folder, round_weights, save_model
 from train.scoring.images import evaluate_run, patients, score_parts, validation_parts
 from train.scoring.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
 
@@ -30,25 +31,33 @@ def main():
     run = arguments.run
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     if arguments.segmenter:
-        replace_segmenter(arguments.segmenter, run / "model")
-        recipe |= {"segmenter": arguments.segmenter, "segmenter_replaced": True}
-        (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
-    evaluate_run(recipe, run, calibrate_run(recipe, run))
+        recipe, rows = replace_segmenter(arguments.segmenter, recipe, run)
+    else:
+        rows = calibrate_run(recipe, run)
+    evaluate_run(recipe, run, rows)
 
 
-def replace_segmenter(segmenter, folder):
-    """Save the classifier in `folder` with another segmenter; branches, fusion and classifier stay as they were.
+def replace_segmenter(name_or_path, recipe, run):
+    """Give a run's classifier another segmenter; branches, fusion and classifier stay as they were.
 
-    Images are read at the segmenter's size from then on, if that is larger.
+    Images are read at the segmenter's size from then on, if that is larger. The new model is made and calibrated beside
+    the old one, whose place it takes at the end.
+
+    Returns:
+        recipe: the run's, from now on.
+        rows: as `calibrate_run` returns them.
     """
-    pipeline = LungFusionPipeline.from_pretrained(folder, device="cpu")
-    trained = LungUNetForSemanticSegmentation.from_pretrained(segmenter, dtype=torch.float32, use_safetensors=True)
-    trained.config._name_or_path = ""
-    config = pipeline.model.config
-    config.segmenter, pipeline.model.segmenter = trained.config, trained
-    config.image_size = max(config.image_size, trained.config.image_size)
-    processor = LungFusionImageProcessor(size={"height": config.image_size, "width": config.image_size})
-    save_model(round_weights(pipeline.model), processor, folder)
+    segmenter, model = load_segmenter(name_or_path), load_classifier(run / "model")
+    model.config.segmenter, model.segmenter = segmenter.config, segmenter
+    side = model.config.image_size = max(model.config.image_size, segmenter.config.image_size)
+    recipe = recipe | {"segmenter": str(name_or_path), "segmenter_replaced": True}
+    with TemporaryDirectory(dir=run) as beside:
+        new = Path(beside) / "model"
+        save_model(round_weights(model), LungFusionImageProcessor(size={"height": side, "width": side}), new)
+        rows = calibrate_run(recipe, Path(beside))
+        replace_folder(new, run / "model")
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return recipe, rows
 
 
 def calibrate_run(recipe, output):

@@ -16,3 +16,13 @@ def balanced_sampler(groups, length):
     counts = {group: groups.count(group) for group in set(groups)}
     weights = [1 / (labels_of[source] * counts[source, label]) for source, label in groups]
     return WeightedRandomSampler(weights, length, generator=torch.Generator())
+
+
+def epoch_sampler(groups, length):
+    """`balanced_sampler`; every image once, in random order, where `length` is None.
+
+    Both draw from a generator of their own, `sampler.generator`, so that whoever seeds it knows the order.
+    """
+    if length:
+        return balanced_sampler(groups, length)
+    return WeightedRandomSampler([1.0] * len(groups), len(groups), replacement=False, generator=torch.Generator())

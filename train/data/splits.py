@@ -24,7 +24,8 @@ def load_source(place, split, fold=0, source=None):
 
     A data set with a split of that name gives it as it is. Otherwise `train` and `validation` are made from its
     `train` split by patient: a hash of the patient's id says to which of five folds it belongs, so that a patient
-    stays on one side in every run and every task. Exact copies of an image are dropped.
+    stays on one side in every run and every task. Exact copies of an image are dropped before that, and from `train`
+    those of images in other splits: no image stands on two sides, whoever's it is said to be.
 
     Args:
         place: folder of Parquet files, or an id on the Hub.
@@ -40,18 +41,17 @@ def load_source(place, split, fold=0, source=None):
         ValueError: there is no such split, or a column of the contract is not there.
     """
     source = find_source(place) if source is None else source
-    parts = load_dataset(str(place))
+    parts = {name: undecoded(part) for name, part in load_dataset(str(place)).items()}
     derived = split in ("train", "validation") and "validation" not in parts
     if not derived and split not in parts:
         raise ValueError(f"{place} has no split {split!r}: it has {', '.join(parts)}.")
-    data = parts["train" if derived else split]
-    if missing := [column for column in NEEDED if column not in data.column_names]:
+    name = "train" if derived else split
+    if missing := [column for column in NEEDED if column not in parts[name].column_names]:
         raise ValueError(
-            f"{place} has no column {missing[0]}: it has {', '.join(data.column_names)}. "
+            f"{place} has no column {missing[0]}: it has {', '.join(parts[name].column_names)}. "
             "`python -m train.prepare table` makes the columns that training needs."
         )
-    for column in {"image", "mask"} & set(data.column_names):
-        data = data.cast_column(column, Image(decode=False))
+    data = without_copies(parts, name)
     patients = [patient(name) for name in data["patient_id"]]
     data = data.remove_columns("patient_id").add_column("patient_id", patients)
     if readers := source.get("readers"):
@@ -60,7 +60,13 @@ def load_source(place, split, fold=0, source=None):
         wanted = split == "validation"
         in_fold = [patient_fold(name) == fold for name in patients]
         data = data.select([i for i, held_out in enumerate(in_fold) if held_out == wanted])
-    return drop_copies(data)
+    return data
+
+
+def undecoded(data):
+    for column in sorted({"image", "mask"} & set(data.column_names)):
+        data = data.cast_column(column, Image(decode=False))
+    return data
 
 
 def patient(name):
@@ -77,11 +83,24 @@ def patient_fold(patient_id):
     return int.from_bytes(hashlib.sha256(str(patient_id).encode()).digest()[:8], "big") % FOLDS
 
 
-def drop_copies(data):
+def without_copies(parts, name):
+    """A split of `parts`, each image once; `train` without the images of the other splits."""
     first = {}
-    for index, image in enumerate(data["image"]):
-        first.setdefault(hashlib.sha256(image_bytes(image)).digest(), index)
-    return data.select(sorted(first.values()))
+    if name == "train":
+        first = {digest: None for other in parts if other != name for digest in image_digests(parts[other])}
+    for index, digest in enumerate(image_digests(parts[name])):
+        first.setdefault(digest, index)
+    return parts[name].select(sorted(index for index in first.values() if index is not None))
+
+
+def image_digests(data):
+    """SHA-256 of each image's bytes; kept beside the data set in the cache, so that they are read once."""
+    kept = data.select_columns("image").map(image_digest, remove_columns="image", desc="Looking for copies")
+    return kept["sha256"]
+
+
+def image_digest(row):
+    return {"sha256": hashlib.sha256(image_bytes(row["image"])).hexdigest()}
 
 
 def with_mask(data):

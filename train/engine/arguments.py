@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from lungfusion.allocator import keep_freed_memory
+
 SHARED = {
     "model": {"help": "folder or id on the Hub; the bundled checkpoint if not given"},
     "dataset": {"required": True, "help": "folder of Parquet files, or id on the Hub"},
@@ -13,7 +15,11 @@ SHARED = {
 
 
 def command_line(description, *names):
-    """A parser that knows these of the `SHARED` arguments; on the command line `datasets` is `--dataset`, too."""
+    """A parser that knows these of the `SHARED` arguments; on the command line `datasets` is `--dataset`, too.
+
+    It comes first in a command, whose process keeps freed memory from then on: see `lungfusion.allocator`.
+    """
+    keep_freed_memory()
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in names:
         parser.add_argument("--dataset" if name == "datasets" else f"--{name}", **SHARED[name])

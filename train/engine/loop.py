@@ -2,18 +2,19 @@
 
 import json
 import os
+import re
 import shutil
 import time
-from functools import partial
 
 import torch
-from accelerate.utils import set_seed
-from torch.optim.swa_utils import AveragedModel
+from accelerate.utils import broadcast, set_seed
 from tqdm.auto import tqdm
 
+from train.engine.average import MovingAverage
 from train.engine.losses import own_loss
 
 MAX_GRADIENT = 1.0  # norm to which gradients are clipped
+STEPS_SHOWN = 20  # between two losses that the progress bar tells: each makes a GPU wait
 WARM_UP = 0.15  # share of the steps in which the learning rate rises; then it falls to zero (one cycle, Smith 2018)
 
 
@@ -28,7 +29,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         model: a `PreTrainedModel`.
         processor: saved beside the model.
         train_loader: yields batches; a dict of tensors each.
-        sampler: the loader's sampler, or None where it shuffles.
+        sampler: the loader's, as `train.data.sampler` makes it.
         validate: function of the model → dict of figures; the first one is to be large and chooses the epoch.
         recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `ema_decay`, `seed`.
         output: the run's folder, a `Path`.
@@ -39,56 +40,47 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         history: a list with one dict for each epoch.
     """
     train_loader = accelerator.prepare(train_loader)
+    model.to(accelerator.device)
+    average = MovingAverage(model, recipe["ema_decay"]) if recipe["ema_decay"] else None
+    validated = average.model if average else model
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, recipe["learning_rate"], weight_decay=recipe["weight_decay"])
     steps = recipe["epochs"] * len(train_loader)
     scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe["learning_rate"], steps, pct_start=WARM_UP)
     model, optimizer = accelerator.prepare(model, optimizer)
-    average = partial(moving_average, recipe["ema_decay"])
-    averaged = AveragedModel(accelerator.unwrap_model(model), avg_fn=average, use_buffers=True)
-    accelerator.register_for_checkpointing(scheduler, averaged)
+    accelerator.register_for_checkpointing(scheduler, *[average] * bool(average))
     history = resume(accelerator, output)
 
     for epoch in range(len(history), recipe["epochs"]):
         set_seed(recipe["seed"] + 1000 * epoch, device_specific=True)
-        if sampler is not None:
-            sampler.generator.manual_seed(recipe["seed"] + 1000 * epoch)
+        sampler.generator.manual_seed(recipe["seed"] + 1000 * epoch)
         started, losses = time.time(), []
         model.train()
         bar = tqdm(train_loader, desc=f"Epoch {epoch + 1}/{recipe['epochs']}", disable=not accelerator.is_main_process)
-        for batch in bar:
+        for step, batch in enumerate(bar):
             loss = loss_of(model, batch)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimizer.step()
             scheduler.step()
-            averaged.update_parameters(accelerator.unwrap_model(model))
+            if average:
+                average.update()
             optimizer.zero_grad()
             losses.append(loss.detach())
-            bar.set_postfix(loss=f"{loss.item():.3f}")
-        averaged.eval()
-        figures = validate(averaged.module)
+            if step % STEPS_SHOWN == 0:
+                bar.set_postfix(loss=f"{loss.item():.3f}")
+        validated.eval()
+        broadcast(list(validated.buffers()))  # each process has batch norms of its own; the first one's are kept
+        figures = validate(validated)
         loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
         history.append({"epoch": epoch + 1, "loss": loss, **figures, "seconds": round(time.time() - started, 1)})
         accelerator.log({k: v for k, v in history[-1].items() if k != "epoch"}, step=epoch + 1)
         if accelerator.is_main_process:
             tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
             if is_best(history, chosen_by=next(iter(figures))):
-                save_model(averaged.module, processor, output / "model")
+                save_model(validated, processor, output / "model")
         save_checkpoint(accelerator, output, history)
     return history
-
-
-def moving_average(kept, average, new, steps):
-    """The exponential moving average of a weight after one more step (Polyak and Juditsky 1992).
-
-    Args:
-        kept: share of the average that a step keeps; fewer than that in the first steps, whose weights are soon worse.
-        average, new: tensors of one shape.
-        steps: how many are done.
-    """
-    kept = min(kept, (1 + float(steps)) / (10 + float(steps)))
-    return kept * average + (1 - kept) * new
 
 
 def is_best(history, chosen_by):
@@ -100,6 +92,10 @@ def save_model(model, processor, folder):
     new = folder.with_suffix(".new")
     model.save_pretrained(new)
     processor.save_pretrained(new)
+    replace_folder(new, folder)
+
+
+def replace_folder(new, folder):
     shutil.rmtree(folder, ignore_errors=True)
     new.rename(folder)
 
@@ -129,7 +125,8 @@ def save_checkpoint(accelerator, output, history):
 
 def resume(accelerator, output):
     """Load the latest whole checkpoint, if there is one; returns its history."""
-    checkpoints = sorted(output.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]))
+    numbers = [re.fullmatch(r"checkpoint-(\d+)", path.name) for path in output.glob("checkpoint-*")]
+    checkpoints = [output / f"checkpoint-{n}" for n in sorted(int(number[1]) for number in numbers if number)]
     if accelerator.is_main_process:
         shutil.rmtree(output / "checkpoint.new", ignore_errors=True)
     accelerator.wait_for_everyone()

@@ -7,21 +7,21 @@ saw (noisy student, Xie et al. 2020, CVPR). So it has seen other hospitals, scan
 import numpy as np
 import torch
 
-from lungfusion import LungUNetForSemanticSegmentation
 from lungfusion.models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
 from lungfusion.pipeline import calibrated_quality
 from train.data.cache import cache_arrays, draw_alpha, from_bytes, to_bytes
+from train.engine.checkpoints import load_segmenter
 from train.engine.run import load_part
 
 MIN_QUALITY = 0.93  # of a mask to learn from; the segmenter's Dice on radiographs like those it knows is above
 
 
-def drawn_arrays(recipe, processor):
+def drawn_arrays(recipe, processor, device="cpu"):
     """Source → its training patients' radiographs with the teacher's masks, as `cache_arrays` gives them.
 
     Only masks to be trusted are kept: two lungs, and a mask quality of 0.93 or more.
     """
-    teacher = LungUNetForSemanticSegmentation.from_pretrained(recipe["teacher"], use_safetensors=True)
+    teacher = load_segmenter(recipe["teacher"]).to(device)
     side = processor.size.height
     parts = {}
     for name, source in recipe["unlabelled"].items():

@@ -120,13 +120,16 @@ def chosen(recipe, key, options):
     return options[recipe[key]]
 
 
-def parse_arguments(description):
-    """The command line that `train.segment` and `train.classify` share: returns (recipe, output folder)."""
+def parse_arguments(description, arguments=None):
+    """The command line that `train.segment` and `train.classify` share: returns (recipe, output folder).
+
+    arguments: strings; those of the process if None.
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--recipe", required=True, help="a YAML file, see train/recipes")
     parser.add_argument("--output", type=Path, help="the run's folder; resumed if it holds a checkpoint")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     try:
         recipe = load_recipe(arguments.recipe, arguments.overrides)
     except (OSError, ValueError) as error:

@@ -1,20 +1,24 @@
 """A run's folder: recipe.yaml, counts.json, history.json, model/, metrics.json, figures, images/, README.md (card)."""
 
-import os
 from pathlib import Path
 
-import torch
 import yaml
 from datasets import concatenate_datasets
 
-from lungfusion.allocator import keep_freed_memory
 from train.data.splits import load_source
 from train.engine.loop import write_json
 
+FREE = "data_root", "workers"  # of a recipe: what another machine may need otherwise, and no figure depends on
+
 
 def prepare_output(accelerator, recipe, output):
-    """Make the folder, keep the recipe in it, start the TensorBoard log, set up the CPU."""
-    set_up_cpu(accelerator)
+    """Make the folder, keep the recipe in it, start the TensorBoard log.
+
+    Raises:
+        ValueError: the folder holds a run of another recipe.
+    """
+    check_recipe(recipe, output)
+    accelerator.wait_for_everyone()  # all have looked before one of them writes
     if accelerator.is_main_process:
         output.mkdir(parents=True, exist_ok=True)
         (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
@@ -22,22 +26,26 @@ def prepare_output(accelerator, recipe, output):
     accelerator.init_trackers("tensorboard")
 
 
-def set_up_cpu(accelerator):
-    """Where a CPU computes, its cores are shared out among the processes, and freed memory is kept.
+def check_recipe(recipe, output):
+    """Raises ValueError where the folder holds a run of another recipe; where its data lie may change."""
+    kept = output / "recipe.yaml"
+    if not kept.exists():
+        return
+    known, wanted = (values(of_run) for of_run in (yaml.safe_load(kept.read_text()), recipe))
+    differing = [key for key in known | wanted if key not in FREE and known.get(key) != wanted.get(key)]
+    if differing:
+        changes = ", ".join(f"{key} differs ({known.get(key)} there, {wanted.get(key)} here)" for key in differing[:3])
+        said = f"{output} holds another run: {changes}. Give another --output"
+        if "init_from" in recipe:
+            said += f"; init_from={output / 'model'} begins with what this one learned"
+        raise ValueError(said + ".")
 
-    `accelerate launch` gives each process one thread unless told otherwise, which leaves cores idle.
-    """
-    if accelerator.device.type == "cpu":
-        keep_freed_memory()
-        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
 
-
-def loader_workers(accelerator, recipe):
-    """How many processes augment: none on a CPU, where they take the cores from the network.
-
-    `python -m tests.benchmarks.training` says how well the loader keeps up.
-    """
-    return 0 if accelerator.device.type == "cpu" else recipe["workers"]
+def values(tree, path=""):
+    """Nested dict → flat one, with dotted keys."""
+    if not isinstance(tree, dict):
+        return {path: tree}
+    return {k: v for key, below in tree.items() for k, v in values(below, f"{path}.{key}".lstrip(".")).items()}
 
 
 def source_path(recipe, source):

@@ -33,7 +33,7 @@ def mask_scores(alpha, mask):
         "precision": smp.metrics.precision,
         "recall": smp.metrics.recall,
     }
-    return {name: f(*stats)[:, 0].numpy() for name, f in functions.items()}
+    return {name: f(*stats)[:, 0].cpu().numpy() for name, f in functions.items()}
 
 
 def outline_scores(drawn, true):

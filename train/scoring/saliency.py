@@ -75,7 +75,7 @@ def falls(pipeline, seen, finding):
             for m in (saliency, other)
         ]
         own, others = (float(output.logits[0, index] - logit) for logit in logits)
-        rows.append([share_inside(saliency.numpy(), output.alpha.numpy()) or 0.0, own, others])
+        rows.append([share_inside(saliency.cpu().numpy(), output.alpha.cpu().numpy()) or 0.0, own, others])
     patient_ids = [patient_id for patient_id, *_ in seen]
     return {"images": len(rows)} | with_interval(means, patient_ids, np.array(rows))
 

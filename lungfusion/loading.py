@@ -1,0 +1,56 @@
+"""Load the model of a checkpoint: all of its weights, or an error."""
+
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from transformers import AutoConfig
+
+from .download import check_weights
+from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
+
+BUNDLED = Path(str(files("lungfusion"))) / "checkpoints" / "default"  # the folder of the bundled checkpoint
+MODELS = {
+    LungFusionConfig.model_type: LungFusionForImageClassification,
+    LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
+}
+
+
+def load_model(name_or_path=None, revision=None, dtype=torch.float32):
+    """`LungFusionForImageClassification` or `LungUNetForSemanticSegmentation`, whichever is there, on the CPU.
+
+    Args:
+        name_or_path: id on the Hub, or a folder; the bundled checkpoint if None (no network needed).
+        revision: branch, tag or commit on the Hub.
+        dtype: of the weights.
+
+    Raises:
+        OSError: nothing to load there, no safetensors, or they were damaged on the way.
+        ValueError: it is no LungFusion checkpoint, or some of its weights are missing or of another shape.
+    """
+    source = str(BUNDLED if name_or_path is None else name_or_path)
+    if Path(source).is_dir() and not (Path(source) / "config.json").exists():
+        raise OSError(f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub.")
+    # trust_remote_code: if it is not given, transformers asks on the terminal whether to run theirs
+    where = {"revision": revision, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(source, **where)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{source} has a config.json that is no configuration of a model. {error}") from error
+    if config.model_type not in MODELS:
+        raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
+    model, loaded = MODELS[config.model_type].from_pretrained(
+        source,
+        revision=revision,
+        dtype=dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are named below
+        use_safetensors=True,  # never a pickle, which is code
+    )
+    if not Path(source).is_dir():
+        check_weights(source, revision)
+    if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
+        raise ValueError(
+            f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
+        )
+    return model
