@@ -9,7 +9,7 @@ import torch
 from transformers import AutoImageProcessor
 
 from .analysis import Analysis, Finding, age_group
-from .checks.input_checks import USUAL_OOD_SCORE, check_input, refine_correction
+from .checks.input_checks import USUAL_OOD_SCORE, check_input, none_shown, refine_correction
 from .checks.orientation import UPRIGHT, estimate_correction
 from .explanation import grad_cam
 from .loading import BUNDLED, load_model
@@ -168,6 +168,7 @@ class LungFusionPipeline:
         findings = ()
         if not any(warning.rejects for warning in warnings):
             findings = tuple(self.finding(name, probabilities[name], age, ood_score) for name in self.findings)
+            warnings += none_shown(self.model.config)
         alpha = self.to_original_size(radiograph, alpha)
         return Analysis(radiograph, alpha, *areas, quality, ood_score, correction, findings, warnings)
 

@@ -10,8 +10,10 @@ from PIL import Image
 from lungfusion import LungFusionImageProcessor
 from train.data.cache import to_arrays
 from train.data.labels import known_labels
+from train.data.layouts import LAYOUTS
+from train.data.layouts.jsrt import RAW_SIDE as RAW_JSRT_SIDE
 from train.data.sources import known_sources
-from train.prepare import LAYOUTS, RAW_JSRT_SIDE, main, prepare
+from train.prepare import main, prepare
 
 WIDTH, HEIGHT = 96, 80
 

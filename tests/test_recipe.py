@@ -25,15 +25,19 @@ def test_every_recipe_is_short_and_whole(path):
 
 
 def test_a_recipe_holds_what_differs_from_its_base(tmp_path):
-    (tmp_path / "base.yaml").write_text("base: further.yaml\nepochs: 2\nmodel: {fusion: concat}\n")
-    text = "task: classification\nepochs: 1\nmodel: {fusion: gated, branch_size: 64}\naugmentation: {preset: mixed}\n"
-    (tmp_path / "further.yaml").write_text(text + "sources: [shenzhen]\n")
-    (tmp_path / "own.yaml").write_text("base: base.yaml\naugmentation: {flip: 0.5}\nsources: {kermany: {}}\n")
-    recipe = load_recipe(tmp_path / "own.yaml", ["model.branch_size=32"])
-    assert recipe["epochs"] == 2
-    assert recipe["model"] == {"fusion": "concat", "branch_size": 32}
+    text = "base: base_findings.yaml\nepochs: 2\nmodel: {fusion: concat, branch_size: 64}\n"
+    (tmp_path / "first.yaml").write_text(text)
+    (tmp_path / "own.yaml").write_text("base: first.yaml\naugmentation: {flip: 0.5}\nsources: {kermany: {}}\n")
+    recipe = load_recipe(tmp_path / "own.yaml", ["model.image_size=32"])
+    usual = load_recipe(FINDINGS)
+    assert recipe["name"] == "own" and recipe["epochs"] == 2 and recipe["batch_size"] == usual["batch_size"]
+    wanted = {"concatenation": "crop", "fusion": "concat", "branch_size": 64, "image_size": 32}
+    assert recipe["model"] == usual["model"] | wanted
     assert recipe["augmentation"] == {"flip": 0.5}
     assert list(recipe["sources"]) == ["kermany"]
+    (tmp_path / "bare.yaml").write_text("task: segmentation\n")
+    with pytest.raises(ValueError, match=r"bare.yaml has no augmentation: write `base: base_lungs.yaml` in it"):
+        load_recipe(tmp_path / "bare.yaml")
 
 
 def test_sources_are_left_out_and_added_by_overrides():

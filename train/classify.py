@@ -12,6 +12,7 @@ from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.augment.presets import augmentation
 from train.calibrate.findings import calibrate_run
 from train.data.cache import RadiographDataset, cache_arrays, draw_alpha
+from train.data.check import check_run
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler
 from train.engine.checkpoints import load_classifier, load_segmenter
@@ -28,6 +29,8 @@ def main(arguments=None):
     accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
+    with one_after_another():
+        check_run(recipe)
 
     segmenter = load_segmenter(recipe["segmenter"]).to(accelerator.device)
     earlier = load_classifier(recipe["init_from"]) if recipe["init_from"] else None

@@ -12,6 +12,7 @@ from train.augment.mild_corruptions import AlteredRadiographs
 from train.augment.presets import augmentation
 from train.calibrate.mask_quality import calibrate_quality
 from train.data.cache import RadiographDataset, cache_arrays
+from train.data.check import check_run
 from train.data.sampler import epoch_sampler
 from train.data.splits import with_mask
 from train.engine.checkpoints import load_segmenter
@@ -33,6 +34,8 @@ def main(arguments=None):
     accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
+    with one_after_another():
+        check_run(recipe)
 
     loss_of, validated = chosen(recipe, "loss", LOSSES), chosen(recipe, "validate_on", VALIDATIONS)
     config = LungUNetConfig(**recipe["model"])

@@ -55,6 +55,16 @@ LOW_MASK_QUALITY = AnalysisWarning(
 )
 
 
+def none_shown(config):
+    """The warning of a classifier none of whose findings is shown, as a tuple; else ()."""
+    learned = getattr(config, "findings", ())
+    if not learned or config.shown:
+        return ()
+    names = ", ".join(learned)
+    sentence = f"{len(learned)} learned, none shown: on patients not trained on none of {names} proved to work."
+    return (AnalysisWarning("none_shown", sentence),)
+
+
 def refine_correction(correction, image, lungs, aspect):
     """A `Correction` and what the lungs show beyond it: a tilt of more than `MAX_TILT`, lungs that are too bright.
 

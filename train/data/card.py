@@ -9,27 +9,28 @@ COLUMNS = """| column | |
 | --- | --- |
 | `image` | the radiograph: its file's own bytes |
 | `mask` | its lungs: a PNG, 255 in the lungs, in the geometry of the image; null where there is none |
-| `label` | one of {labels} |
+{labels}
 | `patient_id` | what its patient is called: split by this, not by image |
 | `file_name` | of the image, where it was published |"""
 
 
-def data_card(name, source, labels, splits, place="FOLDER_OR_ID"):
+def data_card(name, source, layout, splits, place="FOLDER_OR_ID"):
     """Text of README.md.
 
     Args:
         name: of the layout.
         source: of sources.yaml.
-        labels: its labels.
+        layout: `Layout`.
         splits: {split: counts of `rows`, `patients`, `masks` and of each label}.
         place: what `load_dataset` is to be given.
     """
+    labels = layout.labels
     rows = sum(counts["rows"] for counts in splits.values())
     masks = sum(counts["masks"] for counts in splits.values())
     front = DatasetCardData(
         license=source["hub_licence"],
         license_name=f"{name}-terms" if source["hub_licence"] == "other" else None,
-        license_link=source["link"] if source["hub_licence"] == "other" else None,
+        license_link=source["link"] or None if source["hub_licence"] == "other" else None,
         pretty_name=source["title"],
         task_categories=["image-classification"] + ["image-segmentation"] * bool(masks),
         size_categories=next((size for limit, size in SIZES.items() if rows < limit), "n>1M"),
@@ -52,7 +53,8 @@ def data_card(name, source, labels, splits, place="FOLDER_OR_ID"):
             "",
             *markdown_table(titles, table),
             "",
-            COLUMNS.format(labels=", ".join(f"`{label}`" for label in labels)),
+            COLUMNS.format(labels=label_rows(layout)),
+            *[f"| `{name}` | of the patient, null where it is not known |" for name in layout.about],
             "",
             "```python",
             "from datasets import load_dataset",
@@ -60,7 +62,8 @@ def data_card(name, source, labels, splits, place="FOLDER_OR_ID"):
             f'data = load_dataset("{place}")',
             "```",
             "",
-            f"Published first at {source['link']}; made from that by LungFusion's `python -m train.prepare {name}`.",
+            *[f"Published first at {source['link']}; made from that by LungFusion's `python -m train.prepare {name}`."]
+            * bool(source["link"]),
             "",
             f"Cite: {source['citation']}",
             "",
@@ -68,3 +71,13 @@ def data_card(name, source, labels, splits, place="FOLDER_OR_ID"):
             "",
         ]
     )
+
+
+def label_rows(layout):
+    """The rows of the table that say how labels are stored."""
+    names = ", ".join(f"`{label}`" for label in layout.labels)
+    if layout.column == "each":
+        return f"| {names} | 1 where it is present, 0 where absent, null where unknown |"
+    return {"label": f"| `label` | one of {names} |", "findings": f"| `findings` | a list out of {names} |"}[
+        layout.column
+    ]

@@ -142,7 +142,9 @@ def names_of(feature):
 def present_or_absent(value):
     """A cell of a column named as a finding → 1, 0 or NaN."""
     if isinstance(value, str):
-        value = {"1": 1, "0": 0, "true": 1, "false": 0, "yes": 1, "no": 0}.get(value.strip().lower())
+        value = {"1.0": 1, "1": 1, "true": 1, "yes": 1, "0.0": 0, "0": 0, "false": 0, "no": 0}.get(
+            value.strip().lower()
+        )
     return float(value) if value in (0, 1) else np.nan
 
 

@@ -1,10 +1,15 @@
-"""The pictures of a row: bytes, and masks as arrays."""
+"""The pictures of a row: bytes, masks as arrays, and which can't be read."""
 
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+from datasets import Features, Value
 from PIL import Image
+
+from lungfusion import load_radiograph
+
+FEW = 500  # images that one process decodes sooner than several begin to
 
 
 def image_bytes(image):
@@ -20,3 +25,32 @@ def read_mask(image):
     with Image.open(BytesIO(image_bytes(image))) as picture:
         pixels = np.asarray(picture.convert("L"))
     return (pixels > pixels.max() / 2).astype(np.float32)
+
+
+def reading_errors(data, workers=None):
+    """Why each row's radiograph, or its mask, can't be decoded: a list of str, None where they can.
+
+    Every one is decoded once; `datasets` keeps the answer on disk.
+
+    Args:
+        data: `datasets.Dataset` with undecoded `image` and perhaps `mask`.
+        workers: processes.
+    """
+    pictures = data.select_columns([name for name in ("image", "mask") if name in data.column_names])
+    return pictures.map(
+        reading_error,
+        features=Features({"error": Value("string")}),
+        remove_columns=pictures.column_names,
+        num_proc=(workers or None) if len(data) > FEW else None,
+        desc="Checking radiographs",
+    )["error"]
+
+
+def reading_error(row):
+    try:
+        load_radiograph(image_bytes(row["image"]))
+        if row.get("mask") is not None:
+            read_mask(row["mask"])
+    except Exception as error:  # decoders raise nearly anything over a broken file
+        return {"error": "there is no image." if row["image"] is None else str(error).removeprefix("bytes: ")}
+    return {"error": None}

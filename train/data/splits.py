@@ -100,7 +100,7 @@ def image_digests(data):
 
 
 def image_digest(row):
-    return {"sha256": hashlib.sha256(image_bytes(row["image"])).hexdigest()}
+    return {"sha256": hashlib.sha256(image_bytes(row["image"]) if row["image"] else b"").hexdigest()}
 
 
 def with_mask(data):

@@ -14,8 +14,8 @@ SAID_AS_YES_OR_NO = {"yes": True, "on": True, "no": False, "off": False}
 def load_recipe(path, overrides=()):
     """Read a recipe.
 
-    `base: FILE` beside it is read first: a recipe holds only what differs. `model` is joined key by key, what else a
-    recipe says takes the place of what its base says.
+    `base: FILE`, beside it or in train/recipes, is read first: a recipe holds only what differs. `model` is joined key
+    by key, what else a recipe says takes the place of what its base says.
 
     Args:
         path: a YAML file.
@@ -38,8 +38,13 @@ def load_recipe(path, overrides=()):
         recipe |= with_sources(recipe)
     task = recipe.get("task")
     if task not in BASES:
-        raise ValueError(f"{path}: task is {task!r}: choose one of {', '.join(BASES)}.")
-    recipe = fit_types(recipe, read_with_base(BASES[task]))
+        raise ValueError(
+            f"{path}: task is {task!r}: choose one of {', '.join(BASES)}, or write `base: base_findings.yaml`."
+        )
+    usual = read_with_base(BASES[task])
+    if missing := usual.keys() - recipe.keys():
+        raise ValueError(f"{path} has no {min(missing)}: write `base: {BASES[task].name}` in it, which has.")
+    recipe = {"name": Path(path).stem} | fit_types(recipe, usual)
     for source in recipe["sources"].values():
         if task == "classification" and len(recipe["sources"]) == 1 and not source.keys() & {"labels", "findings"}:
             source["findings"] = recipe["model"]["findings"]  # the only one there is labels all that is asked for
@@ -51,7 +56,8 @@ def read_with_base(path):
     if not isinstance(written, dict):
         raise ValueError(f"{path} is no recipe: it holds no `key: value` lines.")
     base = written.pop("base", None)
-    recipe = read_with_base(path.parent / base) if base else {}
+    beside = path.parent / (base or "")
+    recipe = read_with_base(beside if beside.is_file() else RECIPES / base) if base else {}
     if base and "model" in written and "model" in recipe:
         written["model"] = recipe["model"] | written["model"]
     recipe |= written

@@ -5,6 +5,7 @@ from pathlib import Path
 import yaml
 from datasets import concatenate_datasets
 
+from train.data.pictures import reading_errors
 from train.data.splits import load_source
 from train.engine.loop import write_json
 
@@ -54,12 +55,19 @@ def source_path(recipe, source):
     return Path(root) / source["dataset"] if root else source.get("hub_id", source["dataset"])
 
 
-def load_part(recipe, source, split):
+def load_part(recipe, source, split, drop_unreadable=True):
     """A source's training or validation patients, as `load_source` gives them.
 
-    source: its declaration, one of `recipe["sources"]` or of `recipe["unlabelled"]`.
+    Args:
+        recipe: of the run.
+        source: its declaration, one of `recipe["sources"]` or of `recipe["unlabelled"]`.
+        split: `train` or `validation`.
+        drop_unreadable: leave out what can't be decoded; `train.data.check` says what that was.
     """
-    return load_source(source_path(recipe, source), split, recipe["validation_fold"], source)
+    data = load_source(source_path(recipe, source), split, recipe["validation_fold"], source)
+    if not drop_unreadable:
+        return data
+    return data.select([row for row, error in enumerate(reading_errors(data, recipe.get("workers"))) if not error])
 
 
 def write_counts(parts, output):

@@ -1,0 +1,78 @@
+"""What a layout is: where a data set keeps its radiographs, and what it says of them."""
+
+import csv
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One radiograph of a layout, its files not yet read.
+
+    image: its file.
+    label: one of the layout's labels; where it lists findings, a tuple of them; of a table with a column a finding,
+        {finding: 1, 0 or None}. None where nothing is known.
+    patient_id: what its patient is called; None to take the ID of its DICOM header, hashed.
+    masks: files of its lungs, which are joined; empty where there are none.
+    split: `train` or `test`.
+    about: `view`, `age` and `sex`, of those the layout's `about` names.
+    convert: function of the file → bytes of a PNG, where its own bytes are no picture.
+    """
+
+    image: Path
+    label: str | tuple | dict | None
+    patient_id: str | None
+    masks: tuple[Path, ...] = ()
+    split: str = "train"
+    about: dict = field(default_factory=dict)
+    convert: Callable | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a data set is published.
+
+    find: function of its folder → `Entry`s; reads no image.
+    labels: its labels, in the order of the ClassLabel.
+    expects: a sentence that says what the folder must hold.
+    column: `label`, where each radiograph has one; `findings`, where it has a list; `each`, for a column a finding.
+    about: the columns among `view`, `age` and `sex` that are written.
+    """
+
+    find: Callable[[Path], Iterable[Entry]]
+    labels: tuple[str, ...]
+    expects: str
+    column: str = "label"
+    about: tuple[str, ...] = ()
+
+
+def matching(folder, pattern, deep=False):
+    """(path, match) of each file in a folder, or also below it, whose name is as the pattern says, by name."""
+    paths = folder.rglob("*") if deep else folder.glob("*")
+    matches = ((path, re.fullmatch(pattern, path.name)) for path in sorted(paths))
+    return [(path, match) for path, match in matches if match]
+
+
+def existing(*paths):
+    """The paths, if all of them exist, else ()."""
+    return paths if all(path.exists() for path in paths) else ()
+
+
+def read_csv(path):
+    """Rows of a CSV file as dicts; [] where there is none."""
+    if not path.is_file():
+        return []
+    with open(path, newline="", encoding="utf-8-sig") as file:
+        return list(csv.DictReader(file))
+
+
+def png(pixels):
+    """(H, W) uint8 or uint16 → bytes of a PNG of that depth."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
