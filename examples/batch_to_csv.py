@@ -8,7 +8,7 @@ from lungfusion import LungFusionPipeline, RadiographError
 
 def main(table, *images, model=None):
     pipe = LungFusionPipeline.from_pretrained(model)
-    with open(table, "w", newline="", encoding="utf-8") as file:
+    with open(table, "w", newline="", encoding="utf-8", errors="replace") as file:  # a name may be in no encoding
         columns = ["image", *pipe.findings, "lung_area", "mask_quality", "warnings", "error"]
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -1,9 +1,10 @@
 """Teach the classifier findings of your own: python examples/fine_tune.py FOLDER OUTPUT [MODEL]
 
-FOLDER/train and FOLDER/validation each hold one folder of radiographs for each finding, and one called `normal` for
-those with none. No patient may be in both. The lungs and what the branches have learned are kept to begin with; fusion
-and classifier learn. It needs `pip install accelerate`. Before you rely on the result, calibrate and measure it:
-`train.calibrate.findings` and `train.scoring.images` show how.
+FOLDER/train and FOLDER/validation each hold one folder of radiographs for each finding, and one called `normal` (or
+NORMAL) for those with none; hidden files, and others that can't be radiographs, are passed over. No patient may be in
+both. The lungs and what the branches have learned are kept to begin with; fusion and classifier learn. It needs
+`pip install accelerate`. Before you rely on the result, calibrate and measure it: `train.calibrate.findings` and
+`train.scoring.images` show how.
 """
 
 import sys
@@ -14,13 +15,15 @@ from torch.utils.data import Dataset
 from transformers import Trainer, TrainingArguments, set_seed
 
 from lungfusion import LungFusionConfig, LungFusionForImageClassification, LungFusionPipeline, load_radiograph
+from lungfusion.reading.archive import is_hidden
+from lungfusion.reading.formats import HEAD, can_be_radiograph
 
 
 class Folder(Dataset):
     """(pixel_values, labels) of the radiographs in a folder of folders; `normal` has none of the findings."""
 
     def __init__(self, folder, findings, processor):
-        self.images = sorted(path for path in Path(folder).glob("*/*") if path.is_file())
+        self.images = sorted(path for path in Path(folder).glob("*/*") if is_radiograph(path))
         self.findings, self.processor = findings, processor
 
     def __len__(self):
@@ -28,14 +31,14 @@ class Folder(Dataset):
 
     def __getitem__(self, index):
         pixels = load_radiograph(self.images[index]).pixels
-        labels = [float(self.images[index].parent.name == finding) for finding in self.findings]
+        labels = [float(self.images[index].parent.name.casefold() == finding.casefold()) for finding in self.findings]
         return {"pixel_values": self.processor(pixels)["pixel_values"][0], "labels": torch.tensor(labels)}
 
 
 def main(folder, output, model=None, epochs=5, batch_size=8):
     set_seed(0)
     pipe = LungFusionPipeline.from_pretrained(model)
-    findings = sorted(path.name for path in Path(folder, "train").iterdir() if path.name != "normal")
+    findings = findings_in(Path(folder, "train"))
     model = with_findings(pipe.model, findings)
     parts = {part: Folder(Path(folder, part), findings, pipe.processor) for part in ("train", "validation")}
     arguments = TrainingArguments(
@@ -56,6 +59,21 @@ def main(folder, output, model=None, epochs=5, batch_size=8):
     pipe.processor.save_pretrained(output)
     print(f"Written: {output}, which names {', '.join(findings)}")
     return trainer
+
+
+def findings_in(folder):
+    """The names of a folder's folders but `normal`, whatever its case, and hidden ones."""
+    names = [path.name for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name)]
+    return sorted(name for name in names if name.casefold() != "normal")
+
+
+def is_radiograph(path):
+    """Whether a file can be one; systems leave others, such as .DS_Store and Thumbs.db, beside them."""
+    hidden = any(map(is_hidden, path.parts[-2:]))
+    if hidden or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return can_be_radiograph(path.name, file.read(HEAD))
 
 
 def with_findings(model, findings):

@@ -1,9 +1,11 @@
-"""Command line: python -m lungfusion IMAGE… [--model DIR_OR_ID] [--json] [--out DIR]"""
+"""Command line: python -m lungfusion IMAGE_OR_FOLDER… [--model DIR_OR_ID] [--json] [--out DIR]"""
 
 import argparse
 import json
+import os
 import sys
-from pathlib import Path
+import tempfile
+from pathlib import Path, PurePath
 
 from tqdm.auto import tqdm
 from transformers.utils import logging
@@ -12,9 +14,13 @@ from .allocator import keep_freed_memory
 from .analysis import REASONS
 from .app.view import mask_image, overlay_image
 from .pipeline import LungFusionPipeline, check_age
-from .reading.radiograph import RadiographError
+from .reading.archive import numbered, radiographs_in, raise_
+from .reading.errors import RadiographError
+from .reading.formats import PICTURE_SUFFIXES
+from .reading.radiograph import load_radiograph, printable
 
 DISCLAIMER = "For research and education. Not a medical device."
+MAX_STEM = 150  # bytes of a written file's name; file systems allow 255
 
 
 def main(arguments=None):
@@ -22,29 +28,38 @@ def main(arguments=None):
     arguments = parse(arguments)
     keep_freed_memory()
     logging.disable_progress_bar()
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name may hold what the terminal's encoding lacks
+    if arguments.out and (problem := why_not_writable(arguments.out)):
+        print(problem, file=sys.stderr)
+        return 1
     try:
         pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     except (OSError, ValueError) as error:
         print(f"The model could not be loaded. {error}", file=sys.stderr)
         return 1
-    names = output_names(arguments.images)
-    results, failures = [], 0
-    for path in tqdm(arguments.images, desc="Analysing", unit="image", disable=len(arguments.images) == 1):
+    files = listed(arguments.images)
+    stems = output_stems([path for path, _ in files])
+    results = []
+    bar = tqdm(files, desc="Analysing", unit="image", disable=len(files) == 1)
+    for (path, read), stem in zip(bar, stems, strict=True):
         try:
-            analysis = pipeline(path, age=arguments.age)
+            analysis = pipeline(load_radiograph(read(), name=PurePath(path).name), age=arguments.age)
         except RadiographError as error:
-            failures += 1
-            reason = str(error).removeprefix(f"{Path(path).name}: ")
-            results.append({"path": path, "error": reason})
-            tqdm.write(f"{path}: {reason}", file=sys.stderr)
+            results.append({"path": path, "error": error.reason, "code": error.code})
+            tqdm.write(f"{path}: {error.reason}", file=sys.stderr)
             continue
         results.append({"path": path} | analysis.to_dict())
         if arguments.out:
-            arguments.out.mkdir(parents=True, exist_ok=True)
-            overlay_image(analysis).save(arguments.out / f"{names[path]}_overlay.png")
-            mask_image(analysis).save(arguments.out / f"{names[path]}_mask.png")
+            try:
+                results[-1] |= written(analysis, arguments.out, stem)
+            except OSError as error:
+                print(f"{arguments.out}: nothing more can be written ({error.strerror}).", file=sys.stderr)
+                return 1
         if not arguments.json:
             tqdm.write(table(path, analysis))
+    failures = sum("error" in result for result in results)
     if arguments.json:
         print(json.dumps(results, indent=2))
     elif failures < len(results):
@@ -54,12 +69,62 @@ def main(arguments=None):
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m lungfusion", description=f"Analyse chest X-rays. {DISCLAIMER}")
-    parser.add_argument("images", nargs="+", metavar="IMAGE", help="PNG, JPEG, WebP, TIFF, BMP or DICOM file")
+    kinds = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or DICOM file, or a folder or ZIP archive of them"
+    parser.add_argument("images", nargs="+", metavar="IMAGE", help=kinds)
     parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
     parser.add_argument("--age", type=years, metavar="YEARS", help="of the person, where the file does not tell it")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write IMAGE_overlay.png and IMAGE_mask.png there")
     return parser.parse_args(arguments)
+
+
+def why_not_writable(folder):
+    """A sentence that says why no file can be written into a folder, which is made if need be; None if one can."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except FileExistsError:
+        return f"{folder}: this is a file; give --out a folder."
+    except OSError as error:
+        return f"{folder}: no file can be written there ({error.strerror}); give --out another folder."
+
+
+def listed(paths):
+    """(path as told, function that returns its bytes or what to read) of each radiograph, in order."""
+    files = []
+    for path in dict.fromkeys(paths):
+        told = printable(path)
+        try:
+            found = radiographs_in([path], limit=None)
+        except RadiographError as error:
+            files.append((told, lambda error=error: raise_(error)))
+            continue
+        own = printable(Path(path).name)
+        if Path(path).is_dir() or [name for name, _ in found] != [own]:
+            files += [(f"{told.rstrip('/')}/{name.removeprefix(f'{own}/')}", read) for name, read in found]
+        else:
+            files.append((told, found[0][1]))
+    return files
+
+
+def output_stems(paths):
+    """A name for each file's pictures: its own without the ending of a picture, numbered where several share it."""
+    stems = []
+    for name in (PurePath(path).name for path in paths):
+        suffix = PurePath(name).suffix  # of a UID, 1.2.840.10008, it would be a part of the number
+        stem = name[: -len(suffix)] if suffix.lower() in PICTURE_SUFFIXES else name
+        stems.append(stem.encode()[:MAX_STEM].decode(errors="ignore") or "image")
+    return numbered(stems)
+
+
+def written(analysis, folder, stem):
+    """Save overlay and mask → their paths by what they are."""
+    pictures = {"overlay": overlay_image(analysis), "mask": mask_image(analysis)}
+    paths = {kind: os.path.join(folder, f"{stem}_{kind}.png") for kind in pictures}
+    for kind, picture in pictures.items():
+        picture.save(paths[kind])
+    return paths
 
 
 def years(text):

@@ -41,7 +41,7 @@ def folder(tmp_path):
 def test_batch_to_csv(checkpoint, tmp_path):
     (tmp_path / "notes.txt").write_text("No radiograph.")
     batch_to_csv.main(tmp_path / "table.csv", str(PHANTOM), str(tmp_path / "notes.txt"), model=checkpoint)
-    with open(tmp_path / "table.csv", newline="") as file:
+    with open(tmp_path / "table.csv", newline="", encoding="utf-8") as file:
         read, refused = csv.DictReader(file)
     expected = LungFusionPipeline.from_pretrained(checkpoint)(PHANTOM)
     assert float(read["pneumonia"]) == pytest.approx(expected["pneumonia"].probability, abs=1e-4)
@@ -80,6 +80,21 @@ def test_fine_tune(checkpoint, folder):
     kept = [key for key in before if key.startswith(("segmenter", "branches"))]
     assert all((after[key] == before[key]).all() for key in kept)
     assert not (after["fusion.gate.weight"] == before["fusion.gate.weight"]).all()
+
+
+def test_fine_tune_learns_folders_of_radiographs_alone(folder):
+    for part in ("train", "validation"):
+        (folder / part / "normal").rename(folder / part / "NORMAL")
+        (folder / part / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        (folder / part / ".cache").mkdir()
+        (folder / part / "NORMAL" / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
+        (folder / part / "NORMAL" / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+        (folder / part / ".cache" / "0.png").write_bytes(PHANTOM.read_bytes())
+    findings = fine_tune.findings_in(folder / "train")
+    assert findings == ["consolidation"]
+    part = fine_tune.Folder(folder / "train", findings, lambda pixels: {"pixel_values": [pixels]})
+    assert len(part) == 6
+    assert sorted(part[index]["labels"].item() for index in range(6)) == [0, 0, 0, 1, 1, 1]
 
 
 # Against a running app

@@ -1,7 +1,12 @@
 """The command line, run as a user runs it."""
 
+import io
 import json
+import os
 import shutil
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -69,7 +74,7 @@ def test_a_bad_file_is_reported_and_the_rest_go_on(checkpoint, xray, tmp_path, c
     assert main([str(bad), xray, str(again), "--json", "--out", str(out), "--model", str(checkpoint)]) == 1
     captured = capsys.readouterr()
     answers = json.loads(captured.out)
-    assert answers[0].keys() == {"path", "error"}
+    assert answers[0].keys() == {"path", "error", "code"}
     assert answers[1]["findings"] == answers[2]["findings"] != []
     assert f"{bad}: this is not a picture" in captured.err
     names = ["xray-2_mask.png", "xray-2_overlay.png", "xray_mask.png", "xray_overlay.png"]
@@ -81,3 +86,66 @@ def test_a_bad_file_is_reported_and_the_rest_go_on(checkpoint, xray, tmp_path, c
 def test_no_model_says_so(tmp_path, xray, capsys):
     assert main([xray, "--model", str(tmp_path / "nowhere")]) == 1
     assert "could not be loaded" in capsys.readouterr().err
+
+
+def test_no_picture_is_lost_or_mistaken_for_another(checkpoint, phantom, tmp_path, capsys):
+    pixels = (phantom[0] * 255).astype(np.uint8)
+    files = ["x.png", "x.bmp", "x-2.png", "1.2.840.1", "1.2.840.2", "X.png", "l" * 200 + ".png"]
+    for name in files:
+        Image.fromarray(pixels).save(tmp_path / name, "PNG")
+    out = tmp_path / "out"
+    paths = [str(tmp_path / name) for name in files]
+    assert main([*paths, "--json", "--out", str(out), "--model", str(checkpoint)]) == 0
+    answers = json.loads(capsys.readouterr().out)
+    assert [answer["path"] for answer in answers] == paths
+    assert [answer["name"] for answer in answers] == files
+    written = [answer[kind] for answer in answers for kind in ("overlay", "mask")]
+    assert sorted(written) == sorted(map(str, out.iterdir())) and len(written) == len(set(map(str.casefold, written)))
+    assert [Path(answer["mask"]).name for answer in answers[:5]] == [
+        "x_mask.png",
+        "x-3_mask.png",
+        "x-2_mask.png",
+        "1.2.840.1_mask.png",
+        "1.2.840.2_mask.png",
+    ]
+
+
+def test_folders_and_archives_are_walked(checkpoint, xray, tmp_path, capsys):
+    study = tmp_path / "study"
+    for place in ("a", "b"):
+        (study / place).mkdir(parents=True)
+        shutil.copy(xray, study / place / "IM1.png")
+    (study / "notes.txt").write_text("no radiograph")
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", study)
+    (tmp_path / "empty").mkdir()
+    assert main([str(study), archive, str(tmp_path / "empty"), "--json", "--model", str(checkpoint)]) == 1
+    answers = json.loads(capsys.readouterr().out)
+    expected = [f"{place}/{name}/IM1.png" for place in (study, archive) for name in ("a", "b")]
+    assert [answer["path"] for answer in answers] == [*expected, str(tmp_path / "empty")]
+    assert [answer.get("code") for answer in answers] == [None] * 4 + ["no_radiographs"]
+
+
+def test_names_that_the_output_lacks_are_replaced(checkpoint, xray, tmp_path, monkeypatch):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/r\xf6ntgen \xf0\x9f\xab\x81.png")
+    shutil.copy(xray, name)
+    said = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(said, encoding="cp1252", write_through=True))
+    assert main([name, xray, "--out", str(tmp_path / "out"), "--model", str(checkpoint)]) == 0
+    answer = said.getvalue().decode("cp1252")
+    assert "r?ntgen ?.png" in answer and xray in answer
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+def test_where_nothing_can_be_written_one_sentence_says_so_before_any_work(xray, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(
+        "lungfusion.__main__.LungFusionPipeline.from_pretrained", lambda _: pytest.fail("work was done")
+    )
+    assert main([xray, "--out", xray]) == 1
+    assert capsys.readouterr().err == f"{xray}: this is a file; give --out a folder.\n"
+    assert main([xray, "--out", f"{xray}/out"]) == 1
+    assert "no file can be written there (Not a directory)" in capsys.readouterr().err
+    monkeypatch.setattr(
+        tempfile, "TemporaryFile", lambda **_: (_ for _ in ()).throw(PermissionError(13, "Permission denied"))
+    )
+    assert main([xray, "--out", str(tmp_path / "out")]) == 1
+    assert "no file can be written there (Permission denied); give --out another folder." in capsys.readouterr().err

@@ -49,8 +49,10 @@ class LungFusionImageProcessor(TorchvisionBackend):
         return [images]
 
     def process_image(self, image, **kwargs):
-        if isinstance(image, Image.Image) and image.mode not in GREY_MODES:
-            image = image.convert("RGB")
+        if isinstance(image, Image.Image):
+            image = np.asarray(image if image.mode in GREY_MODES else image.convert("RGB"))
+        if isinstance(image, np.ndarray):  # torch takes neither the other order of bytes nor negative strides
+            image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
         return super().process_image(image)
 
     def _preprocess(self, images, size, return_tensors=None, **kwargs):

@@ -1,23 +1,36 @@
-"""Reading DICOM with pydicom, in time and memory that the file does not decide.
+"""Reading DICOM, in time and memory that the file does not decide: pydicom for the header, imagecodecs for frames.
 
 What a file may announce is bounded here: elements, items and fragments by the number of reads they take, values by
 their length, compressed frames by what their own headers say. Any exception means that the file cannot be read.
 """
 
+import zlib
 from io import BytesIO
 
+import imagecodecs
 import numpy as np
 import pydicom
 from PIL import Image
-from pydicom.encaps import encapsulate, generate_frames
-from pydicom.pixels import apply_color_lut, pixel_array
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
+from pydicom.encaps import generate_frames
+from pydicom.pixels import apply_color_lut, convert_color_space, pixel_array
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ExplicitVRLittleEndian
 
-from .headers import check_jpeg, codestream_size
+from .codecs import decode_jpeg
+from .dicom_facts import age_in_years, check_frontal_chest, letters_of, view_position
+from .display import Stored, shown_pixels
+from .elements import numbers, words
+from .errors import MAX_PIXELS, check_size, refusal
+from .grey_levels import array_pixels
+from .headers import codestream_size, is_jpeg_ls
 
-MAX_READS = 20_000  # that a header may take; a radiograph's takes a few hundred
+MAX_READS = 60_000  # that a file may take; a radiograph takes a few hundred, a frame of 8000 fragments half of them
 MAX_LENGTH = 2**20  # bytes of one value besides the picture; the longest that matter are tables of 128 KiB
-DEFLATED = str(DeflatedExplicitVRLittleEndian).encode()  # pydicom inflates it without a limit
+MAX_INFLATED = 2 * MAX_PIXELS + 2**24  # bytes of a deflated dataset: the largest picture and its header
+MAX_META = 64  # elements before the dataset; about eight are usual
+DEFLATED = str(DeflatedExplicitVRLittleEndian).encode()
+DICOMDIR = "1.2.840.10008.1.3.10"
+_ITEM = b"\xfe\xff\x00\xe0"  # begins encapsulated pixel data (PS3.5 A.4)
+_LONG = (b"OB", b"OW", b"OD", b"OF", b"OL", b"OV", b"SQ", b"UC", b"UN", b"UR", b"UT", b"SV", b"UV")
 
 
 class FewReads(BytesIO):
@@ -28,16 +41,47 @@ class FewReads(BytesIO):
     def read(self, size=-1):
         self.left -= 1
         if self.left < 0:
-            raise ValueError(f"The file takes more than {MAX_READS} reads.")
+            raise ValueError("The file takes too many reads.")
         return super().read(size)
 
 
-def read_dataset(data):
+def dicom_pixels(data: bytes) -> tuple[np.ndarray, dict]:
+    """The bytes of a DICOM file → (H, W) float32 in [0, 1], and its colour, view and age by name."""
+    dataset = read_dataset(data)
+    check_dataset(dataset)
+    check_frontal_chest(dataset)
+    cells, stored = pixel_cells(dataset)
+    pixels, colour = array_pixels(cells) if cells.ndim == 3 else (shown_pixels(cells, stored, dataset), 0.0)
+    return pixels, {"colour": colour, "view": view_position(dataset), "age": age_in_years(dataset)}
+
+
+def read_dataset(data: bytes):
     """The bytes of a DICOM file → its dataset, nothing decoded, values longer than MAX_LENGTH left out."""
+    data = data if data[:4] != b"DICM" else bytes(128) + data
+    if DEFLATED in data:  # pydicom inflates without a limit
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        start = end_of_meta(data)
+        if DEFLATED not in data[:start]:
+            raise ValueError("It is unclear whether the file is deflated.")
+        content = inflater.decompress(data[start:], MAX_INFLATED)
+        if not inflater.eof or DEFLATED in content:
+            raise ValueError("The file inflates to too much, is cut short, or is deflated twice.")
+        data = content
     dataset = pydicom.dcmread(FewReads(data), force=True)
-    dataset.file_meta.setdefault("TransferSyntaxUID", ImplicitVRLittleEndian)
     drop_long_values(dataset)
     return dataset
+
+
+def end_of_meta(data: bytes) -> int:
+    """Where the dataset begins: after the elements of group 0002 (PS3.10 7.1)."""
+    start = 132 if data[128:132] == b"DICM" else 0
+    for _ in range(MAX_META):
+        if data[start : start + 2] != b"\x02\x00":
+            return start
+        long = data[start + 4 : start + 6] in _LONG
+        length = data[start + 8 : start + 12] if long else data[start + 6 : start + 8]
+        start += (12 if long else 8) + int.from_bytes(length, "little")
+    raise ValueError("The file begins with too many elements.")
 
 
 def drop_long_values(dataset):
@@ -51,35 +95,113 @@ def drop_long_values(dataset):
             del dataset[tag]
 
 
-def stored_values(dataset):
-    """The picture of a dataset of one frame, as stored: (H, W) or (H, W, 3) integer array, the latter RGB."""
-    syntax = dataset.file_meta.TransferSyntaxUID
-    if syntax.is_encapsulated:
-        frame = next(generate_frames(FewReads(dataset.PixelData), number_of_frames=1))
-        if syntax == RLELossless:
-            unpack(dataset, frame)
-        else:
-            check_frame(dataset, frame)
-            dataset.PixelData = encapsulate([frame])
-    values = pixel_array(dataset)
-    return apply_color_lut(values, dataset) if dataset.PhotometricInterpretation == "PALETTE COLOR" else values
+def check_dataset(dataset) -> None:
+    """Raise RadiographError unless the dataset holds one picture of acceptable size. Decodes nothing."""
+    classes = words(dataset.file_meta, "MediaStorageSOPClassUID") if hasattr(dataset, "file_meta") else []
+    if DICOMDIR in classes or "DirectoryRecordSequence" in dataset:
+        raise refusal("dicomdir")
+    if "PixelData" not in dataset:
+        raise refusal("no_picture")
+    if (numbers(dataset, "NumberOfFrames") or [1])[0] > 1:
+        raise refusal("several_frames")
+    if (numbers(dataset, "BitsAllocated") or [16])[0] > 16:
+        raise refusal("too_deep")
+    check_size(dataset.Columns, dataset.Rows)
+    if dataset.Rows * dataset.Columns * samples_of(dataset) > MAX_PIXELS:
+        raise refusal("too_many_pixels", limit=MAX_PIXELS // 10**6)
 
 
-def check_frame(dataset, frame):
-    """Raise ValueError for a frame of another size than the dataset says, which decoders would believe."""
-    if codestream_size(frame) != (dataset.Columns, dataset.Rows, dataset.SamplesPerPixel):
-        raise ValueError("The frame is not as large as the dataset says.")
-    if frame.startswith(b"\xff\xd8"):
-        check_jpeg(frame)
+def samples_of(dataset) -> int:
+    samples = int((numbers(dataset, "SamplesPerPixel") or [1])[0])
+    if samples not in (1, 3):
+        raise ValueError(f"There are {samples} samples for each pixel.")
+    return samples
 
 
-def unpack(dataset, frame):
-    """Replace the picture by what an RLE frame holds (PS3.5 annex G): planes of bytes, the high ones first.
+def pixel_cells(dataset) -> tuple[np.ndarray, Stored]:
+    """The picture as stored, and how to read it: (H, W) uint8 or uint16, or (H, W, 3) RGB."""
+    shape, samples = (dataset.Rows, dataset.Columns), samples_of(dataset)
+    photometric = letters_of("".join(words(dataset, "PhotometricInterpretation")[:1]))
+    allocated = int((numbers(dataset, "BitsAllocated") or [8 * len(dataset.PixelData) // (shape[0] * shape[1])])[0])
+    frame = compressed_frame(dataset)
+    if frame is not None:
+        cells, photometric = decoded(frame, shape if samples == 1 else (*shape, 3), allocated, photometric)
+    elif samples == 3:
+        cells, photometric = native_colours(dataset), "RGB"
+    else:
+        cells = native_cells(dataset, shape, allocated)
+    if samples == 3:
+        return convert_color_space(cells, "YBR_FULL", "RGB") if photometric.startswith("YBRFULL") else cells, None
+    if photometric == "PALETTECOLOR" and "RedPaletteColorLookupTableDescriptor" in dataset:
+        return apply_color_lut(cells, dataset), None
+    return cells, how_stored(dataset, cells, photometric, frame is not None)
 
-    pydicom unpacks a frame as far as it goes, 64 bytes for each of its own; Pillow stops where the picture is full.
+
+def how_stored(dataset, cells, photometric, compressed) -> Stored:
+    """Bits Stored, High Bit and the like, with what the standard expects where they are absent or impossible."""
+    width = 8 * cells.dtype.itemsize
+    bits = int((numbers(dataset, "BitsStored") or [width])[0])
+    bits = bits if 1 < bits <= width else width
+    high = int((numbers(dataset, "HighBit") or [bits - 1])[0])
+    decoder_aligned = compressed and cells.max() < 2**bits
+    high = high if bits - 1 <= high < width and not decoder_aligned else bits - 1
+    known = photometric.startswith("MONOCHROME")
+    inverted = photometric.startswith("MONOCHROME1") if known else "INVERSE" in words(dataset, "PresentationLUTShape")
+    return Stored(bits, high, (numbers(dataset, "PixelRepresentation") or [0])[0] == 1, inverted)
+
+
+def native_cells(dataset, shape, allocated) -> np.ndarray:
+    """(H, W) uint8 or uint16 of pixel data that are not compressed."""
+    data, count = dataset.PixelData, shape[0] * shape[1]
+    little = dataset.original_encoding[1] is not False
+    if allocated == 1:
+        return np.unpackbits(np.frombuffer(data, np.uint8), count=count, bitorder="little").reshape(shape)
+    if allocated not in (8, 16):
+        raise ValueError(f"{allocated} bits are allocated for each value.")
+    if allocated == 8 and not little and dataset["PixelData"].VR == "OW":  # bytes were swapped in pairs
+        data = np.frombuffer(data, ">u2").astype("<u2").tobytes()
+    cells = np.frombuffer(data, "u1" if allocated == 8 else "<u2" if little else ">u2", count)
+    return cells.reshape(shape).astype(cells.dtype.newbyteorder("="), copy=False)
+
+
+def native_colours(dataset) -> np.ndarray:
+    """(H, W, 3) RGB of pixel data that are not compressed."""
+    little = dataset.original_encoding[1] is not False
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    dataset.PhotometricInterpretation = "_".join(words(dataset, "PhotometricInterpretation")[:1]) or "RGB"
+    return pixel_array(dataset)
+
+
+def compressed_frame(dataset) -> bytes | None:
+    """The one frame of encapsulated pixel data; None where they are not."""
+    if not (dataset["PixelData"].is_undefined_length or dataset.PixelData.startswith(_ITEM)):
+        return None
+    return next(generate_frames(FewReads(dataset.PixelData), number_of_frames=1))
+
+
+def decoded(frame, shape, allocated, photometric) -> tuple[np.ndarray, str]:
+    """A compressed frame → (H, W) uint8 or uint16, or (H, W, 3), and the colours it now has."""
+    if not (frame.startswith(b"\xff\xd8") or b"\xff\x4f\xff\x51" in frame[:2048]):
+        return unpack(frame, shape, allocated), photometric
+    if codestream_size(frame) != (shape[1], shape[0], *shape[2:], 1)[:3]:
+        raise ValueError("The frame is not as large as the dataset says.")  # which decoders would believe
+    if not frame.startswith(b"\xff\xd8"):
+        cells = imagecodecs.jpeg2k_decode(frame)  # turns back the colour transform of the codestream
+        photometric = "RGB" if photometric in ("YBRICT", "YBRRCT") else photometric
+    else:
+        cells = decode_jpeg(frame)
+        photometric = photometric if len(shape) == 2 or is_jpeg_ls(frame) else "RGB"
+    width = cells.dtype.itemsize
+    return cells.reshape(shape).view(f"u{width}").astype(f"u{max(width, allocated // 8)}", copy=False), photometric
+
+
+def unpack(frame, shape, allocated) -> np.ndarray:
+    """What an RLE frame holds (PS3.5 annex G): planes of bytes, the high ones first.
+
+    A frame may announce 64 bytes for each of its own; Pillow stops where the picture is full.
     """
-    samples, width = dataset.SamplesPerPixel, dataset.BitsAllocated // 8
-    pixels = dataset.Rows * dataset.Columns
+    samples, width = (*shape, 1)[2], allocated // 8
+    pixels = shape[0] * shape[1]
     count, *offsets = np.frombuffer(frame[:64], "<u4").tolist()
     if count != samples * width:
         raise ValueError(f"The frame has {count} segments where {samples * width} belong.")
@@ -88,8 +210,4 @@ def unpack(dataset, frame):
     for number, (start, end) in enumerate(zip(offsets, ends, strict=False)):
         plane = Image.frombytes("L", (pixels, 1), frame[start:end], "packbits", "L")
         planes[number // width, :, width - 1 - number % width] = np.asarray(plane)[0]
-    dataset.PixelData = planes.tobytes()
-    dataset["PixelData"].VR = "OW" if width > 1 else "OB"
-    dataset["PixelData"].is_undefined_length = False
-    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    dataset.PlanarConfiguration = 1
+    return planes.view(f"<u{width}").reshape(samples, *shape[:2]).transpose(1, 2, 0).reshape(shape)

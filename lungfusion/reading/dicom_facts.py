@@ -7,6 +7,7 @@ passed over. Nothing that could name a patient leaves this file.
 import re
 from datetime import date
 
+from .elements import items, words
 from .errors import refusal
 
 # PS3.3 C.7.3.1.1.1. A word in neither list (or none, or a device's own) is no reason to refuse a picture.
@@ -44,15 +45,17 @@ def check_frontal_chest(dataset) -> None:
     if set(modalities) & _OTHER_MODALITIES and not set(modalities) & _RADIOGRAPHY:
         raise refusal("another_modality", word=modalities[0])
     for part in words(dataset, "BodyPartExamined"):
-        if _letters(part) in _OTHER_PARTS:
+        if letters_of(part) in _OTHER_PARTS:
             raise refusal("not_a_frontal_chest", word=f"body part {part}")
         if re.search(r"\bLAT(ERAL)?\b", part.replace("_", " ")):
             raise refusal("not_a_frontal_chest", word=f"body part {part}")
-    views = words(dataset, "ViewPosition") + _view_codes(dataset)
-    if any(_letters(view) in _FRONTAL for view in views):
+    views = words(dataset, "ViewPosition") + [
+        meaning for item in items(dataset, "ViewCodeSequence") for meaning in words(item, "CodeMeaning")
+    ]
+    if any(letters_of(view) in _FRONTAL for view in views):
         return
     for view in views:
-        if _letters(view) in _NOT_FRONTAL or ("LATERAL" in view and "DECUB" not in view):
+        if letters_of(view) in _NOT_FRONTAL or ("LATERAL" in view and "DECUB" not in view):
             raise refusal("not_a_frontal_chest", word=f"view {view}")
     orientation = words(dataset, "PatientOrientation")
     if any(direction[0] in "AP" for direction in orientation):  # the picture's plane holds front and back
@@ -82,28 +85,8 @@ def age_in_years(dataset) -> float | None:
     return age if 0 <= age <= _OLDEST else None
 
 
-def words(dataset, keyword: str) -> list[str]:
-    """The values of an element as text in capitals; none where it is absent, empty or unreadable."""
-    try:
-        value = dataset.get(keyword)
-        values = [] if value is None else [value] if isinstance(value, str | bytes) else list(value)
-        values = [v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in values]
-    except Exception:  # pydicom makes values of what a file holds only now, and raises nearly anything
-        return []
-    values = [part.strip(" \0\t\r\n").upper() for value in values for part in value.split("\\")]
-    return [value for value in values if value]
-
-
-def _view_codes(dataset) -> list[str]:
-    """What the View Code Sequence calls the view, in capitals."""
-    try:
-        items = list(dataset.get("ViewCodeSequence") or ())
-    except Exception:
-        return []
-    return [word for item in items for word in words(item, "CodeMeaning")]
-
-
-def _letters(word: str) -> str:
+def letters_of(word: str) -> str:
+    """A word in capitals without blanks, dashes and the like."""
     return re.sub(r"[^A-Z0-9]", "", word)
 
 

@@ -13,26 +13,47 @@ MAX_NUMBERS = 2**20  # in one entry of a TIFF directory, which Pillow makes a tu
 # JPEG markers (ISO 10918-1 B.1, ISO 14495-1 C.1)
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # neither stuffing, nor filling, nor a restart
 _WITHOUT_CONTENT, _END, _SCAN, _EXIF = (0x01, 0xD8), 0xD9, 0xDA, 0xE1
-_SIZES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_JPEG_LS, _CAMERA = 0xF7, (0xC0, 0xC1, 0xC2, 0xC9, 0xCA)
+_SIZES = {*range(0xC0, 0xD0), _JPEG_LS} - {0xC4, 0xC8, 0xCC}
 
 # TIFF (revision 6.0, section 2; Exif 2.3, section 4.6.3)
 _SIZE_OF_TYPE = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}
 _BYTE_TYPES = (1, 2, 6, 7)
 _PLACES = (273, 324)  # StripOffsets and TileOffsets, of any type
 _TILE = (322, 323)  # TileWidth and TileLength
+NEXT = "next"
 _DIRECTORIES = (34665, 34853, 40965)  # pointers to Exif, GPS and Interoperability directories
 
 
 def codestream_size(frame):
-    """(width, height, channels) that a JPEG, JPEG-LS or JPEG 2000 codestream announces."""
-    if frame.startswith(b"\xff\x4f\xff\x51"):  # JPEG 2000, ISO 15444-1 A.5.1
-        right, lower, left, upper = struct.unpack_from(">IIII", frame, 8)
-        return right - left, lower - upper, struct.unpack_from(">H", frame, 40)[0]
-    for marker, content in jpeg_segments(frame):
+    """(width, height, channels) that a JPEG, JPEG-LS or JPEG 2000 codestream announces, the last in a JP2, too."""
+    if frame.startswith(b"\xff\xd8"):
+        return jpeg_frame(frame)[2:]
+    start = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000, ISO 15444-1 A.5.1
+    if start < 0:
+        raise ValueError("The codestream gives no size.")
+    right, lower, left, upper = struct.unpack_from(">IIII", frame, start + 8)
+    return right - left, lower - upper, struct.unpack_from(">H", frame, start + 40)[0]
+
+
+def jpeg_frame(data):
+    """(marker, bits of a sample, width, height, channels) of a JPEG's or JPEG-LS's frame header."""
+    for marker, content in jpeg_segments(data):
         if marker in _SIZES:
-            height, width, channels = struct.unpack_from(">HHB", content, 1)
-            return width, height, channels
+            bits, height, width, channels = struct.unpack_from(">BHHB", content)
+            return marker, bits, width, height, channels
     raise ValueError("The codestream gives no size.")
+
+
+def is_jpeg_ls(data):
+    """Whether a JPEG codestream is one of ISO 14495-1."""
+    return jpeg_frame(data)[0] == _JPEG_LS
+
+
+def is_plain_jpeg(data):
+    """Whether it is a JPEG of 8 bits as cameras write them, which Pillow reads: baseline, extended or progressive."""
+    marker, bits, *_ = jpeg_frame(data)
+    return bits == 8 and marker in _CAMERA
 
 
 def check_jpeg(data):
@@ -74,18 +95,20 @@ def check_tiff(data):
 
     Pillow copies the value of every entry of a directory, and nothing keeps thousands of entries from pointing to the
     same megabytes. BigTIFF, made for files of over 4 GB, is refused.
+
+    Returns:
+        tag → first number of its value, of the first directory; and under `NEXT` where the second begins, 0 for none.
     """
     order = "<" if data.startswith(b"II") else ">"
     if 43 in data[2:4]:
         raise ValueError("This is a BigTIFF.")
     (start,) = struct.unpack_from(f"{order}I", data, 4)
-    held, seen, ahead = 0, set(), [start]
+    held, directories, ahead = 0, {}, [start]
     while ahead:
         start = ahead.pop()
-        if start in seen or start + 2 > len(data):
+        if start in directories or start + 2 > len(data):
             continue
-        seen.add(start)
-        numbers = {}
+        directories[start] = numbers = {}
         for tag, kind, count, value in _entries(data, start, order):
             if count > MAX_NUMBERS and (tag in _PLACES or kind not in _BYTE_TYPES):
                 raise ValueError(f"Entry {tag} of the TIFF holds {count} numbers.")
@@ -93,10 +116,21 @@ def check_tiff(data):
             held += size if size > 4 else 0
             if held > len(data):
                 raise ValueError("The entries of the TIFF hold more than the file.")
-            numbers[tag] = struct.unpack(f"{order}HH" if kind == 3 else f"{order}I", value)[0]
+            numbers[tag] = _first_number(data, kind, size, value, order)
             if tag in _DIRECTORIES:
                 ahead.append(numbers[tag])
         check_tiles(numbers)
+        end = start + 2 + 12 * struct.unpack_from(f"{order}H", data, start)[0]
+        numbers[NEXT] = int.from_bytes(data[end : end + 4], "little" if order == "<" else "big")
+    return next(iter(directories.values()), {})
+
+
+def _first_number(data, kind, size, value, order):
+    """The first number of an entry, where it holds integers. value: its four bytes, or where they begin."""
+    if size > 4:
+        (place,) = struct.unpack(f"{order}I", value)
+        value = data[place : place + 4].ljust(4, b"\0")
+    return struct.unpack(f"{order}HH" if kind == 3 else f"{order}I", value)[0]
 
 
 def _entries(data, start, order):

@@ -1,0 +1,129 @@
+"""Arrays of any type → grey in [0, 1]: which value is white, what colours weigh, and which values don't count.
+
+A burned-in marker or a hot pixel may lie far from everything else. It must not decide how bright the rest is shown, so
+the range of a picture is that of its values without outliers: those farther from the middle 90 % than that is wide.
+"""
+
+import numpy as np
+
+from .errors import check_size, refusal
+
+DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors and files use
+LUMA = np.array([19595, 38470, 7471]) / 65536  # ITU-R 601 as Pillow rounds it: exact in float64, and sums to exactly 1
+_TAIL = 0.05  # of the pixels at either end, that may be outliers
+_BAND = 256  # rows converted at a time: wider types than the result's take memory for these only
+_SAMPLE = 2**20  # values from which percentiles of floats are taken
+
+
+def bands(array: np.ndarray) -> list[slice]:
+    """Slices that take an array _BAND rows at a time."""
+    return [slice(start, start + _BAND) for start in range(0, len(array), _BAND)]
+
+
+def array_pixels(array: np.ndarray) -> tuple[np.ndarray, float]:
+    """(H, W), (H, W, 1), (1, H, W), (H, W, 3) or (H, W, 4) as a user gives it → (H, W) float32 in [0, 1], its colour.
+
+    Raises RadiographError for other shapes and types, and for values out of range: floats must lie in [0, 1], integers
+    in 0 to 65535.
+    """
+    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
+        raise refusal("array_shape")
+    check_size(array.shape[1], array.shape[0])
+    if array.dtype.kind not in "biuf":
+        raise refusal("array_dtype")
+    low, high = array.min(), array.max()
+    if array.dtype.kind == "f" and not 0 <= low <= high <= 1:  # also where there is a NaN
+        raise refusal("array_floats")
+    if array.dtype.kind in "iu" and (low < 0 or high >= 2 ** DEPTHS[-1]):
+        raise refusal("array_integers")
+    return decoded_pixels(array, opaque=None if array.ndim == 2 else _depth_white(array[..., -1]))
+
+
+def decoded_pixels(array: np.ndarray, inverted: bool = False, opaque: int | None = None) -> tuple[np.ndarray, float]:
+    """What a decoder made of a file: (H, W), or (H, W, C) of C = 2 grey and alpha, 3 RGB, 4 RGBA → as `array_pixels`.
+
+    Values that `array_pixels` refuses are spread from their minimum to their maximum, without outliers. inverted: 0
+    is white. opaque: the alpha that hides what is behind; the largest that the type holds unless given.
+    """
+    colours = array if array.ndim == 2 else array[..., 0] if array.shape[2] == 2 else array[..., :3]
+    black, white = black_and_white(colours)
+    alpha = array[..., -1] if array.shape[2:] in ((2,), (4,)) else None
+    opaque = np.float32(opaque or (np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1))
+    pixels = np.empty(array.shape[:2], np.float32)
+    for rows in bands(array):
+        grey = _luma(colours[rows])
+        pixels[rows] = grey.astype(np.float32) / white if black == 0 else (grey - black) / (white - black)
+        np.clip(pixels[rows], 0, 1, out=pixels[rows])
+        if inverted:
+            np.subtract(1, pixels[rows], out=pixels[rows])
+        if alpha is not None:
+            pixels[rows] *= alpha[rows].astype(np.float32) / opaque
+    if colours.ndim == 2:
+        return pixels, 0.0
+    sample = colours[::4, ::4].astype(np.float32)  # every 16th pixel says enough of the colour
+    return pixels, float((sample.max(-1) - sample.min(-1)).mean() / (white - black))
+
+
+def _luma(colours: np.ndarray) -> np.ndarray:
+    """(H, W) or (H, W, 3) of any type → (H, W) float64."""
+    return colours.astype(np.float64) if colours.ndim == 2 else np.einsum("hwc,c->hw", colours, LUMA)
+
+
+def black_and_white(colours: np.ndarray) -> tuple[float, np.float32]:
+    """The values that stand for black and white in an array of bool, integers or floats.
+
+    Of unsigned integers within 16 bits, black is 0 and white that of the smallest usual depth which holds the largest
+    value that counts; floats in [0, 1] stay as they are; anything else is spread over what it uses.
+    """
+    low, high = colours.min(), colours.max()
+    if colours.dtype.kind == "f":
+        if not (np.isfinite(low) and np.isfinite(high)):
+            raise refusal("not_finite")
+        if 0 <= low <= high <= 1:
+            return 0, np.float32(1)
+    elif low >= 0 and high < 2 ** DEPTHS[-1]:
+        return 0, np.float32(_depth_white(colours))
+    low, high = _range_of(colours)
+    return low, high if high > low else low + 1
+
+
+def _depth_white(values: np.ndarray) -> int:
+    """White of the smallest usual depth that holds all values but outliers. (…) integers or floats from 0 on."""
+    if values.dtype.kind in "bf":
+        return 1
+    high = int(values.max())
+    if high >= 2 ** DEPTHS[0]:
+        high = _range_of(values)[1]
+    return 2 ** next((bits for bits in DEPTHS if high < 2**bits), DEPTHS[-1]) - 1
+
+
+def _range_of(array: np.ndarray) -> tuple[float, float]:
+    """`used_range` of (H, W) or (H, W, C), of large ones from a sample where there are outliers."""
+    low, high = float(array.min()), float(array.max())
+    step = max(1, int(np.sqrt(array.size / _SAMPLE)))
+    values, counts = np.unique(array[::step, ::step], return_counts=True)
+    least, greatest = _fences(values, counts)
+    kept = used_range(values, counts)
+    return low if low >= least else kept[0], high if high <= greatest else kept[1]
+
+
+def used_range(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Least and greatest of the values without outliers.
+
+    Args:
+        values: (N,), rising.
+        counts: (N,) how many pixels have each.
+    """
+    least, greatest = _fences(values, counts)
+    kept = values[(values >= least) & (values <= greatest)]
+    return float(kept[0]), float(kept[-1])
+
+
+def _fences(values: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
+    """Between which values one is no outlier."""
+    total = np.cumsum(counts)
+    low, high = values[np.searchsorted(total, np.array([_TAIL, 1 - _TAIL]) * total[-1])].astype(np.float64)
+    span = high - low or np.inf  # where nearly all is one shade, the rest is what there is to see
+    return low - span, high + span
