@@ -51,8 +51,8 @@ class LungFusionImageProcessor(TorchvisionBackend):
     def process_image(self, image, **kwargs):
         if isinstance(image, Image.Image):
             image = np.asarray(image if image.mode in GREY_MODES else image.convert("RGB"))
-        if isinstance(image, np.ndarray):  # torch takes neither the other order of bytes nor negative strides
-            image = np.ascontiguousarray(image, image.dtype.newbyteorder("="))
+        if isinstance(image, np.ndarray):  # torch takes no other order of bytes, no negative strides
+            image = np.require(image, image.dtype.newbyteorder("="), ["C", "W"])
         return super().process_image(image)
 
     def _preprocess(self, images, size, return_tensors=None, **kwargs):
