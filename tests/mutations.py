@@ -32,7 +32,7 @@ SYNTAXES = (*pydicom.uid.AllTransferSyntaxes, "1.2.3", "")
 
 @cache
 def whole_files():
-    """name → bytes of files that are read, and of a deflated DICOM, which is refused."""
+    """name → bytes of files of every kind that is read."""
     pixels, _ = draw_phantom(seed=0, size=96)
     grey, deep = np.round(pixels * 255).astype(np.uint8), np.round(pixels * 65535).astype(np.uint16)
     colour = Image.fromarray(np.stack([grey, grey[::-1], grey.T], axis=-1))
