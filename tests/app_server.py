@@ -1,8 +1,9 @@
-"""The app as a process of its own, for those who call it as ood_images do."""
+"""The app as a process of its own, for those who call it as strangers do."""
 
 import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -12,6 +13,12 @@ import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from examples.phantom import write_dicom
 
 ROOT = Path(__file__).parent.parent
 
@@ -48,6 +55,29 @@ def serving(model, folder):
     finally:
         process.terminate()
         process.wait(30)
+
+
+@pytest.fixture(scope="session")
+def radiograph_files(phantom, tmp_path_factory):
+    """Paths of one phantom in several formats, and of a text file."""
+    folder = tmp_path_factory.mktemp("files")
+    pixels, _ = phantom
+    Image.fromarray(np.round(pixels * 255).astype(np.uint8)).save(folder / "chest.png")
+    Image.fromarray(np.round(pixels * 65535).astype(np.uint16)).save(folder / "deep.png")
+    write_dicom(folder / "chest.dcm", pixels)
+    shutil.copy(folder / "chest.dcm", folder / "IM000001")  # as DICOM files are often called
+    (folder / "notes.txt").write_text("No radiograph.")
+    return {path.name: str(path) for path in folder.iterdir()}
+
+
+@pytest.fixture(scope="session")
+def server(checkpoint, tmp_path_factory):
+    """Address of `python app.py`, started elsewhere than in the repository. It must leave no one's images behind."""
+    with serving(checkpoint, tmp_path_factory.mktemp("server")) as served:
+        yield served.address
+    kept = [path for path in served.cache.rglob("*") if path.is_file() and path.stat().st_size]
+    assert [path.name for path in kept if not path.name.startswith("phantom_")] == []  # but the app's own drawings
+    assert served.raised() <= {"gradio.exceptions.InvalidPathError"}  # asked for by a test
 
 
 def free_port():

@@ -23,6 +23,7 @@ from lungfusion.models import (
     LungUNetConfig,
     LungUNetForSemanticSegmentation,
 )
+from tests.app_server import radiograph_files, server  # noqa: F401  fixtures
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()

@@ -1,12 +1,14 @@
 """The way of one radiograph through a tiny model, and how it is shown."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.app.trace import walk
-from lungfusion.app.view.steps import steps_html
+from lungfusion.app.view.steps import fusion_words, steps_html
 from lungfusion.app.view.words import LANGUAGES
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.test_words import Page
@@ -63,6 +65,7 @@ def test_other_models_are_shown_as_they_are(phantom, changes):
     assert steps.concatenation in steps.cnn_inputs
     text = Page(steps_html(ENGLISH, steps)).text
     assert f"{changes['concatenation']} (this model)" in text
+    assert ENGLISH(f"joined_{changes['concatenation']}") in text
     assert ("no weights to show" in text) == (steps.fusion_weights is None)
 
 
@@ -73,6 +76,14 @@ def test_the_page_shows_each_step_once(pipe, phantom):
     assert all(image["alt"] for image in page.having("src"))
     assert "crop (this model)" in page.text
     assert page.text.count("%") >= 2 + 2 * 3
+    assert "the box around the lungs" in page.text and "background" not in page.text
+
+
+def test_a_network_that_has_all_the_weight_is_named(pipe, phantom):
+    steps = walk(pipe, phantom[0])
+    assert "weighs how much each network counts" in fusion_words(ENGLISH, steps)
+    alone = replace(steps, fusion_weights={"test_efficientnet": 0.001, "test_resnet": 0.999})
+    assert "gives all the weight to one network, test_resnet" in fusion_words(ENGLISH, alone)
 
 
 def test_what_is_refused_has_no_probabilities(phantom):

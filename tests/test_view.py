@@ -125,7 +125,13 @@ def test_layers_look_as_the_pictures_do():
     assert np.abs(overlay - np.asarray(view.overlay_image(chest))).max() <= 2
     masked = laid(view.background_layer(chest), chest.radiograph.pixels)[..., 0].astype(int)
     assert np.abs(masked - np.asarray(view.masked_image(chest))).max() <= 2
-    heat = ramp(300, 400) ** 2
-    grey = np.repeat(255 * chest.radiograph.pixels[..., None], 3, -1)
-    expected = view.blend(grey, view.heat_colours(heat), heat)
-    assert np.abs(laid(view.heat_layer(heat), chest.radiograph.pixels) - expected).max() <= 3
+
+
+def test_heat_is_transparent_where_it_is_cold_and_hides_what_is_below_where_it_is_hot():
+    under, heat = np.full((300, 400), 0.4, np.float32), ramp(300, 400)
+    shown = laid(view.heat_layer(heat), under)
+    assert (shown[heat < view.COLD] == 102).all()
+    assert np.abs(shown[:, -1] - view.HEAT_COLOURS[-1]).max() <= 3
+    half = (heat - view.COLD) / (1 - view.COLD)
+    expected = view.blend(np.full((300, 400, 3), 102.0), view.heat_colours(heat), half.clip(0, 1))
+    assert np.abs(shown - expected).max() <= 5

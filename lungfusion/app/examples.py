@@ -55,7 +55,9 @@ def title(path):
 
 
 def examples_html(paths):
-    return render("examples.html", examples=[{"name": path.name, **small(path)} for path in paths])
+    return render(
+        "examples.html", examples=[{"name": path.name, "title": title(path), **small(path)} for path in paths]
+    )
 
 
 @cache

@@ -1,9 +1,12 @@
 """What happens when a visitor does something. Radiographs are read here, so that a GPU is held for computing only."""
 
+import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
 
+from .. import __version__
 from ..analysis import Correction
 from ..checks.orientation import UPRIGHT, apply_correction
 from ..reading.archive import radiographs_in
@@ -12,18 +15,29 @@ from .examples import examples_html
 from .gpu import on_gpu
 from .trace import walk
 from .view.answer import answer_html, message_html
-from .view.batch import batch_row, batch_table, csv_html
+from .view.batch import Batch
 from .view.comparison import comparison_html
+from .view.phrases import GROUPS
 from .view.render import render
 from .view.steps import steps_html
-from .view.words import words_for
+from .view.words import LANGUAGES, words_for
 
-NARROW, WIDE = 120, 180  # pixels, of columns
+AGES = dict(zip(GROUPS, (3, 12, 40), strict=True))  # years, as the pipeline takes them
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked about a radiograph: how it is set right first, and whom it is of (one of `GROUPS`, or None)."""
+
+    correction: Correction = UPRIGHT
+    who: str | None = None
 
 
 def words_of(request):
-    """The `Words` of the visitor's language."""
-    return words_for(request.headers.get("accept-language") if request else None)
+    """The `Words` of the language that the address asks for (?lang=CODE), else of the browser's."""
+    if not request:
+        return words_for(None)
+    return LANGUAGES.get(request.query_params.get("lang")) or words_for(request.headers.get("accept-language"))
 
 
 class Handlers:
@@ -32,14 +46,15 @@ class Handlers:
     Args:
         pipe: `LungFusionPipeline`.
         examples: `Examples`.
+        model: what the model is called in downloads.
     """
 
-    def __init__(self, pipe, examples):
+    def __init__(self, pipe, examples, model="bundled"):
         def analyse(radiograph):
             return pipe(radiograph)
 
-        def explain(radiograph):
-            return pipe.analyse_and_explain(radiograph)
+        def explain(radiograph, age):
+            return pipe.analyse_and_explain(radiograph, age)
 
         def trace(radiograph):
             return walk(pipe, radiograph)
@@ -47,7 +62,9 @@ class Handlers:
         # functions of a radiograph alone: what is given to a lent GPU is copied there
         self.analyse, self.explain, self.trace = on_gpu(analyse), on_gpu(explain), on_gpu(trace)
         self.findings = pipe.findings
+        self.concatenation = getattr(pipe.model.config, "concatenation", "segmenter")
         self.examples = examples
+        self.made_by = {"model": model, "version": __version__}
 
     def analyze_chest_xray(self, radiograph):
         """Analyse a frontal chest X-ray (PNG, JPEG, TIFF, DICOM, …). For research and education; not a medical device.
@@ -56,48 +73,76 @@ class Handlers:
             radiograph: a PNG, JPEG, WebP, TIFF, BMP or DICOM file.
 
         Returns:
-            findings (each with its calibrated probability, the threshold from which it counts as detected, and how
-            often the model is right at it), warnings (no findings are told where the image is unfit), and the lungs'
-            area.
+            findings (each with its calibrated probability, its level, the threshold from which it counts as detected,
+            and how often the model is right at it), warnings (no findings are told where the image is unfit), the
+            lungs' area, and the model and version that answered.
         """
         try:
-            return self.analyse(load_radiograph(radiograph)).to_dict()
+            return self.analyse(load_radiograph(radiograph)).to_dict() | self.made_by
         except RadiographError as error:
             raise gr.Error(str(error), print_exception=False) from error
 
-    def cleared(self, path, request: gr.Request):
-        """The page as a new file arrives, or as the old one is taken away: no stale answer may stand beside it."""
-        busy = render("busy.html", sentence=words_of(request)("busy"))
-        return gr.Markdown(visible=path is None), gr.HTML(busy, visible=path is not None), UPRIGHT, ""
+    # One radiograph: outputs of the first four are those of `begun`
 
-    def answered(self, path, correction, request: gr.Request):
+    def begun(self, path, request):
+        """The page as a radiograph arrives, or as it begins anew without one: no stale answer may stand beside it.
+
+        Returns:
+            an empty field (so that the next file finds it), path, welcome, answer, `Asked`, steps.
+        """
+        # a moment, for a browser leaves HTML alone that is as before, with what became of it
+        busy = render("busy.html", words=words_of(request), moment=time.monotonic_ns()) if path else ""
+        return None, path, gr.Markdown(visible=not path), gr.HTML(busy, visible=bool(path)), Asked(), ""
+
+    def received(self, path, request: gr.Request):
+        """A file is here."""
+        return self.begun(path, request)
+
+    def chosen(self, event: gr.EventData, request: gr.Request):
+        """An example, by its button."""
+        return self.begun(self.examples.path(event.example), request)
+
+    def restarted(self, request: gr.Request):
+        """The page anew."""
+        return self.begun(None, request)
+
+    def opened(self, request: gr.Request):
+        """What a page begins with: the example its address asks for (?example=NAME), and real ones if there are any."""
+        path, fetched = self.examples.path(request.query_params.get("example")), self.examples.fetched
+        real = gr.Markdown(visible=bool(fetched)), gr.HTML(examples_html(fetched), visible=bool(fetched))
+        return *self.begun(path, request), *real
+
+    def answered(self, path, asked, request: gr.Request):
         """The answer for the file at `path`, turned or inverted first."""
         words = words_of(request)
         if path is None:
-            return ""
+            return gr.skip()
         try:
-            analysis, saliency = self.explain(apply_correction(load_radiograph(path), correction))
+            radiograph = apply_correction(load_radiograph(path), asked.correction)
+            analysis, saliency = self.explain(radiograph, AGES.get(asked.who))
         except RadiographError as error:
             known = Path(path).exists()
-            return message_html(f"{error}." if known else words("deleted"))
-        return answer_html(words, analysis, saliency, correction)
+            return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
+        return answer_html(words, analysis, saliency, asked.correction, asked.who, self.made_by)
 
-    def corrected(self, path, event: gr.EventData, request: gr.Request):
-        """The answer for the radiograph as a button of the answer wants it, and that correction."""
-        angle, invert = int(event.angle), bool(event.invert)
-        correction = Correction(180 - (180 - angle) % 360, invert)
-        return self.answered(path, correction, request), correction
+    def asked_again(self, path, event: gr.EventData, request: gr.Request):
+        """The answer for the same radiograph as a button of the answer wants it, and what is asked now."""
+        correction = Correction(180 - (180 - int(event.angle)) % 360, bool(event.invert))
+        asked = Asked(correction, event.who if event.who in GROUPS else None)
+        return self.answered(path, asked, request), asked
 
-    def stepped(self, path, correction, request: gr.Request):
+    def stepped(self, path, asked, request: gr.Request):
         """The way of the same radiograph through the model."""
         words = words_of(request)
         if path is None or not self.findings:
             return gr.Markdown(visible=True), ""
         try:
-            steps = self.trace(apply_correction(load_radiograph(path), correction))
-        except RadiographError:
-            return gr.Markdown(visible=True), ""
+            steps = self.trace(apply_correction(load_radiograph(path), asked.correction))
+        except RadiographError as error:
+            return gr.Markdown(visible=False), message_html(words.error(error))
         return gr.Markdown(visible=False), steps_html(words, steps)
+
+    # Two, and many
 
     def compared(self, first, second, request: gr.Request):
         """Two radiographs side by side, once both are there."""
@@ -106,35 +151,22 @@ class Handlers:
         try:
             analyses = [self.analyse(load_radiograph(path)) for path in (first, second)]
         except RadiographError as error:
-            return message_html(f"{error}.")
+            return message_html(words_of(request).error(error))
         return comparison_html(words_of(request), *analyses)
 
     def analysed_all(self, paths, request: gr.Request, progress=gr.Progress()):  # noqa: B008 (Gradio's way)
         """A table of many files, the bad ones with their reason, and a link that saves it."""
-        words, rows = words_of(request), []
+        words = words_of(request)
         if not paths:
-            return gr.Dataframe(visible=False), ""
+            return message_html(words("batch_none"))
         try:
             radiographs = radiographs_in(paths)
         except RadiographError as error:
-            return gr.Dataframe(visible=False), message_html(f"{error}.")
+            return message_html(words.error(error))
+        batch = Batch(words, self.findings, self.made_by)
         for name, read in progress.tqdm(radiographs, desc=words("batch_progress"), unit=""):
             try:
-                rows.append(batch_row(words, name, self.analyse(load_radiograph(read()))))
+                batch.add(name, self.analyse(load_radiograph(read())))
             except RadiographError as error:
-                rows.append(batch_row(words, name, error=str(error).split(": ", 1)[-1]))
-        titles, cells = batch_table(words, self.findings, rows)
-        table = {"headers": titles, "data": cells}
-        widths = [WIDE, WIDE, WIDE, *[NARROW] * len(self.findings), 2 * WIDE]
-        shown = gr.Dataframe(table, label=words("batch_title"), column_widths=widths, visible=True)
-        return shown, csv_html(words, titles, cells)
-
-    def opened(self, request: gr.Request):
-        """What a page begins with: the example its address asks for (?example=NAME), and real ones if there are any."""
-        path = self.examples.path(request.query_params.get("example")) or gr.skip()
-        fetched = self.examples.fetched
-        return path, gr.Markdown(visible=bool(fetched)), gr.HTML(examples_html(fetched), visible=bool(fetched))
-
-    def chosen(self, event: gr.EventData):
-        """An example, by its button."""
-        return self.examples.path(event.example)
+                batch.add_unreadable(name, words.error(error).split(": ", 1)[-1])
+        return batch.html()

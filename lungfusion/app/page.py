@@ -9,15 +9,17 @@ import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
 from starlette.middleware import Middleware
 
-from ..checks.orientation import UPRIGHT
 from .card import SNIPPETS, model_card
 from .examples import examples_html
+from .handlers import Asked
 from .theme import THEME
 from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field
+from .view.render import render
 from .view.words import LANGUAGES
 
 LOOKS = Path(str(files("lungfusion.app.view")))  # style, scripts and icon of the page
-SHOW_ANSWER_JS = '() => document.querySelector("#answer").scrollIntoView({block: "nearest"})'  # on a phone it is below
+ANSWERED_JS = "() => window.lungfusion?.answered()"
+TABS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
 UNQUEUED = {"queue": False, **PRIVATE}
 # what carries event data is never replayed: Gradio would replay it with the data of an earlier click
@@ -29,14 +31,49 @@ def script(name):
     return (LOOKS / name).read_text(encoding="utf-8")
 
 
-def page_words(words, findings, model):
-    """The sentences that stand on the page from the start: the browser picks those of its language."""
+def page_words(words, findings, concatenation, model):
+    """The sentences that stand on the page from the start, filled.
+
+    Args:
+        words: `Words`.
+        findings: names of the model's findings.
+        concatenation: the way it joins image and mask.
+        model: the name that was asked for.
+    """
     filled = {
-        "purpose": words("purpose", findings=words.listed(findings)) if findings else words("purpose_lungs"),
+        "purpose": words("purpose" if findings else "purpose_lungs"),
         "privacy": words("privacy", minutes=KEPT_MINUTES),
         "model_unreachable": words("model_unreachable", model=model),
+        "about": words("about", joined=words(f"joined_{concatenation}"), minutes=KEPT_MINUTES),
     }
     return words.sentences | filled
+
+
+class Texts:
+    """What stands on the page from the start: each text in the browser's language, or in that of the address.
+
+    Args:
+        sentences: language → key → sentence.
+    """
+
+    def __init__(self, sentences):
+        self.sentences = sentences
+        self.i18n = gr.I18n(**sentences)
+        self.places = []  # (component, name of its property, key)
+
+    def __call__(self, key, component, **settings):
+        """A Markdown, or another component that bears the text as its label or value."""
+        name = "value" if component in (gr.Markdown, gr.Button) else "label"
+        made = component(**{name: self.i18n(key)}, **settings)
+        self.places.append((made, name, key))
+        return made
+
+    def in_language(self, request: gr.Request):
+        """An update for every text: in the language the address names; nothing where it names none."""
+        chosen = self.sentences.get(request.query_params.get("lang"))
+        if not chosen:
+            return [gr.skip()] * len(self.places)
+        return [gr.update(**{name: chosen[key]}) for _, name, key in self.places]
 
 
 def build_page(handlers, model=None, asked_for=True):
@@ -47,24 +84,39 @@ def build_page(handlers, model=None, asked_for=True):
         model: folder or id on the Hub that was asked for; None for the bundled one.
         asked_for: whether that is the one that answers.
     """
-    i18n = gr.I18n(**{name: page_words(words, handlers.findings, model) for name, words in LANGUAGES.items()})
+    filled = {
+        name: page_words(words, handlers.findings, handlers.concatenation, model) for name, words in LANGUAGES.items()
+    }
+    texts = Texts(filled)
     delete_cache = (60, 60 * (KEPT_MINUTES - 1))
     with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=delete_cache) as demo:
-        header(i18n, asked_for)
-        with gr.Tab(i18n("tab_analyse")), gr.Row():
-            analyse = analyse_tab(i18n, handlers.examples.drawn)
-        with gr.Tab(i18n("tab_steps")) as tab:
-            steps = steps_tab(i18n, handlers.findings)
-        connect(demo, handlers, analyse, tab, steps)
-        with gr.Tab(i18n("tab_compare")):
-            compare_tab(i18n, handlers)
-        with gr.Tab(i18n("tab_batch")):
-            batch_tab(i18n, handlers)
-        with gr.Tab(i18n("tab_about")):
-            about_tab(i18n, model if asked_for else None)
+        header(texts, asked_for)
+        with gr.Tabs() as tabs:
+            with texts("tab_analyse", gr.Tab, id="analyse") as analyse_front, gr.Row():
+                analyse = analyse_tab(texts, handlers.examples.drawn)
+            with texts("tab_steps", gr.Tab, id="steps") as steps_front:
+                steps = steps_tab(texts, handlers.findings)
+            with texts("tab_compare", gr.Tab, id="compare") as compare_front:
+                compare_tab(texts, handlers)
+            with texts("tab_batch", gr.Tab, id="many") as many_front:
+                batch_tab(texts, handlers)
+            with texts("tab_about", gr.Tab, id="about") as about_front:
+                about_tab(texts, model if asked_for else None)
+        connect(demo, handlers, analyse, steps_front, steps)
+        for tab in (analyse_front, steps_front, compare_front, many_front, about_front):
+            place = "" if tab is analyse_front else tab.id
+            tab.select(None, js=f"() => window.lungfusion?.address({{tab: '{place}'}})")
+        demo.load(tab_of, None, tabs, **UNQUEUED)
+        demo.load(texts.in_language, None, [place for place, _, _ in texts.places], **UNQUEUED)
         api(handlers)
-    demo.i18n_instance = i18n
+    demo.i18n_instance = texts.i18n
     return demo.queue(max_size=20, default_concurrency_limit=1)
+
+
+def tab_of(request: gr.Request):
+    """The tab that the address asks for (?tab=NAME)."""
+    name = request.query_params.get("tab")
+    return gr.Tabs(selected=name) if name in TABS else gr.skip()
 
 
 def launch(demo, examples):
@@ -85,72 +137,79 @@ def launch(demo, examples):
     delete_files_created_by_app(demo, age=None)  # Gradio does so too, but not while a visitor stays connected
 
 
-def header(i18n, asked_for):
+def header(texts, asked_for):
     with gr.Column(elem_classes="header"):
-        gr.HTML("<h1>LungFusion</h1>")
-        gr.Markdown(i18n("purpose"))
-        gr.Markdown(i18n("notice"))
-        gr.Markdown(i18n("model_unreachable"), elem_classes="message", visible=not asked_for)
+        gr.HTML(render("header.html", languages=LANGUAGES))
+        texts("purpose", gr.Markdown)
+        texts("notice", gr.Markdown)
+        texts("model_unreachable", gr.Markdown, elem_classes="message", visible=not asked_for)
+    texts("embed_line", gr.Markdown, elem_classes="embed-line")
 
 
-def analyse_tab(i18n, drawings):
+def analyse_tab(texts, drawings):
     buttons = {"js_on_load": script("examples.js"), "apply_default_css": False}
-    with gr.Column(scale=1, min_width=280):
-        upload = file_field(label=i18n("upload"), height=180, elem_id="upload")
-        gr.Markdown(i18n("formats"), elem_classes="small")
-        gr.Markdown(i18n("privacy"), elem_classes="small")
-        gr.Markdown(i18n("examples_drawn"), visible=bool(drawings))
+    with gr.Column(scale=1, min_width=280, elem_classes="intake"):
+        upload = texts("upload", file_field, height=200, elem_id="upload")
+        texts("formats", gr.Markdown, elem_classes="small")
+        texts("privacy", gr.Markdown, elem_classes="small")
+        texts("examples_drawn", gr.Markdown, visible=bool(drawings))
         drawn = gr.HTML(examples_html(drawings), visible=bool(drawings), **buttons)
-        real_words = gr.Markdown(i18n("examples_real"), visible=False)
+        real_words = texts("examples_real", gr.Markdown, visible=False)
         real = gr.HTML(visible=False, **buttons)
     with gr.Column(scale=3, min_width=320):
-        welcome = gr.Markdown(i18n("welcome"), elem_classes="welcome")
-        answer = gr.HTML(visible=False, elem_id="answer", js_on_load=script("answer.js"), apply_default_css=False)
+        welcome = texts("welcome", gr.Markdown, elem_classes="welcome")
+        scripts = script("viewer.js") + script("answer.js")
+        answer = gr.HTML(visible=False, elem_id="answer", js_on_load=scripts, apply_default_css=False)
     return SimpleNamespace(upload=upload, drawn=drawn, real_words=real_words, real=real, welcome=welcome, answer=answer)
 
 
-def steps_tab(i18n, findings):
-    hint = gr.Markdown(i18n("steps_hint" if findings else "steps_none"))
+def steps_tab(texts, findings):
+    hint = texts("steps_hint" if findings else "steps_none", gr.Markdown)
     return SimpleNamespace(hint=hint, shown=gr.HTML(apply_default_css=False))
 
 
 def connect(demo, handlers, analyse, tab, steps):
     """The events of one radiograph: it arrives, is answered, is turned, and shown step by step."""
     upload, answer = analyse.upload, analyse.answer
-    correction = gr.State(UPRIGHT)
-    demo.load(handlers.opened, None, [upload, analyse.real_words, analyse.real], **UNQUEUED)
-    gr.on([analyse.drawn.click, analyse.real.click], handlers.chosen, None, upload, queue=False, **EVERY_ONE)
-    emptied = [analyse.welcome, answer, correction, steps.shown]
-    clearing = upload.change(handlers.cleared, upload, emptied, **UNQUEUED)
-    asked = [upload, correction]
-    answering = clearing.then(handlers.answered, asked, answer, show_progress="hidden", **ONE_AT_A_TIME)
-    answering.then(None, js=SHOW_ANSWER_JS)
-    turned = [answer, correction]
-    answer.click(handlers.corrected, upload, turned, show_progress_on=answer, concurrency_id="model", **EVERY_ONE)
-    tab.select(handlers.stepped, asked, [steps.hint, steps.shown], **ONE_AT_A_TIME)
+    path, asked = gr.State(), gr.State(Asked())
+    restart = gr.Button(elem_id="restart", elem_classes="unseen")
+    begun = [upload, path, analyse.welcome, answer, asked, steps.shown]
+    real = [analyse.real_words, analyse.real]
+    beginnings = [
+        demo.load(handlers.opened, None, begun + real, **UNQUEUED),
+        gr.on([analyse.drawn.click, analyse.real.click], handlers.chosen, None, begun, queue=False, **EVERY_ONE),
+        upload.upload(handlers.received, upload, begun, **UNQUEUED),
+        restart.click(handlers.restarted, None, begun, **UNQUEUED),
+    ]
+    upload.upload(None, js="() => window.lungfusion?.address({example: null})")
+    for beginning in beginnings:
+        answering = beginning.then(handlers.answered, [path, asked], answer, show_progress="hidden", **ONE_AT_A_TIME)
+        answering.then(None, js=ANSWERED_JS)
+    again = {"show_progress_on": answer, "concurrency_id": "model", **EVERY_ONE}
+    answer.click(handlers.asked_again, path, [answer, asked], **again).then(None, js=ANSWERED_JS)
+    tab.select(handlers.stepped, [path, asked], [steps.hint, steps.shown], **ONE_AT_A_TIME)
 
 
-def compare_tab(i18n, handlers):
-    gr.Markdown(i18n("compare_hint"))
+def compare_tab(texts, handlers):
+    texts("compare_hint", gr.Markdown)
     with gr.Row():
-        first = file_field(label=i18n("compare_first"), height=140)
-        second = file_field(label=i18n("compare_second"), height=140)
+        first = texts("compare_first", file_field, height=140)
+        second = texts("compare_second", file_field, height=140)
     comparison = gr.HTML(apply_default_css=False)
     gr.on([first.change, second.change], handlers.compared, [first, second], comparison, **ONE_AT_A_TIME)
 
 
-def batch_tab(i18n, handlers):
-    batch = file_field(label=i18n("batch_upload"), file_count="multiple", height=180)
-    run = gr.Button(i18n("batch_run"), variant="primary")
-    table = gr.Dataframe(visible=False, interactive=False, wrap=True)
-    link = gr.HTML(apply_default_css=False)
-    run.click(handlers.analysed_all, batch, [table, link], **PRIVATE)
+def batch_tab(texts, handlers):
+    files = texts("batch_upload", file_field, file_count="multiple", height=180)
+    run = texts("batch_run", gr.Button, variant="primary")
+    table = gr.HTML(js_on_load=script("batch.js"), apply_default_css=False)
+    run.click(handlers.analysed_all, files, table, **PRIVATE)
 
 
-def about_tab(i18n, model):
-    gr.Markdown(i18n("about"))
+def about_tab(texts, model):
+    texts("about", gr.Markdown)
     gr.Markdown(SNIPPETS)
-    with gr.Accordion(i18n("about_card"), open=False) as fold:
+    with texts("about_card", gr.Accordion, open=False) as fold:
         card = gr.Markdown()
     fold.expand(partial(model_card, model), None, card, **UNQUEUED)  # it is large, and few read it
 

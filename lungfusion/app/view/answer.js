@@ -1,43 +1,29 @@
-// What the page does by itself. `element` is the component that holds an answer; listeners stand on it and find what
-// was clicked within, so that they last when the answer is replaced.
+// What the buttons of an answer ask the server for: the same radiograph turned, or of somebody else; or another one.
+// An answer says in its data what it is for. A click changes that at once, so that two quick turns count twice.
 
-const viewerOf = target => target.closest(".answer")?.querySelector(".viewer");
-
-function look(viewer, layer) {
-  viewer.dataset.layer = layer;
-  viewer.querySelector(`input[name=layer][value=${layer}]`).checked = true;
-  const opacity = viewer.querySelector("input[name=opacity]");
-  if (layer === "heat" && opacity.value > 60) opacity.value = 60;  // else the radiograph is hidden
-  if (layer === "lungs") opacity.value = 100;
-  viewer.style.setProperty("--opacity", opacity.value / 100);
-  chooseHeat(viewer);
+function ask(changes) {
+  const answer = element.querySelector(".answer");
+  const asked = answer ? Object.assign(answer.dataset, changes) : changes;
+  trigger("click", {angle: Number(asked.angle ?? 0), invert: asked.invert === "1", who: asked.who ?? ""});
 }
-
-function chooseHeat(viewer) {
-  const finding = viewer.querySelector("select[name=finding]")?.value;
-  for (const part of viewer.querySelectorAll("[data-finding]"))
-    part.classList.toggle("chosen", part.dataset.finding === finding);
-}
-
-element.addEventListener("input", event => {
-  const viewer = viewerOf(event.target);
-  if (!viewer) return;
-  const {name, value, checked} = event.target;
-  if (name === "layer") look(viewer, value);
-  if (name === "finding") chooseHeat(viewer);
-  if (name === "outline") viewer.classList.toggle("bare", !checked);
-  if (["opacity", "brightness", "contrast"].includes(name)) viewer.style.setProperty(`--${name}`, value / 100);
-});
 
 element.addEventListener("click", event => {
-  const button = event.target.closest("button");
+  const button = event.target.closest("button"), answer = element.querySelector(".answer");
   if (!button) return;
-  if (button.dataset.heat) {
-    const viewer = viewerOf(button);
-    viewer.querySelector("select[name=finding]").value = button.dataset.heat;
-    look(viewer, "heat");
-    viewer.scrollIntoView({block: "nearest"});
+  const {turn, swap} = button.dataset;
+  if (turn) ask({angle: Number(answer.dataset.angle) + Number(turn), invert: String(answer.dataset.invert ^ swap)});
+  if ("original" in button.dataset) ask({angle: 0, invert: "0"});
+  if ("another" in button.dataset) document.querySelector("#upload input[type=file]")?.click();
+  if ("restart" in button.dataset) {
+    window.lungfusion?.address({example: null});
+    document.querySelector("#restart")?.click();
   }
-  if (button.dataset.angle)
-    trigger("click", {angle: Number(button.dataset.angle), invert: button.dataset.invert === "1"});
+  if ("again" in button.dataset) {
+    element.querySelector(".busy").classList.remove("over");
+    ask({});
+  }
+});
+
+element.addEventListener("input", event => {
+  if (event.target.name === "who") ask({who: event.target.value});
 });

@@ -2,5 +2,7 @@
 
 element.addEventListener("click", event => {
   const button = event.target.closest("button");
-  if (button) trigger("click", {example: button.value});
+  if (!button) return;
+  window.lungfusion?.address({example: button.dataset.title});
+  trigger("click", {example: button.value});
 });

@@ -1,33 +1,84 @@
-"""What a finding's figures mean, in sentences."""
+"""What an answer means, in sentences."""
 
-LIKELY = 0.5  # probability from which a finding is more likely than not
+import math
+
+from ...analysis import LEVELS
+
+TO_BE_SET_RIGHT = ("inverted", "rotated", "not_upright")  # codes of warnings that a correction cures
+GROUPS = ("child", "older_child", "adult")  # whom a radiograph may be of, as a visitor says it
 
 
-def by_weight(findings):
-    """Detected ones first, each kind by how far they are from their threshold."""
-    return sorted(findings, key=lambda finding: finding.threshold - finding.probability)
+def by_level(findings):
+    """Level → its findings, the likeliest first; every level is there."""
+    ordered = sorted(findings, key=lambda finding: -(finding.probability or 0))
+    return {level: [finding for finding in ordered if finding.level == level] for level in LEVELS}
 
 
-def level(finding):
-    """How much is to be said of a finding: "detected", more likely than not among the patients it was calibrated on;
-    "not_ruled_out", less likely, but at or above the threshold that few with the finding stay below; "" below that.
+def headline(words, analysis):
+    """What is said first.
+
+    Returns:
+        a title and the sentences below it; "" and none where the analysis has no findings.
     """
-    if not finding.detected:
-        return ""
-    return "detected" if finding.probability >= LIKELY else "not_ruled_out"
+    if not analysis.findings:
+        return "", []
+    levels = by_level(analysis.findings)
+
+    def said(key, level):
+        return words(key, findings=words.listed([finding.name for finding in levels[level]]))
+
+    if levels["detected"]:
+        sentences = false_alarms(words, levels["detected"])
+        sentences += [said("unclear", "unclear")] if levels["unclear"] else []
+        return said("detected", "detected"), sentences
+    if levels["unclear"]:
+        return said("unclear", "unclear"), [words("about_unclear")]
+    return words("none_detected" if levels["not_detected"] else "none_assessed"), []
 
 
-def percentages(words, finding):
-    """Probability and threshold, with as many digits as it takes to tell them apart."""
-    digits = 0 if abs(finding.probability - finding.threshold) >= 0.01 else 2
-    return percentage(words, finding.probability, digits), percentage(words, finding.threshold, digits)
+def false_alarms(words, findings):
+    """How often each of them is named without reason in hospitals the model did not learn from."""
+    known = [(finding, away_false_alarms(finding)) for finding in findings]
+    sentences = [
+        words("away_false_alarms", finding=words.finding(finding.name), number=number)
+        for finding, number in known
+        if number is not None
+    ]
+    return sentences or [words("away_unknown")]
 
 
-def percentage(words, share, digits):
-    """A probability in words that never claim certainty: what would round to 0 or 100 is "under 1%" or "over 99%"."""
-    if digits == 0 and not 0.005 <= share < 0.995:
-        return words("under", share="1%") if share < 0.5 else words("over", share="99%")
-    return f"{share:.{digits}%}"
+def away_false_alarms(finding):
+    """Of 100 healthy people of other hospitals, rounded up; None where it was not measured."""
+    share = finding.away.get("false_alarms")
+    return None if share is None else math.ceil(round(100 * share, 6))
+
+
+def to_be_set_right(analysis):
+    """Whether the radiograph should be turned or inverted first, and the page can do so."""
+    wanted = analysis.correction
+    return bool(wanted.angle or wanted.invert) and any(w.code in TO_BE_SET_RIGHT for w in analysis.warnings)
+
+
+def age_group(years):
+    """One of `GROUPS`; None where the age is not known."""
+    if years is None:
+        return None
+    return "child" if years < 6 else "older_child" if years < 18 else "adult"
+
+
+def population(words, finding):
+    """Whom a finding was learned on, in a sentence; empty where that is not known."""
+    if finding.population:
+        return words("population_" + "_".join(sorted(finding.population, reverse=True)))
+    return words("learned_from", source=finding.source) if finding.source else ""
+
+
+def percentage(words, share):
+    """A share in whole percents, never 0 or 100: "under 1%" or "over 99%"."""
+    if not 0.005 <= share < 0.995:
+        key, number = ("under", 1) if share < 0.5 else ("over", 99)
+        return words(key, share=words("percent", number=number))
+    return words("percent", number=round(100 * share))
 
 
 def mistakes(words, finding):

@@ -16,6 +16,7 @@ MAX_SIDE = 1024  # pixels
 CONTOUR_COLOUR = (86, 180, 233)  # sky blue of Okabe and Ito 2008: told from greys and heat by the colour-blind too
 CONTOUR_WIDTH = 0.004  # of the picture's longer side
 HEAT_OPACITY = 0.6  # where saliency is 1
+COLD = 0.3  # saliency up to which a layer of heat is transparent
 HEAT_COLOURS = np.array(  # matplotlib's plasma (Smith and van der Walt 2015) at nine even steps: perceptually uniform
     [(13, 8, 135), (76, 2, 161), (126, 3, 168), (170, 35, 149), (204, 71, 120),
      (230, 108, 92), (248, 149, 64), (253, 197, 39), (240, 249, 33)]
@@ -44,6 +45,13 @@ def mask_image(analysis: Analysis) -> Image.Image:
     return Image.fromarray(as_bytes(255 * analysis.alpha))
 
 
+def cut_out_image(analysis: Analysis) -> Image.Image:
+    """The lungs cut out, as large as the radiograph: mode RGBA, alpha is the mask; black where alpha is 0."""
+    alpha = as_bytes(255 * analysis.alpha)
+    grey = as_bytes(255 * analysis.radiograph.pixels) * (alpha > 0)
+    return Image.fromarray(np.stack([grey, grey, grey, alpha], axis=-1))
+
+
 def saliency_image(analysis: Analysis, saliency: np.ndarray) -> Image.Image:
     """A heat map over the radiograph, with a line around the lungs: mode RGB.
 
@@ -65,8 +73,11 @@ def background_layer(analysis: Analysis) -> Image.Image:
 
 
 def heat_layer(saliency: np.ndarray) -> Image.Image:
-    """A heat map, the more opaque the hotter: mode P. saliency: (h, w) float in [0, 1], of any geometry."""
-    return layer(saliency, heat_colours(np.linspace(0, 1, 256)))
+    """A heat map, the more opaque the hotter and nothing at all where it is cold: mode P.
+
+    saliency: (h, w) float in [0, 1], of any geometry.
+    """
+    return layer(((saliency - COLD) / (1 - COLD)).clip(0, 1), heat_colours(np.linspace(COLD, 1, 256)))
 
 
 def layer(opacity: np.ndarray, colours: np.ndarray) -> Image.Image:

@@ -32,14 +32,26 @@ class Words:
         """What a finding is, in a sentence; empty where none is written."""
         return self.sentences.get(f"meaning_{name}", "")
 
+    def error(self, error):
+        """A `RadiographError` in a sentence, after the name of its source; English where no translation is written."""
+        key = f"error_{error.code}"
+        if key not in self.sentences:
+            return f"{error}."
+        sentence = self(key, **error.values)
+        return f"{error.name}: {sentence}" if error.name else sentence
+
     def warning(self, warning):
         """An `AnalysisWarning` in a sentence."""
         return self.sentences.get(f"warning_{warning.code}", warning.sentence)
 
     def listed(self, names):
         """One, two and three: findings as in a sentence."""
-        *most, last = (self.finding(name) for name in names)
-        return self("and", first=", ".join(most), last=last) if most else last
+        return self.joined([self.finding(name) for name in names])
+
+    def joined(self, phrases):
+        """One, two and three."""
+        *most, last = phrases
+        return self("and", first=self("comma").join(most), last=last) if most else last
 
 
 def read(language):
