@@ -15,7 +15,6 @@ from examples.phantom import (
     expose,
     ribs,
     spine,
-    step,
 )
 
 DEPTH = 0.68  # of the rib cage, as a share of its width
@@ -70,8 +69,8 @@ def lateral_lungs(film, body):
 def draw_lateral(seed=0, size=512):
     """Draw the person of a seed from the side, arms raised.
 
-    Returns pixels (size, size) float32 in [0, 1], bone white, and mask (size, size) bool: where lung is seen, one region
-    for both. Every other seed faces the other way.
+    Returns pixels (size, size) float32 in [0, 1], bone white, and mask (size, size) bool: where lung is seen, one
+    region for both. Every other seed faces the other way.
     """
     rng = np.random.default_rng(seed)
     body = Body(rng)
@@ -84,7 +83,7 @@ def draw_lateral(seed=0, size=512):
     back = -0.62 * DEPTH * np.maximum(body.cavity(np.clip(film.y, 14, 26)), 1) - 1.2
     bone = ribs(film, body) + 1.6 * spine(film.moved(back), body)
     for offset in (0, 1.6):  # both upper arms, raised forwards
-        knots = np.array([(0, body.apex + 1, -0.5 + offset), (0, body.apex - 4, 2 + offset), (0, -9, 8 + offset)], float)
+        knots = np.array([(0, body.apex + 1, -0.5), (0, body.apex - 4, 2), (0, -9, 8)]) + np.array([0, 0, offset])
         bone = bone + film.bone(knots, np.array([1.6, 1.2, 1.1]), 0.9, (1.0, 0, 0))
     breastbone = np.array([(0, body.apex + 5, 8.0), (0, body.apex + 14, 9.6), (0, body.apex + 20, 9.4)], float)
     bone = bone + film.bone(breastbone, np.array([0.6, 0.5, 0.4]), 1.8, (1.0, 0, 0))

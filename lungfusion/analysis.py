@@ -88,15 +88,33 @@ class AnalysisWarning:
 
 @dataclass(frozen=True)
 class Correction:
-    """What would make an image look like the radiographs the model learned from.
+    """What is done to a picture before it is analysed: a part is cut out, then inverted, then turned.
 
     Attributes:
-        angle: degrees to turn it by, anticlockwise.
-        invert: whether black and white have to be swapped.
+        angle: degrees it is turned by, anticlockwise.
+        invert: whether black and white are swapped.
+        corners: of the part that is the radiograph, four (x, y) from the upper left clockwise, as shares of the
+            picture's width and height; a box where a margin was trimmed, any quadrilateral where a film was
+            photographed, which is straightened. None: all of it.
     """
 
     angle: int
     invert: bool
+    corners: tuple[tuple[float, float], ...] | None = None
+
+    @property
+    def is_box(self) -> bool:
+        """Whether a box is cut out, its sides along the picture's."""
+        if self.corners is None:
+            return False
+        (left, top), upper_right, (right, bottom), lower_left = self.corners
+        return upper_right == (right, top) and lower_left == (left, bottom)
+
+    def to_dict(self) -> dict:
+        return vars(self) | {"corners": self.corners and [list(corner) for corner in self.corners]}
+
+
+UPRIGHT = Correction(0, False)  # nothing is done
 
 
 @dataclass(frozen=True)
@@ -112,9 +130,11 @@ class Analysis:
             radiographs, many of them altered or harmed so that the outline went wrong.
         ood_score: how unlike the radiographs that the segmenter was trained on this one is, once corrected: about 1 for
             those, more for what is none; 0 where the model was not fitted to say so.
-        correction: how the image should be turned or inverted first, if at all. The answer is for the image as it is.
+        correction: what was done to the picture before it was analysed, if anything. Alpha lies over the picture as
+            loaded all the same.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
+        tilt: degrees that the lungs lean clockwise in the picture that was analysed, and so what straightens it.
     """
 
     radiograph: Radiograph
@@ -126,6 +146,7 @@ class Analysis:
     correction: Correction
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
+    tilt: float = 0.0
 
     def __getitem__(self, name: str) -> Finding:
         for finding in self.findings:
@@ -157,7 +178,8 @@ class Analysis:
             "left_lung_area": self.left_lung_area,
             "mask_quality": self.mask_quality,
             "ood_score": self.ood_score,
-            "correction": vars(self.correction).copy(),
+            "correction": self.correction.to_dict(),
+            "tilt": self.tilt,
             "findings": [finding.to_dict() for finding in self.findings],
             "warnings": [vars(warning).copy() for warning in self.warnings],
         }

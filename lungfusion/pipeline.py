@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor
 
-from .analysis import Analysis, Finding, age_group
-from .checks.input_checks import USUAL_OOD_SCORE, check_input, none_shown, refine_correction
-from .checks.orientation import UPRIGHT, estimate_correction
+from .analysis import UPRIGHT, Analysis, Finding, age_group
+from .checks.input_checks import Evidence, Limits, check_input, none_shown
 from .explanation import grad_cam
 from .loading import BUNDLED, load_model
+from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
-from .models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
+from .models.mask_postprocessing import expected_dice, split_lungs
 from .reading.radiograph import RadiographError, load_radiograph
 
 BATCH_SIZE = 8
@@ -84,7 +84,7 @@ class LungFusionPipeline:
         """Names of the findings the model tells of; empty for a segmenter."""
         return tuple(getattr(self.model.config, "shown", ()))
 
-    def __call__(self, source, age=None, errors="raise"):
+    def __call__(self, source, age=None, errors="raise", correct=True):
         """Analyse a radiograph, or several.
 
         Args:
@@ -93,6 +93,8 @@ class LungFusionPipeline:
             age: of the person in years, where it is known and the file does not tell it; a list for a list.
             errors: `"raise"`, or `"return"`: of a source that can't be read the `RadiographError` stands in the place
                 of its `Analysis`.
+            correct: whether a margin is trimmed, a photographed film straightened, and a radiograph that lies on its
+                side, upside down or is inverted set right first; the `correction` of its `Analysis` says what was done.
 
         Returns:
             `Analysis`; a list for a list or tuple; an iterator for an iterator, of which few are held at a time.
@@ -104,73 +106,95 @@ class LungFusionPipeline:
         if errors not in ("raise", "return"):
             raise ValueError(f"errors is {errors!r}: give raise or return.")
         if isinstance(source, Iterator) and not hasattr(source, "read"):
-            return self.stream(source, age, errors)
+            return self.stream(source, age, errors, correct)
         if isinstance(source, list | tuple):
-            return list(self.stream(source, age, errors))
+            return list(self.stream(source, age, errors, correct))
         radiograph = load(source, errors)
-        return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], [age])[0]
+        return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], [age], correct)[0]
 
-    def stream(self, sources, ages, errors):
+    def stream(self, sources, ages, errors, correct):
         """Yield what `__call__` says of each source; `BATCH_SIZE` of them are analysed at a time."""
         pairs = zip(sources, repeat(None)) if ages is None else zip(sources, ages, strict=True)
         numbered = enumerate(pairs, 1)
         while batch := list(islice(numbered, BATCH_SIZE)):
             loaded = [(load(source, errors, f"Number {number}: "), age) for number, (source, age) in batch]
             readable = [(one, age) for one, age in loaded if not isinstance(one, RadiographError)]
-            analyses = iter(self.analyse(*zip(*readable, strict=True)) if readable else ())
+            analyses = iter(self.analyse(*zip(*readable, strict=True), correct) if readable else ())
             for one, _ in loaded:
                 yield one if isinstance(one, RadiographError) else next(analyses)
 
     @answering
-    def analyse(self, radiographs, ages=None):
-        pixel_values = self.pixel_values(radiographs)
-        return self.answers(radiographs, pixel_values, self.model(pixel_values), ages)
+    def analyse(self, radiographs, ages=None, correct=True):
+        return self.told(self.passes(radiographs, correct), ages)
+
+    def passes(self, radiographs, correct=True):
+        """A `ModelPass` of each radiograph, corrected if it is to be and had to be."""
+        if correct:
+            return run_corrected(self, radiographs, self.limits)
+        passes = run(self, radiographs, [UPRIGHT] * len(radiographs))
+        return [with_orientation(self, one, self.limits) for one in passes]
+
+    @property
+    def limits(self):
+        """`Limits` of the segmenter."""
+        return Limits(**(getattr(self.segmenter.config, "input_limits", None) or {}))
 
     def pixel_values(self, radiographs):
         pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
         return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
     def answers(self, radiographs, pixel_values, output, ages=None):
-        """One `Analysis` for each radiograph, from what the model gave for their pixel values.
+        """One `Analysis` for each radiograph, uncorrected, from what the model gave for their pixel values.
 
         ages: of the people in years; None for those whose file alone may tell it.
         """
-        told = [getattr(radiograph, "age", None) for radiograph in radiographs]
-        ages = [told if age is None else check_age(age) for age, told in zip(ages or told, told, strict=True)]
-        if isinstance(self.model, LungUNetForSemanticSegmentation):
-            alphas, probabilities = output.logits.sigmoid(), [{}] * len(radiographs)
-        else:
-            alphas, names = output.alpha, self.model.config.findings
-            probabilities = [dict(zip(names, p, strict=True)) for p in output.logits.float().sigmoid().tolist()]
-        orientations = [self.orientation(*row) for row in zip(pixel_values, output.ood_score.tolist(), strict=True)]
-        rows = zip(
-            radiographs, as_array(pixel_values), as_array(alphas), orientations, probabilities, ages, strict=True
+        same = [np.eye(3)] * len(radiographs)
+        shapes = [radiograph.pixels.shape for radiograph in radiographs]
+        passes = as_passes(radiographs, [UPRIGHT] * len(radiographs), shapes, same, pixel_values, output)
+        return self.told([with_orientation(self, one, self.limits) for one in passes], ages)
+
+    def told(self, passes, ages=None):
+        """One `Analysis` for each `ModelPass`; ages: as for `answers`."""
+        of_files = [getattr(one.radiograph, "age", None) for one in passes]
+        ages = [own if age is None else check_age(age) for age, own in zip(ages or of_files, of_files, strict=True)]
+        return [self.analysis(one, age) for one, age in zip(passes, ages, strict=True)]
+
+    def analysis(self, one, age=None):
+        """`Analysis` of a `ModelPass`, and the person's age in years or None."""
+        quality = self.mask_quality(one.drawn_alpha)
+        right, left = split_lungs(one.lungs)
+        seen = Evidence(
+            shape=one.shape,
+            colour=one.radiograph.colour,
+            image=one.image,
+            right=right,
+            left=left,
+            mask_quality=quality,
+            ood_score=one.ood_score,
+            correction=one.correction,
+            wanted=one.wanted,
+            several=one.several,
         )
-        return [self.analysis(*row) for row in rows]
-
-    def orientation(self, pixels, ood_score):
-        """The `Correction` an image (1, S, S) of that out-of-distribution score needs, and its score once corrected."""
-        if ood_score <= USUAL_OOD_SCORE:
-            return UPRIGHT, ood_score
-        return estimate_correction(self.segmenter, pixels[None])
-
-    def analysis(self, radiograph, image, alpha, orientation, probabilities, age):
-        """`Analysis` of what the model gave: the (S, S) image it read, (S, S) alpha, orientation, finding →
-        probability; and the person's age in years or None.
-        """
-        correction, ood_score = orientation
-        quality = self.mask_quality(alpha)
-        alpha = keep_lungs(alpha)
-        areas = [float(lung.mean()) for lung in split_lungs(alpha > 0.5)]
-        height, width = radiograph.pixels.shape
-        correction = refine_correction(correction, image, alpha > 0.5, width / height)
-        warnings = check_input(radiograph, areas, quality, ood_score, correction)
+        warnings = check_input(seen, self.limits)
         findings = ()
         if not any(warning.rejects for warning in warnings):
-            findings = tuple(self.finding(name, probabilities[name], age, ood_score) for name in self.findings)
             warnings += none_shown(self.model.config)
-        alpha = self.to_original_size(radiograph, alpha)
-        return Analysis(radiograph, alpha, *areas, quality, ood_score, correction, findings, warnings)
+            if self.findings:
+                names, logits = self.model.config.findings, one.output.logits[0]
+                probabilities = dict(zip(names, logits.float().sigmoid().tolist(), strict=True))
+                findings = tuple(self.finding(name, probabilities[name], age, one.ood_score) for name in self.findings)
+        return Analysis(
+            radiograph=one.radiograph,
+            alpha=self.to_original_size(one, one.alpha),
+            right_lung_area=float(right.mean()),
+            left_lung_area=float(left.mean()),
+            mask_quality=quality,
+            ood_score=one.ood_score,
+            correction=one.correction,
+            findings=findings,
+            warnings=warnings,
+            tilt=seen.tilt,
+        )
 
     def mask_quality(self, alpha):
         """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""
@@ -200,9 +224,12 @@ class LungFusionPipeline:
             reason=reason,
         )
 
-    def to_original_size(self, radiograph, x):
-        """(S, S) float32 array in the model's geometry → (H, W) float32 array in the radiograph's."""
-        return self.processor.to_original_sizes([x], [radiograph.pixels.shape])[0].numpy()
+    def to_original_size(self, one, x):
+        """(S, S) float32 map of a `ModelPass` → (H, W) float32 array in the geometry of its radiograph as loaded."""
+        shape = one.radiograph.pixels.shape
+        if one.correction != UPRIGHT:
+            return one.over_the_radiograph(x, shape)
+        return self.processor.to_original_sizes([x], [shape])[0].numpy()
 
     @answering
     def features(self, source):
@@ -225,7 +252,7 @@ class LungFusionPipeline:
         rows = [np.empty((0, self.model.fusion.num_features), np.float32)]
         for start in range(0, len(source), BATCH_SIZE):
             radiographs = [load_radiograph(s) for s in source[start : start + BATCH_SIZE]]
-            rows.append(self.model(self.pixel_values(radiographs)).fused_features.float().cpu().numpy())
+            rows += [one.output.fused_features.float().cpu().numpy() for one in self.passes(radiographs)]
         return np.concatenate(rows)
 
     def explain(self, source, finding):
@@ -244,28 +271,29 @@ class LungFusionPipeline:
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
         analysis, saliency = self.analyse_and_explain(source)
-        return np.clip(self.to_original_size(analysis.radiograph, saliency[finding]), 0, 1)
+        shape = analysis.radiograph.pixels.shape
+        return np.clip(self.processor.to_original_sizes([saliency[finding]], [shape])[0].numpy(), 0, 1)
 
     @answering
-    def analyse_and_explain(self, source, age=None):
+    def analyse_and_explain(self, source, age=None, correct=True):
         """Both at once, in one pass of the networks.
 
         Args:
-            source, age: as for calling the pipeline, but one.
+            source, age, correct: as for calling the pipeline, but one.
 
         Returns:
             analysis: `Analysis`.
-            saliency: finding → (S, S) float32 array in [0, 1], as for `explain`, but in the model's square geometry:
-                stretched over the radiograph it fits. Of every finding the model tells of, answered or not.
+            saliency: finding → (S, S) float32 array in [0, 1], as for `explain`, but square: stretched over the
+                radiograph as loaded it fits. Of every finding the model tells of, answered or not.
         """
-        radiograph = load_radiograph(source)
-        pixel_values = self.pixel_values([radiograph])
-        output = self.model(pixel_values)
-        analysis = self.answers([radiograph], pixel_values, output, [age])[0]
+        one = self.passes([load_radiograph(source)], correct)[0]
+        analysis, size = self.told([one], [age])[0], self.processor.size.height
         if not self.findings:
             return analysis, {}
         with torch.inference_mode(False):
-            maps = grad_cam(self.model, output, self.processor.size.height)[0].float().cpu().numpy()
+            maps = grad_cam(self.model, one.output, size)[0].float().cpu().numpy()
+        if one.correction != UPRIGHT:
+            maps = np.stack([one.over_the_radiograph(x, (size, size)) for x in maps])
         return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
 
 
@@ -290,8 +318,3 @@ def calibrated_quality(expected, slope, offset):
     if expected in (0, 1):
         return expected
     return float(1 / (1 + ((1 - expected) / expected) ** slope * np.exp(-offset)))
-
-
-def as_array(maps):
-    """(B, 1, S, S) float tensor → (B, S, S) float32 array."""
-    return maps[:, 0].detach().float().cpu().numpy()

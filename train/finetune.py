@@ -22,7 +22,7 @@ BUNDLED = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default
 TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "branch_size")
 
 
-def main():
+def main(arguments=None):
     parser = command_line(__doc__, "model")
     parser.add_argument("--data", required=True, metavar="DIR_OR_ID", help="folder of Parquet files, or id on the Hub")
     parser.add_argument(
@@ -30,7 +30,7 @@ def main():
     )
     parser.add_argument("--output", type=Path, metavar="RUN", help="the run's folder; runs/NAME_OF_DATA if not given")
     parser.add_argument("--set", nargs="+", default=(), metavar="key=value", help="replaces a value of the recipe")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     data = Path(arguments.data)
     output = arguments.output or Path("runs") / data.name
     model = arguments.model or str(BUNDLED)

@@ -56,9 +56,8 @@ def walk(pipeline, source):
     if not hasattr(pipeline.model, "concatenation"):
         raise ValueError("A segmenter has no steps beyond the mask: give a checkpoint that names findings.")
     model, radiograph = pipeline.model, load_radiograph(source)
-    pixel_values = pipeline.pixel_values([radiograph])
-    output = model(pixel_values)
-    analysis = pipeline.answers([radiograph], pixel_values, output)[0]
+    one = pipeline.passes([radiograph])[0]
+    analysis, pixel_values, output = pipeline.told([one])[0], one.pixel_values, one.output
     whole = model(pixel_values, alpha=torch.ones_like(output.alpha)).logits[0].float().sigmoid().tolist()
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}

@@ -1,22 +1,26 @@
 """Whether an image is fit to be analysed: what speaks against it, in short codes and plain sentences."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import label, maximum_filter
+from scipy.ndimage import maximum_filter
 
-from ..analysis import AnalysisWarning, Correction
+from ..analysis import UPRIGHT, AnalysisWarning, Correction
 from ..models.concatenation import MIN_AREA
+from .geometry import tilt
 
-CHEST_QUALITY = 0.7  # below this mask quality an image is taken for no frontal chest radiograph; see train/refusal.py
-USUAL_OOD_SCORE = 1.4  # ood_score up to which an image is not looked at turned and inverted
-MAX_OOD_SCORE = 2.5  # above, however it is turned, it is no radiograph like those learned from; see train/refusal.py
-DOUBTFUL_OOD_SCORE = 2.0  # above, it is none either if its mask is warned of, too
-MAX_COLOUR = 0.1  # above, it is no radiograph; grey ones have 0, scans with a tint or a coloured mark less than this
 MIN_MASK_QUALITY = 0.85  # below, a warning; train.calibrate.mask_quality says how many masks that concerns
-MAX_TILT = 25  # degrees, of the line between the lungs' centres against the horizontal
+MAX_COLOUR = 0.1  # above, it is no radiograph: see `Radiograph.colour`
+MAX_TILT = 25  # degrees that the lungs may lean
 MIN_SIDE = 200  # pixels
+MAX_ASPECT = 3.0  # of the longer side to the shorter: no chest is longer
 RING = 0.12  # of the square root of the lungs' area: how far around them their surroundings are looked at
+MAX_SMALLER_LUNG = 0.3  # of the larger's area, in a lateral view
+MAX_OFF_MIDDLE = 0.17  # of the image's width: how far from its middle the larger lies there
+MAX_EDGE = 0.05  # of a side of the image that lungs reach; in well framed radiographs 0
+MAX_WHITE = 0.15  # of the box around the lungs; real radiographs have 0.05 at most
+WHITE = 0.99
 
 NOT_A_CHEST_RADIOGRAPH = AnalysisWarning(
     "not_a_chest_radiograph",
@@ -26,6 +30,17 @@ NOT_A_CHEST_RADIOGRAPH = AnalysisWarning(
 LUNGS_NOT_FOUND = AnalysisWarning(
     "lungs_not_found",
     "No lungs were found, so nothing is said about findings. Use a frontal chest X-ray, upright, bone shown white.",
+    rejects=True,
+)
+LATERAL_VIEW = AnalysisWarning(
+    "lateral_view",
+    "This looks like a chest seen from the side, so nothing is said about findings. Use the frontal view.",
+    rejects=True,
+)
+SEVERAL_PICTURES = AnalysisWarning(
+    "several_pictures",
+    "The image seems to hold more than one picture, or a page beside it, so nothing is said about findings. Crop it to "
+    "one frontal chest X-ray.",
     rejects=True,
 )
 NOT_UPRIGHT = AnalysisWarning(
@@ -39,7 +54,23 @@ INVERTED = AnalysisWarning(
 )
 ROTATED = AnalysisWarning(
     "rotated",
-    "The chest seems to be turned. Straighten the image and try again: the findings were learned on upright ones.",
+    "The chest leans far to one side. The model looks at it upright, but the outline of the lungs may be less exact.",
+)
+CORRECTED = AnalysisWarning(
+    "corrected",
+    "The image was turned, or its black and white were swapped, before it was analysed. Check that this is right.",
+)
+PHOTOGRAPH = AnalysisWarning(
+    "photograph",
+    "This seems to be a photograph of a film or screen. It was cropped and straightened; the original file is better.",
+)
+CUT_OFF = AnalysisWarning(
+    "cut_off",
+    "The lungs reach the edge of the image, so a part of them may be cut off: nothing is seen there.",
+)
+OVEREXPOSED = AnalysisWarning(
+    "overexposed",
+    "A large part of the chest is pure white: what lies there cannot be seen. Use the original if you can.",
 )
 LOW_RESOLUTION = AnalysisWarning(
     "low_resolution",
@@ -65,69 +96,143 @@ def none_shown(config):
     return (AnalysisWarning("none_shown", sentence),)
 
 
-def refine_correction(correction, image, lungs, aspect):
-    """A `Correction` and what the lungs show beyond it: a tilt of more than `MAX_TILT`, lungs that are too bright.
+@dataclass(frozen=True)
+class Limits:
+    """What depends on the segmenter; a checkpoint's `input_limits` go before these values.
 
-    Args:
-        correction: `Correction`, as `orientation.estimate_correction` gives it.
-        image: (S, S) float32 array in [0, 1], as the model read it.
-        lungs: (S, S) bool array, where the lungs were found.
-        aspect: the radiograph's width / height.
+    Attributes:
+        usual_ood_score: up to this an image is not looked at turned and inverted.
+        doubtful_ood_score: above, it is no chest radiograph if its mask is warned of, too.
+        max_ood_score: above, however it is turned, it is no radiograph like those learned from.
+        chest_quality: below this mask quality an image is taken for no frontal chest radiograph.
+        min_mask_quality: below, a warning.
     """
-    if correction.angle:
-        return correction
-    angle = round(tilt(lungs, aspect))
-    return Correction(angle if abs(angle) > MAX_TILT else 0, correction.invert or brightness(image, lungs) > 0)
+
+    usual_ood_score: float = 1.4
+    doubtful_ood_score: float = 2.0
+    max_ood_score: float = 2.5
+    chest_quality: float = 0.7
+    min_mask_quality: float = MIN_MASK_QUALITY
 
 
-def check_input(radiograph, areas, mask_quality, ood_score, correction):
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of an image once the model has seen it.
+
+    Attributes:
+        shape: (height, width) of the picture that was analysed.
+        colour: see `Radiograph`.
+        image: (S, S) float32 array in [0, 1], as the model read it.
+        right, left: (S, S) bool arrays, the lungs found.
+        mask_quality: float in [0, 1].
+        ood_score: float, as `models.ood.MahalanobisDistance` gives it.
+        correction: `Correction` that it was given.
+        wanted: `Correction` that it would still need.
+        several: whether a half of it looks more like a chest than the whole.
+    """
+
+    shape: tuple[int, int]
+    colour: float
+    image: np.ndarray
+    right: np.ndarray
+    left: np.ndarray
+    mask_quality: float
+    ood_score: float
+    correction: Correction = UPRIGHT
+    wanted: Correction = UPRIGHT
+    several: bool = False
+
+    @property
+    def lungs(self):
+        return self.right | self.left
+
+    @property
+    def tilt(self):
+        """Degrees that the lungs lean clockwise; 0 where one alone was found, which says nothing of it."""
+        height, width = self.shape
+        return tilt(self.lungs, width / height) if self.right.any() and self.left.any() else 0.0
+
+
+def check_input(seen, limits=Limits()):
     """What speaks against an image, the weightiest first.
 
     Args:
-        radiograph: `Radiograph`.
-        areas: of the right and the left lung, shares of the image.
-        mask_quality: float in [0, 1].
-        ood_score: float, as `models.ood.MahalanobisDistance` gives it, of the image corrected.
-        correction: `Correction`, how it should be turned or inverted, `refined`.
+        seen: `Evidence`.
+        limits: `Limits`.
 
     Returns:
-        tuple of `AnalysisWarning`; one that refuses stands alone.
+        tuple of `AnalysisWarning`; one that rejects stands alone.
     """
-    if ood_score > MAX_OOD_SCORE or radiograph.colour > MAX_COLOUR:
-        return (NOT_A_CHEST_RADIOGRAPH,)
-    if abs(correction.angle) >= 90:
-        return (NOT_UPRIGHT,)
-    if sum(areas) < MIN_AREA:
-        return (LUNGS_NOT_FOUND,)
-    if mask_quality < (MIN_MASK_QUALITY if ood_score > DOUBTFUL_OOD_SCORE else CHEST_QUALITY):
-        return (NOT_A_CHEST_RADIOGRAPH,)
+    if warning := rejection(seen, limits):
+        return (warning,)
     reasons = {
-        INVERTED: correction.invert,
-        ROTATED: correction.angle != 0,
-        LOW_RESOLUTION: min(radiograph.pixels.shape) < MIN_SIDE,
-        ONE_LUNG_FOUND: not all(areas),
-        LOW_MASK_QUALITY: mask_quality < MIN_MASK_QUALITY,
+        CORRECTED: seen.correction.invert or seen.correction.angle != 0,
+        PHOTOGRAPH: seen.correction.corners is not None and not seen.correction.is_box,
+        INVERTED: seen.wanted.invert,
+        ROTATED: seen.wanted.angle != 0 or abs(seen.tilt) > MAX_TILT,
+        CUT_OFF: edge(seen.lungs) > MAX_EDGE,
+        OVEREXPOSED: white_share(seen.image, seen.lungs) > MAX_WHITE,
+        LOW_RESOLUTION: min(seen.shape) < MIN_SIDE,
+        ONE_LUNG_FOUND: not (seen.right.any() and seen.left.any()),
+        LOW_MASK_QUALITY: seen.mask_quality < limits.min_mask_quality,
     }
     return tuple(warning for warning, holds in reasons.items() if holds)
 
 
+def rejection(seen, limits):
+    """Why nothing is said of an image: an `AnalysisWarning`, or None."""
+    height, width = seen.shape
+    found = seen.lungs.mean() >= MIN_AREA
+    lateral = found and seen.ood_score > limits.usual_ood_score and is_lateral(seen.right, seen.left, width / height)
+    if seen.several and not lateral:
+        return SEVERAL_PICTURES
+    if seen.ood_score > limits.max_ood_score or seen.colour > MAX_COLOUR:
+        return NOT_A_CHEST_RADIOGRAPH
+    if max(seen.shape) > MAX_ASPECT * min(seen.shape):
+        return NOT_A_CHEST_RADIOGRAPH
+    if abs(seen.wanted.angle) >= 90:
+        return NOT_UPRIGHT
+    if lateral:
+        return LATERAL_VIEW
+    if not found:
+        return LUNGS_NOT_FOUND
+    doubtful = seen.ood_score > limits.doubtful_ood_score
+    if seen.mask_quality < (limits.min_mask_quality if doubtful else limits.chest_quality):
+        return NOT_A_CHEST_RADIOGRAPH
+    return None
+
+
+def is_lateral(right, left, aspect=1.0):
+    """Whether lungs lie as in a chest seen from the side: one region, or next to no second, upright in the middle.
+
+    Seen from the front a lung that stands alone lies beside the middle, for the spine does not hide it.
+
+    Args:
+        right, left: (S, S) bool arrays, not both empty.
+        aspect: the radiograph's width / height.
+    """
+    smaller, larger = sorted((right, left), key=np.sum)
+    columns, rows = (np.flatnonzero((right | left).any(axis)) for axis in (0, 1))
+    middle = larger.any(0).nonzero()[0][[0, -1]].mean() / len(larger)
+    upright = np.ptp(rows) > np.ptp(columns) * aspect
+    return upright and smaller.sum() < MAX_SMALLER_LUNG * larger.sum() and abs(middle - 0.5) < MAX_OFF_MIDDLE
+
+
+def edge(lungs):
+    """Of the image's four sides the largest share that the lungs (S, S) bool reach."""
+    return max(lungs[side].mean() for side in (0, -1, (slice(None), 0), (slice(None), -1)))
+
+
+def white_share(image, lungs):
+    """Share of pure white in the box around the lungs; image (S, S) in [0, 1], lungs (S, S) bool, not empty."""
+    columns, rows = (np.flatnonzero(lungs.any(axis)) for axis in (0, 1))
+    return float((image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] >= WHITE).mean())
+
+
 def brightness(image, lungs):
     """How much brighter the lungs are than a ring around them, of their medians: negative where bone is white."""
+    if not lungs.any():
+        return 0.0
     reach = round(RING * math.sqrt(lungs.sum()))
     ring = maximum_filter(lungs, 2 * reach + 1) & ~maximum_filter(lungs, 2 * (reach // 4) + 1)
     return float(np.median(image[lungs]) - np.median(image[ring])) if ring.any() else 0.0
-
-
-def tilt(lungs, aspect=1.0):
-    """Of the line through the centres of the two largest regions: degrees, 0 where they lie side by side, in (-90, 90].
-
-    Args:
-        lungs: (S, S) bool array.
-        aspect: the radiograph's width / height, for the mask is square. 0 is returned where there is but one region.
-    """
-    regions, count = label(lungs)
-    if count < 2:
-        return 0.0
-    two = np.argsort(np.bincount(regions.ravel())[1:])[-2:] + 1
-    (y, x), (y_other, x_other) = (np.argwhere(regions == region).mean(0) for region in two)
-    return math.degrees(math.atan2((y_other - y), (x_other - x) * aspect) + math.pi / 2) % 180 - 90

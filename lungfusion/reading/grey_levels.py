@@ -63,7 +63,19 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False, opaque: int | None
     if colours.ndim == 2:
         return pixels, 0.0
     sample = colours[::4, ::4].astype(np.float32)  # every 16th pixel says enough of the colour
-    return pixels, float((sample.max(-1) - sample.min(-1)).mean() / (white - black))
+    return pixels, _colour(np.clip((sample - black) / (white - black), 0, 1))
+
+
+def _colour(sample: np.ndarray) -> float:
+    """(h, w, 3) in [0, 1] → the mean gap between its channels, once each is compared with what it is on average where
+    the picture is as bright: a blue film, a sepia print or a green monitor have none.
+    """
+    brightness = np.minimum(sample @ LUMA * 32, 31).astype(np.intp).ravel()
+    channels = sample.reshape(-1, 3)
+    counts = np.maximum(np.bincount(brightness, minlength=32), 1)
+    usual = np.stack([np.bincount(brightness, channel, 32) / counts for channel in channels.T], 1)
+    off = channels - usual[brightness]
+    return float((off.max(1) - off.min(1)).mean())
 
 
 def _luma(colours: np.ndarray) -> np.ndarray:

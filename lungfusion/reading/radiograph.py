@@ -41,7 +41,8 @@ class Radiograph:
     name: the file's base name, or "file", "bytes", "image" or "array" where there is none.
     format: "PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000" or "DICOM", or "image" or "array" for a
         picture made in memory.
-    colour: the mean gap between the strongest and the weakest channel of the picture, in [0, 1]; 0 where all is grey.
+    colour: the mean gap between the channels of the picture in [0, 1], beyond a cast that the whole picture has; 0
+        where all is grey, or of one hue.
     view: "PA", "AP" or another word for how the beam went, as a DICOM header says; None where nothing says so.
     age: of the patient when the picture was taken, in years and their parts; None where nothing says so.
     """
