@@ -81,6 +81,12 @@ def phantom_segmenter():
     return model.eval()
 
 
+@pytest.fixture
+def few_draws(monkeypatch):
+    """Intervals are cheap, and rough."""
+    monkeypatch.setattr("train.scoring.metrics.ROUNDS", 50)
+
+
 @pytest.fixture(scope="session")
 def phantom():
     """(pixels (256, 256) float32 in [0, 1], mask (256, 256) bool)."""

@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import torch
 from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
 from PIL import Image as PILImage
 
@@ -34,6 +35,16 @@ TINY_FINDINGS = [
     "workers=0",
     "pretrained=null",
 ]
+
+
+class Elsewhere(torch.Tensor):
+    """A tensor as a GPU's: what is computed from it is elsewhere too, and numpy can't read it before `cpu()`."""
+
+    def cpu(self):
+        return self.as_subclass(torch.Tensor)
+
+    def numpy(self):
+        raise TypeError("can't convert a tensor of another device to numpy: use cpu() first")
 
 
 def png(pixels):

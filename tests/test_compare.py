@@ -3,9 +3,6 @@
 import csv
 import itertools
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,11 +10,12 @@ import yaml
 from safetensors.numpy import save_file
 
 from tests.helpers import ROOT, TINY_LUNGS, write_source
+from train import compare
 from train.compare import plan
 from train.engine.recipe import load_recipe
 from train.scoring.comparison import findings_table, mean_auc, summarise_findings
 
-RECIPE = "train/recipes/lungs_plain.yaml"
+RECIPE = ROOT / "train" / "recipes" / "lungs_plain.yaml"
 GRID = {
     "folds": [0],
     "seeds": [0, 1],
@@ -28,28 +26,21 @@ GRID = {
 }
 
 
-def compare(folder, grid):
+def compare_variants(folder, grid):
+    """The command, in this process; each training is one of its own."""
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
-    command = [sys.executable, "-m", "train.compare", "--recipe", RECIPE]
-    command += ["--grid", str(folder / "grid.yaml"), "--output", str(folder / "compared")]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, f"data_root={folder}/data", *TINY_LUNGS],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=environment,
-        timeout=500,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    command = ["--recipe", str(RECIPE), "--grid", str(folder / "grid.yaml"), "--output", str(folder / "compared")]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}.items():
+            patch.setenv(name, value)
+        compare.main([*command, f"data_root={folder}/data", *TINY_LUNGS])
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare")
     write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-    compare(folder, GRID)
+    compare_variants(folder, GRID)
     return folder
 
 
@@ -154,13 +145,14 @@ def test_a_refused_image_counts_as_without_finding(tmp_path):
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
-def test_a_second_call_trains_only_what_is_not_finished(compared):
+def test_a_second_call_trains_only_what_is_not_finished(compared, capfd):
     model = compared / "compared" / "as_it_is" / "fold0-seed0" / "model" / "model.safetensors"
     trained = model.stat().st_mtime_ns
     cut_off = compared / "compared" / "as_it_is" / "fold0-seed1"
     before = (cut_off / "robustness.json").read_text()
     (cut_off / "README.md").unlink()
-    said = compare(compared, GRID)
+    compare_variants(compared, GRID)
+    said = "".join(capfd.readouterr())
     assert said.count("is finished.") == 3
     assert "Resuming after epoch 2" in said
     assert (cut_off / "robustness.json").read_text() == before
@@ -175,10 +167,10 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
 
 @pytest.mark.parametrize(
     ("name", "recipe", "override"),
-    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings_160", "start=null")],
+    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings_160", "init_from=null")],
 )
 def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path):
-    recipe = f"train/recipes/{recipe}.yaml"
+    recipe = ROOT / "train" / "recipes" / f"{recipe}.yaml"
     grid = yaml.safe_load((ROOT / "train" / "recipes" / f"{name}.yaml").read_text())
     runs = plan(recipe, grid, [override], tmp_path)
     assert len(runs) == len(grid["variants"]) >= 9
@@ -186,3 +178,18 @@ def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path
     assert all(one != other for one, other in itertools.combinations(changed, 2))
     with pytest.raises(ValueError, match="'loses' is not in"):
         plan(recipe, grid | {"variants": {"typo": ["loses=boundary"]}}, [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "x"], "give --recipe and --grid"),
+        (["--models", "one=x"], "or --models and --dataset"),
+        (["--models", "x", "--dataset", "y"], "give each of --models as NAME=DIR_OR_ID"),
+    ],
+)
+def test_arguments_that_do_not_go_together(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        compare.main([*arguments, "--output", "z"])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err

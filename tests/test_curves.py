@@ -1,17 +1,18 @@
 """Robustness curves: each change is what its name says, and the command draws them for several models."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from examples.phantom import draw_phantom
+from lungfusion import LungFusionImageProcessor
+from tests.conftest import SIDE, tiny_model
 from tests.helpers import write_source
+from train import compare, evaluate
 from train.data.splits import load_source
+from train.report.weights import weights_digest
 from train.scoring.curves import (
     CHANGES,
     auc_and_accuracy,
@@ -23,7 +24,7 @@ from train.scoring.curves import (
     shifted,
 )
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +64,45 @@ def test_scores_by_hand():
     assert auc_and_accuracy(np.ones(4), probabilities, 0.5) is None
 
 
-def test_command_draws_curves(checkpoint, tmp_path):
-    write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
-    command = [sys.executable, "-m", "train.scoring.curves", "--models", f"one={checkpoint}", f"two={checkpoint}"]
-    command += ["--dataset", tmp_path / "source", "--finding", "tuberculosis", "--output", tmp_path]
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data") / "source"
+    write_source(folder, ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
+    return folder
+
+
+def test_models_are_compared_side_by_side(checkpoint, source, tmp_path, capsys):
+    models = [f"one={checkpoint}", f"two={checkpoint}"]
+    compare.main(["--models", *models, "--dataset", str(source), "--output", str(tmp_path)])
     curves = json.loads((tmp_path / "curves_tuberculosis.json").read_text())
-    assert list(curves) == ["one", "two"] and curves["one"] == curves["two"]
-    points = curves["one"]["tilt, degrees"]
+    assert list(curves) == ["one, source", "two, source"] and curves["one, source"] == curves["two, source"]
+    points = curves["one, source"]["tilt, degrees"]
     assert [point["level"] for point in points] == [-45, -30, -20, -10, 0, 10, 20, 30, 45]
-    assert {point["images"] for point in points} == {len(load_source(tmp_path / "source", "validation"))}
+    images = len(load_source(source, "validation"))
+    assert {point["images"] for point in points} == {images}
     table = (tmp_path / "curves_tuberculosis.md").read_text().splitlines()
-    assert table[0] == "| change | level | images | one: ROC AUC | two: ROC AUC |"
+    assert table[0] == f"| change | level | one, source, n = {images}: ROC AUC | two, source, n = {images}: ROC AUC |"
     upright = points[4]["auc"]
     assert len(table) == 2 + sum(len(levels) for _, levels in CHANGES.values())
-    assert table[6].startswith(f"| tilt, degrees | 0 | {points[4]['images']} | {upright['value']:.3f} (")
+    assert table[6].startswith(f"| tilt, degrees | 0 | {upright['value']:.3f} (")
+    assert "\n".join(table) in capsys.readouterr().out
     assert (tmp_path / "curves_tuberculosis.png").stat().st_size > 10_000
-    command[command.index("tuberculosis")] = "gout"
-    wrong = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert wrong.returncode == 2 and "gout" in wrong.stderr
+    assert not list(tmp_path.glob("curves_pneumonia*"))  # which the source does not label
+
+
+def test_models_without_a_finding_in_common_are_not_compared(checkpoint, source, tmp_path):
+    other = tiny_model(findings=["gout"])
+    other.save_pretrained(tmp_path / "other")
+    LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(tmp_path / "other")
+    models = [f"one={checkpoint}", f"two={tmp_path / 'other'}"]
+    with pytest.raises(SystemExit, match="No finding that all models tell of"):
+        compare.main(["--models", *models, "--dataset", str(source), "--output", str(tmp_path)])
+
+
+def test_the_curves_of_one_model_say_of_which_weights_they_are(checkpoint, source, tmp_path):
+    command = ["--model", str(checkpoint), "--dataset", str(source), "--output", str(tmp_path)]
+    evaluate.main([*command, "--also", "curves", "--images", "4"])
+    curves = json.loads((tmp_path / "curves_tuberculosis.json").read_text())
+    assert curves.pop("weights") == weights_digest(checkpoint)
+    assert list(curves) == [f"{checkpoint.name}, source"]
+    assert {point["images"] for points in curves.popitem()[1].values() for point in points} == {4}

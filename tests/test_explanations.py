@@ -1,19 +1,18 @@
 """The check of the heat maps: what is hidden, what is compared, and a table from tiny real data."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from lungfusion.models.concatenation import box_to_affine
-from tests.helpers import write_source
+from tests.helpers import Elsewhere, write_source
+from train import evaluate
+from train.report.weights import weights_digest
 from train.scoring.saliency import falls, hide, hottest
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def test_a_tenth_of_the_box_is_hidden_where_the_map_is_hottest():
@@ -43,9 +42,17 @@ def test_maps_that_point_at_the_score_fall_further_than_others():
     model = SimpleNamespace(config=SimpleNamespace(findings=["mass"]))
     pipeline = SimpleNamespace(model=Brightness(model.config))
     figures = falls(pipeline, seen, "mass")
+    elsewhere = [
+        (patient, pixels, on_another_device(output), s.as_subclass(Elsewhere)) for patient, pixels, output, s in seen
+    ]
+    assert falls(pipeline, elsewhere, "mass") == figures
     assert figures["images"] == 4 and figures["inside"]["value"] == 1
     assert figures["own"]["value"] > 10 * abs(figures["other"]["value"])
     assert figures["difference"]["value"] == pytest.approx(figures["own"]["value"] - figures["other"]["value"])
+
+
+def on_another_device(output):
+    return SimpleNamespace(**{name: tensor.as_subclass(Elsewhere) for name, tensor in vars(output).items()})
 
 
 class Brightness:
@@ -60,10 +67,10 @@ def test_command_writes_a_table(checkpoint, tmp_path):
     write_source(tmp_path / "source", ["normal", "pneumonia"], "consolidation", with_mask=False)
     folder = tmp_path / "source"
     (folder / "train-00000-of-00001.parquet").rename(folder / "validation-00000-of-00001.parquet")
-    command = [sys.executable, "-m", "train.scoring.saliency", "--model", checkpoint, "--dataset", folder]
-    done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    command = ["--model", str(checkpoint), "--dataset", str(folder), "--output", str(tmp_path)]
+    evaluate.main([*command, "--also", "saliency"])
     figures = json.loads((tmp_path / "explanations.json").read_text())
+    assert figures.pop("weights") == weights_digest(checkpoint)
     assert list(figures) == ["pneumonia, source"]
     assert figures["pneumonia, source"]["images"] == 12
     assert "| pneumonia, source | 12 |" in (tmp_path / "explanations.md").read_text()

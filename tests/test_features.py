@@ -1,9 +1,6 @@
 """Fused features as Parquet, and classical classifiers on them."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,17 +10,13 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from tests.conftest import tiny_segmenter
 from tests.helpers import write_source
+from train import evaluate
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
+from train.report.weights import weights_digest
 from train.scoring.classical import CLASSIFIERS, classical_table, compare_classifiers
 
-ROOT = Path(__file__).parent.parent
-
-
-def run(module, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", module, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=300
-    )
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def test_features_are_those_of_the_forward(checkpoint):
@@ -45,25 +38,22 @@ def test_a_segmenter_has_no_features():
 
 def test_features_are_written_and_classified(checkpoint, tmp_path):
     write_source(tmp_path / "tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
-    files = {split: tmp_path / "features" / f"{split}.parquet" for split in ("train", "validation")}
-    for split, path in files.items():
-        where = ("--model", checkpoint, "--dataset", tmp_path / "tuberculosis", "--split", split, "--output", path)
-        done = run("train.scoring.features", *where)
-        assert done.returncode == 0, done.stderr
-    data = Dataset.from_parquet(str(files["train"]))
-    assert data.column_names == ["file_name", "patient_id", "label_pneumonia", "label_tuberculosis", "features"]
+    source = str(tmp_path / "tuberculosis")
+    command = ["--model", str(checkpoint), "--dataset", source, "--output", str(tmp_path / "scores")]
+    evaluate.main([*command, "--also", "features", "classical"])
+    data = Dataset.from_parquet(str(tmp_path / "scores" / "features.parquet"))
+    labels = ["label_pneumonia", "label_tuberculosis"]
+    assert data.column_names == ["source", "file_name", "patient_id", "features", *labels]
     assert set(data["label_pneumonia"]) == {None} and set(data["label_tuberculosis"]) == {0, 1}
     pipe = LungFusionPipeline.from_pretrained(checkpoint)
     assert np.array(data["features"]).shape == (len(data), pipe.model.fusion.num_features)
-    row = load_source(tmp_path / "tuberculosis", "train")[0]
+    row = load_source(source, "validation")[0]
+    assert data[0]["source"] == "tuberculosis" and data[0]["file_name"] == row["file_name"]
     np.testing.assert_allclose(data["features"][0], pipe.features(image_bytes(row["image"])), atol=1e-5)
-    output = ("--output", tmp_path / "classical")
-    done = run("train.scoring.classical", "--train", files["train"], "--validation", files["validation"], *output)
-    assert done.returncode == 0, done.stderr
-    figures = json.loads((tmp_path / "classical" / "classical.json").read_text())
+    figures = json.loads((tmp_path / "scores" / "classical.json").read_text())
+    assert figures.pop("weights") == weights_digest(checkpoint)
     assert list(figures) == ["tuberculosis"] and set(figures["tuberculosis"]) == set(CLASSIFIERS)
-    leaking = run("train.scoring.classical", "--train", files["train"], "--validation", files["train"], *output)
-    assert leaking.returncode == 2 and "split them by patient" in leaking.stderr
+    assert figures["tuberculosis"]["AdaBoost"]["images"] == len(data)
 
 
 def features(count, seed, shift):
@@ -71,7 +61,11 @@ def features(count, seed, shift):
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, 2, count)
     table = np.stack([labels + rng.normal(0, 0.1, count), 1000 * rng.normal(size=count)], axis=1).astype(np.float32)
-    columns = {"patient_id": [f"{shift}{i}" for i in range(count)], "label_mass": labels.tolist()}
+    columns = {
+        "source": ["elm"] * count,
+        "patient_id": [f"{shift}{i}" for i in range(count)],
+        "label_mass": labels.tolist(),
+    }
     unknown = {"label_edema": [None] * count, "label_hernia": [0] * count}
     return Dataset.from_dict(columns | unknown | {"features": list(table)})
 
@@ -85,3 +79,8 @@ def test_every_classifier_learns_what_can_be_learned():
         low, high = row["auc"]["interval"]
         assert low <= row["auc"]["value"] <= high
     assert len(classical_table(figures)) == 2 + len(CLASSIFIERS)
+
+
+def test_nobody_is_both_fitted_and_scored_on():
+    with pytest.raises(ValueError, match="split them by patient"):
+        compare_classifiers(features(20, 0, "a"), features(20, 1, "a"))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers import Elsewhere
 from train.scoring.metrics import (
     bootstrap,
     expected_calibration_error,
@@ -15,6 +16,7 @@ from train.scoring.metrics import (
     mask_scores,
     operating_threshold,
     outline_scores,
+    proportion,
     sigmoid,
     youden_threshold,
 )
@@ -30,6 +32,14 @@ def test_mask_scores_by_hand():
     assert scores == pytest.approx(
         {"dice": 0.8, "iou": 40 / 60, "pixel_accuracy": 0.8, "precision": 0.8, "recall": 0.8}
     )
+
+
+def test_masks_may_lie_on_another_device():
+    mask = (torch.rand(2, 1, 10, 10) > 0.5).float()
+    alpha = torch.rand(2, 1, 10, 10)
+    scores = mask_scores(alpha.as_subclass(Elsewhere), mask.as_subclass(Elsewhere))
+    for name, expected in mask_scores(alpha, mask).items():
+        np.testing.assert_array_equal(scores[name], expected)
 
 
 def box(top, left, bottom, right, shape=(60, 80)):
@@ -107,7 +117,7 @@ def test_the_interval_of_an_ece_holds_its_value():
     labels = np.arange(200) % 100 < np.repeat([26, 75], 100)
     score = partial(finding_scores, threshold=0.5)
     assert score(labels, probabilities)["ece"] == pytest.approx(0.005)
-    low, high = bootstrap(score, np.arange(200), labels, probabilities, rounds=200)["ece"]
+    low, high = bootstrap(score, np.arange(200), labels, probabilities, biased=["ece"], rounds=200)["ece"]
     assert low == 0
     assert 0.01 < high < 0.06
 
@@ -148,6 +158,22 @@ def test_threshold_is_the_best_of_those_that_reach_the_sensitivity(spread):
     assert sum(chosen) == max(sum(rates(p)) for p in probabilities if rates(p)[0] >= 0.90)
     if spread == 0.08:
         assert chosen == rates(youden_threshold(labels, probabilities))
+
+
+def test_a_share_comes_with_the_interval_of_wilson():
+    assert proportion(0, 4) == {"value": 0, "interval": [0, pytest.approx(1.96**2 / (4 + 1.96**2), abs=1e-3)]}
+
+
+def test_figures_that_chance_makes_larger_are_named_by_the_caller():
+    values = np.random.default_rng(0).normal(size=40)
+
+    def size_of_mean(values):
+        return {"size": abs(float(values.mean() - sample))}
+
+    sample = float(values.mean())
+    plain = bootstrap(size_of_mean, np.arange(40), values)["size"]
+    corrected = bootstrap(size_of_mean, np.arange(40), values, biased=["size"])["size"]
+    assert plain[0] > 0 == corrected[0] and corrected[1] < plain[1]  # the sample's own value is 0
 
 
 def test_interval_narrows_with_patients_not_with_copies():

@@ -2,9 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,11 +13,11 @@ from lungfusion import LungFusionPipeline
 from lungfusion.models.mask_postprocessing import expected_dice
 from lungfusion.pipeline import calibrated_quality
 from tests.helpers import TINY_LUNGS, launch, write_source
+from train import evaluate
 from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
-
-ROOT = Path(__file__).parent.parent
+from train.report.weights import weights_digest
 
 
 def test_expected_dice_by_hand():
@@ -103,7 +100,8 @@ def test_a_run_ends_with_a_calibrated_quality(run):
     assert summary["unaltered"]["masks"] == images
     assert summary["all"]["masks"] == images * (1 + len(MILD_CORRUPTIONS) + len(SEVERE_CORRUPTIONS))
     robustness = json.loads((run / "robustness.json").read_text())
-    assert set(robustness) == {"unaltered", "altered", *MILD_CORRUPTIONS}
+    assert set(robustness) == {"weights", "unaltered", "altered", *MILD_CORRUPTIONS}
+    assert robustness["weights"] == summary["weights"] == weights_digest(run / "model")
     card = (run / "README.md").read_text()
     for name in ("mask_quality.md", "robustness.md"):
         assert (run / name).read_text().strip() in card
@@ -112,11 +110,21 @@ def test_a_run_ends_with_a_calibrated_quality(run):
 def test_calibrating_again_changes_nothing(run, tmp_path):
     again = tmp_path / "run"
     shutil.copytree(run, again)
-    subprocess.run(
-        [sys.executable, "-m", "train.calibrate.mask_quality", str(again)], check=True, cwd=ROOT, timeout=300
-    )
+    evaluate.main(["--run", str(again), "--recalibrate"])
     before, after = (LungFusionPipeline.from_pretrained(folder / "model").model.config for folder in (run, again))
     assert after.quality_slope == pytest.approx(before.quality_slope, rel=1e-4)
     assert after.quality_offset == pytest.approx(before.quality_offset, rel=1e-4)
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (run, again))
     assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_tables_of_other_weights_stay_out_of_the_card(run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    stale = json.loads((copy / "mask_quality.json").read_text()) | {"weights": "0" * 64}
+    (copy / "mask_quality.json").write_text(json.dumps(stale))
+    evaluate.main(["--run", str(copy), "--card"])
+    card = (copy / "README.md").read_text()
+    assert (copy / "robustness.md").read_text().strip() in card
+    assert (copy / "mask_quality.md").read_text().strip() not in card and "## Mask quality" not in card
+    assert "mask_quality.md is of other weights" in capsys.readouterr().out

@@ -1,9 +1,6 @@
 """The gate, scored: ood_images are drawn as named, and shares come with Wilson's interval."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +9,12 @@ from PIL import Image
 
 from lungfusion.checks.input_checks import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
 from tests.helpers import write_source
+from train import evaluate
 from train.augment.ood_images import DRAWINGS, ood_images
+from train.report.weights import weights_digest
 from train.scoring.rejection import VERSIONS, summarise_answers
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def test_strangers_are_pictures_and_differ():
@@ -52,11 +51,11 @@ def test_command_writes_a_table(checkpoint, tmp_path):
     write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
     (tmp_path / "holiday").mkdir()
     Image.fromarray(ood_images()["photographs"][0]).save(tmp_path / "holiday" / "1.jpg")
-    command = [sys.executable, "-m", "train.scoring.rejection", "--model", checkpoint, "--dataset", tmp_path / "source"]
-    command += ["--pictures", tmp_path / "holiday"]
-    done = subprocess.run([*map(str, command), "--output", str(tmp_path)], cwd=ROOT, capture_output=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    command = ["--model", checkpoint, "--dataset", tmp_path / "source", "--output", tmp_path]
+    evaluate.main([*map(str, command), "--also", "rejection", "--images", "3", "--pictures", str(tmp_path / "holiday")])
     figures = json.loads((tmp_path / "refusal.json").read_text())
+    assert figures.pop("weights") == weights_digest(checkpoint)
+    assert figures["source, inverted"]["images"] == 3
     assert {f"source, {version}" for version in VERSIONS} < set(figures)
     assert figures["holiday"]["images"] == 1
     assert len((tmp_path / "refusal.md").read_text().splitlines()) == 2 + len(figures)

@@ -1,19 +1,19 @@
 """Shortcuts: what is blacked out, who belongs to which group, and a table from tiny real data."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from datasets import Dataset
 
 from tests.helpers import write_source
+from train import evaluate
 from train.data.splits import load_source
+from train.report.weights import weights_digest
 from train.scoring.shortcuts import aucs, border, groups, source_figures, without_lungs
 
-ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 def test_lungs_and_a_rim_around_them_are_blacked_out():
@@ -68,20 +68,10 @@ def test_command_writes_a_table(checkpoint, tmp_path):
         data = data.add_column("view", ["PA", "AP"] * (len(data) // 2))
         data.to_parquet(path)
         data.to_parquet(tmp_path / name / "validation-00000-of-00001.parquet")  # all, so that there are enough
-    command = [
-        sys.executable,
-        "-m",
-        "train.scoring.shortcuts",
-        "--model",
-        checkpoint,
-        "--output",
-        tmp_path,
-        "--dataset",
-    ]
-    command += [tmp_path / "tuberculosis", tmp_path / "pneumonia"]
-    done = subprocess.run([*map(str, command)], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
+    places = [str(tmp_path / name) for name in ("tuberculosis", "pneumonia")]
+    evaluate.main(["--model", str(checkpoint), "--output", str(tmp_path), "--dataset", *places, "--also", "shortcuts"])
     figures = json.loads((tmp_path / "shortcuts.json").read_text())
+    assert figures["weights"] == weights_digest(checkpoint)
     images = len(load_source(tmp_path / "tuberculosis", "validation"))
     everyone = [row for row in figures["findings"] if row["group"] == "everyone"]
     assert [(row["source"], row["finding"]) for row in everyone] == [

@@ -17,6 +17,7 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 from tests.helpers import PATIENTS, ROOT, TINY_FINDINGS, TINY_LUNGS, launch, write_findings, write_source
+from train import evaluate
 from train.bundle import bundle
 from train.engine.loop import round_weights
 from train.report.card import base_models
@@ -145,8 +146,7 @@ def test_a_segmenter_can_be_replaced(findings_run, tmp_path):
     other = tiny_segmenter(width=8)
     find_lungs_everywhere(other)
     other.save_pretrained(tmp_path / "lungs")
-    command = [sys.executable, "-m", "train.calibrate.findings", str(run), "--segmenter", str(tmp_path / "lungs")]
-    subprocess.run(command, check=True, cwd=ROOT, timeout=300)
+    evaluate.main(["--run", str(run), "--segmenter", str(tmp_path / "lungs")])
     before, after = (load_file(folder / "model" / "model.safetensors") for folder in (findings_run, run))
     for key in before:
         if key.startswith("segmenter."):
@@ -201,22 +201,25 @@ def test_two_processes_train_together(data, tmp_path):
     assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
 
 
-def test_evaluate_scores_a_data_set(findings_run, data, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "train.scoring.images",
-        "--model",
-        str(findings_run / "model"),
-        "--output",
-        str(tmp_path),
-    ]
-    command += ["--dataset", str(data / "shenzhen-tuberculosis"), "--split", "validation"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}  # as in the run: the order of sums decides their last bit
-    subprocess.run(command, check=True, cwd=ROOT, env=environment, timeout=300)
+def test_evaluate_scores_a_data_set(findings_run, data, tmp_path, capsys, one_thread):
+    command = ["--model", str(findings_run), "--output", str(tmp_path)]  # the run's folder: its model is meant
+    evaluate.main([*command, "--dataset", str(data / "shenzhen-tuberculosis"), "--split", "validation"])
     metrics = json.loads((tmp_path / "metrics.json").read_text())["shenzhen-tuberculosis"]
     in_run = json.loads((findings_run / "metrics.json").read_text())["shenzhen"]
     assert dict(numbers(metrics)) == pytest.approx(dict(numbers(in_run)), abs=1e-4)
+    table = (tmp_path / "metrics.md").read_text()
+    auc = metrics["findings"]["tuberculosis"]["auc"]
+    assert f"{auc['value']:.3f} ({auc['interval'][0]:.3f}–{auc['interval'][1]:.3f})" in table
+    assert table.strip() in capsys.readouterr().out
+
+
+@pytest.fixture
+def one_thread():
+    """As in the runs: the order of sums decides their last bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def numbers(tree, path=""):

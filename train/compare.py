@@ -1,13 +1,18 @@
-"""Train variants of a recipe and put them into one table.
+"""Train variants of a recipe and put them into one table, or put trained models side by side.
 
     python -m train.compare --recipe train/recipes/lungs_plain.yaml --grid train/recipes/compare_lungs.yaml \\
         --output runs/compare_lungs [key=value …]
+    python -m train.compare --models fused=runs/findings full_image=runs/full_image --dataset data/own \\
+        --output runs/compare_models
 
 The grid names the variants, each a list of overrides, and the folds and seeds with which every one is trained. A
 variant's own overrides win over those of the command line. Each run is a `train.segment` or `train.classify` of its
 own under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every variant is scored on the same patients,
 so its difference to the first one is taken image by image. Written to OUTPUT: compare.json and compare.md, anew after
 every variant.
+
+Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
+OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json.
 """
 
 import itertools
@@ -17,10 +22,14 @@ from pathlib import Path
 
 import yaml
 
-from train.engine.arguments import command_line
+from lungfusion import LungFusionPipeline
+from train.data.splits import load_source
+from train.engine.arguments import command_line, model_place
 from train.engine.recipe import load_recipe
+from train.engine.yaml12 import read_yaml
 from train.report.tables import write_table
 from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
+from train.scoring.curves import measure_curves
 
 TASKS = {  # what trains, what sums up a variant's runs, what makes the table
     "segmentation": ("train.segment", summarise_lungs, lungs_table),
@@ -28,13 +37,41 @@ TASKS = {  # what trains, what sums up a variant's runs, what makes the table
 }
 
 
-def main():
-    parser = command_line(__doc__, "output")
-    parser.add_argument("--recipe", required=True, help="a YAML file, see train/recipes")
-    parser.add_argument("--grid", type=Path, required=True, help="a YAML file: variants, folds, seeds")
+def main(arguments=None):
+    parser = command_line(__doc__, "output", "split")
+    parser.add_argument("--recipe", help="a YAML file, see train/recipes")
+    parser.add_argument("--grid", type=Path, help="a YAML file: variants, folds, seeds")
+    parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
+    parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
+    parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe everywhere")
-    arguments = parser.parse_args()
-    grid = yaml.safe_load(arguments.grid.read_text())
+    arguments = parser.parse_args(arguments)
+    if arguments.models and arguments.dataset:
+        compare_models(parser, arguments)
+    elif arguments.recipe and arguments.grid:
+        compare_variants(parser, arguments)
+    else:
+        parser.error("give --recipe and --grid to train variants, or --models and --dataset to compare trained models")
+
+
+def compare_models(parser, arguments):
+    places = dict(model.partition("=")[::2] for model in arguments.models)
+    if not all(places.values()):
+        parser.error("give each of --models as NAME=DIR_OR_ID")
+    try:
+        pipelines = {name: LungFusionPipeline.from_pretrained(model_place(place)) for name, place in places.items()}
+        parts = {Path(name).name: load_source(name, arguments.split) for name in arguments.dataset}
+    except (OSError, ValueError) as error:
+        parser.error(str(error))
+    findings = measure_curves(pipelines, parts, arguments.output, images=arguments.images)
+    if not findings:
+        sys.exit("No finding that all models tell of has images with it and images without it.")
+    for finding in findings:
+        print((arguments.output / f"curves_{finding}.md").read_text())
+
+
+def compare_variants(parser, arguments):
+    grid = read_yaml(arguments.grid)
     try:
         runs = plan(arguments.recipe, grid, arguments.overrides, arguments.output)
     except ValueError as error:
@@ -73,7 +110,7 @@ def train(module, recipe_path, overrides, folder):
         print(f"{folder} is finished.")
         return
     launch = [sys.executable, "-m", "accelerate.commands.launch", "-m", module]
-    command = [*launch, "--recipe", recipe_path, "--output", str(folder), *overrides]
+    command = [*launch, "--recipe", str(recipe_path), "--output", str(folder), *overrides]
     subprocess.run(command, check=True)  # noqa: S603 (the user's own arguments, no shell)
 
 

@@ -1,25 +1,208 @@
-"""Score a model on a data set: python -m train.evaluate --model DIR_OR_ID --dataset DIR_OR_ID --split NAME --output DIR
+"""Score a model on data sets, or a finished run again.
 
-Every radiograph goes through `LungFusionPipeline`, as it does in the app. Written to DIR: metrics.json, per_image.csv,
-figures, and where there are masks images/, sheets of the data set's radiographs with the lungs drawn on them.
+    python -m train.evaluate --model runs/own --dataset data/own --output runs/scores
+    python -m train.evaluate --dataset data/own data/other --output runs/scores --also rejection shortcuts
+    python -m train.evaluate --run runs/own --also saliency curves
+    python -m train.evaluate --run runs/own --recalibrate --segmenter runs/lungs
+
+Every radiograph goes through `LungFusionPipeline`, as in the app. Written to the output, or the run's folder:
+metrics.json, metrics.md, per_image.csv, figures; where there are masks images/, sheets of radiographs with the lungs
+drawn on them; of a run its card, README.md. And what is named after --also, each a table:
+
+- robustness: the lungs, drawn on altered radiographs
+- rejection: what is refused or warned of, among radiographs and pictures that are none
+- shortcuts: what is known of the findings without the lungs, and of the hospital
+- saliency: whether heat maps are about the score
+- curves: the findings, on radiographs tilted, shifted, magnified and more
+- classical: classical classifiers on the fused features, fitted to the training patients
+- features: the fused features themselves, features.parquet
 """
 
+import json
+import shutil
+import sys
+import tempfile
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import yaml
+
 from lungfusion import LungFusionPipeline
+from train.calibrate.findings import calibrate_run, replace_segmenter
+from train.calibrate.mask_quality import calibrate_quality
 from train.data.splits import load_source
-from train.engine.arguments import command_line
+from train.engine.arguments import command_line, model_place
+from train.engine.run import load_part
+from train.report.card import redraw
 from train.report.figures import write_figures
-from train.scoring.images import score_parts, summarise_parts
+from train.report.tables import metrics_tables
+from train.report.weights import weights_digest
+from train.scoring.classical import measure_classical
+from train.scoring.curves import measure_curves
+from train.scoring.features import write_features
+from train.scoring.images import evaluate_run, readable, score_parts, summarise_parts
+from train.scoring.rejection import measure_rejection
+from train.scoring.robustness import measure_robustness
+from train.scoring.saliency import measure_saliency
+from train.scoring.shortcuts import measure_shortcuts
+
+ANALYSES = ("robustness", "rejection", "shortcuts", "saliency", "curves", "classical", "features")
+OF_ANY_MODEL = {"robustness", "rejection"}  # the others need findings
 
 
 def main(arguments=None):
-    arguments = command_line(__doc__, "model", "dataset", "split", "output").parse_args(arguments)
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    parts = {Path(arguments.dataset).name: load_source(arguments.dataset, arguments.split)}
+    arguments = parse(arguments)
+    if arguments.run:
+        evaluate_finished(arguments)
+    else:
+        evaluate_model(arguments)
+
+
+def parse(arguments):
+    parser = command_line(__doc__, "model", "split")
+    parser.add_argument("--dataset", nargs="+", default=[], help="folders of Parquet files, or ids on the Hub")
+    parser.add_argument("--output", type=Path, help="folder to write to")
+    parser.add_argument("--run", type=Path, help="a finished run's folder: its validation patients are scored again")
+    parser.add_argument("--recalibrate", action="store_true", help="with --run: fit again what training ended with")
+    parser.add_argument("--segmenter", type=model_place, help="with --run: draws the lungs from now on; recalibrates")
+    parser.add_argument("--card", action="store_true", help="with --run: only draw figures and write the card again")
+    parser.add_argument("--also", nargs="+", default=[], choices=ANALYSES, metavar="ANALYSIS", help="see above")
+    parser.add_argument("--images", type=int, help="of each data set at most, for rejection, saliency and curves")
+    parser.add_argument("--pictures", type=Path, nargs="+", default=[], help="for rejection: folders of no radiographs")
+    arguments = parser.parse_args(arguments)
+    of_run = arguments.recalibrate or arguments.segmenter or arguments.card
+    if arguments.run and (arguments.model or arguments.dataset or arguments.output):
+        parser.error("a run has its own model, data sets and folder: leave out --model, --dataset and --output")
+    if arguments.card and (arguments.recalibrate or arguments.segmenter):
+        parser.error("--card scores nothing: leave it out, the card is written anyway")
+    if not arguments.run and (of_run or not arguments.dataset or not arguments.output):
+        parser.error("give --dataset and --output to score a model, or --run RUN to score a finished run again")
+    if len({Path(name).name for name in arguments.dataset}) < len(arguments.dataset):
+        parser.error("two data sets end in the same name, by which the tables tell them apart")
+    return arguments
+
+
+def evaluate_model(arguments):
+    try:
+        pipeline = load_pipeline(arguments.model, arguments.also)
+        parts = load_parts(arguments.dataset, arguments.split)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
     rows = score_parts(pipeline, parts)
     metrics = summarise_parts(pipeline, parts, rows, arguments.split, arguments.output)
     write_figures(metrics, rows, [], arguments.output)
+    print("\n".join(metrics_tables(metrics)))
+    has_findings = any(figures["findings"] or figures["off_source"] for figures in metrics.values())
+    if not has_findings:
+        print(no_finding_measured(pipeline, parts))
+    training_parts = partial(load_parts, arguments.dataset, "train")
+    weights = weights_digest(arguments.model)
+    analyse(arguments, pipeline, readable(parts, rows), training_parts, arguments.output, weights)
+    if not has_findings and not any("lungs" in figures for figures in metrics.values()):
+        sys.exit(1)
+
+
+def evaluate_finished(arguments):
+    run = arguments.run
+    try:
+        recipe = yaml.safe_load((run / "recipe.yaml").read_text())
+        load_pipeline(run / "model", arguments.also)
+    except (OSError, ValueError) as error:
+        sys.exit(str(error))
+    if arguments.segmenter and recipe["task"] == "segmentation":
+        sys.exit(f"{run} is a segmenter's: --segmenter is for the run of a classifier.")
+    rows = None
+    if arguments.recalibrate or arguments.segmenter:
+        recipe, rows = recalibrate(recipe, run, arguments.segmenter)
+    if not arguments.card:
+        evaluate_run(recipe, run, rows)
+    pipeline, weights = LungFusionPipeline.from_pretrained(run / "model"), weights_digest(run / "model")
+    parts = load_run_parts(recipe, "validation") if arguments.also else {}
+    training_parts = partial(load_run_parts, recipe, "train")
+    analyse(arguments, pipeline, parts, training_parts, run, weights, recipe["sources"])
+    if arguments.also or arguments.card:
+        redraw(run)
+    print("\n".join(metrics_tables(json.loads((run / "metrics.json").read_text()))))
+
+
+def recalibrate(recipe, run, segmenter):
+    """Fit again what training ended with, another segmenter first where one is given.
+
+    Returns:
+        the recipe, and the rows of `score_parts` where every image has been scored, else None.
+    """
+    with kept_on_error(run / "model"):
+        if recipe["task"] == "segmentation":
+            calibrate_quality(recipe, run)
+            return recipe, None
+        if segmenter:
+            return replace_segmenter(segmenter, recipe, run)
+        rows = calibrate_run(recipe, run)
+    (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
+    return recipe, rows
+
+
+@contextmanager
+def kept_on_error(folder):
+    """Meanwhile a folder may be written to; where that ends with an error, it holds again what it held."""
+    with tempfile.TemporaryDirectory() as place:
+        shutil.copytree(folder, Path(place) / folder.name)
+        try:
+            yield
+        except BaseException:
+            shutil.copytree(Path(place) / folder.name, folder, dirs_exist_ok=True)
+            raise
+
+
+def analyse(arguments, pipeline, parts, training_parts, output, weights, declared=None):
+    """Make what `--also` names.
+
+    Args:
+        parts: source → radiographs to measure on.
+        training_parts: function that loads the same of the training patients.
+        declared: source → its declaration, of a run's recipe.
+    """
+    labels = {"declared": declared}
+    limit = {"images": arguments.images} if arguments.images else {}
+    place = Path(arguments.run or arguments.model or "bundled")
+    name = place.parent.name if place.name == "model" else place.name
+    measures = {
+        "robustness": lambda: measure_robustness(pipeline, parts, output, weights),
+        "rejection": lambda: measure_rejection(pipeline, parts, output, weights, pictures=arguments.pictures, **limit),
+        "shortcuts": lambda: measure_shortcuts(pipeline, parts, output, weights, **labels),
+        "saliency": lambda: measure_saliency(pipeline, parts, output, weights, **labels, **limit),
+        "curves": lambda: measure_curves({name: pipeline}, parts, output, weights, **labels, **limit),
+        "classical": lambda: measure_classical(pipeline, training_parts(), parts, output, weights, **labels),
+        "features": lambda: write_features(pipeline, parts, output, **labels),
+    }
+    for analysis in arguments.also:
+        measures[analysis]()
+
+
+def load_pipeline(place, analyses):
+    """`LungFusionPipeline`; raises ValueError where one of the analyses needs findings, and the model has none."""
+    pipeline = LungFusionPipeline.from_pretrained(place)
+    needed = [name for name in analyses if name not in OF_ANY_MODEL]
+    if needed and not hasattr(pipeline.model.config, "findings"):
+        raise ValueError(f"{', '.join(needed)}: for a model that names findings; {place} only draws the lungs.")
+    return pipeline
+
+
+def load_parts(names, split):
+    return {Path(name).name: load_source(name, split) for name in names}
+
+
+def load_run_parts(recipe, split):
+    return {name: load_part(recipe, source, split) for name, source in recipe["sources"].items()}
+
+
+def no_finding_measured(pipeline, parts):
+    """The sentence for it."""
+    findings = getattr(pipeline.model.config, "findings", ())
+    if not findings:
+        return "The model names no findings: it draws the lungs."
+    return f"No radiograph of {', '.join(parts)} got an answer and has a label of a finding: {', '.join(findings)}."
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Score a whole archive: accelerate launch -m train.predict --model DIR_OR_ID --dataset DIR_OR_ID --output DIR
+"""Score a whole archive.
+
+    accelerate launch -m train.predict --model runs/own --dataset data/archive --output runs/predictions
+    torchrun --nproc_per_node 4 -m train.predict --dataset data/archive --output runs/predictions
 
 Every radiograph goes through `LungFusionPipeline`; workers decode and resize. Written to DIR, for each split:
 
@@ -12,7 +15,6 @@ command goes on with the shards that are not there yet.
 """
 
 import csv
-import hashlib
 import json
 import os
 import time
@@ -27,11 +29,12 @@ from datasets import Image, load_dataset
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, RadiographError, load_radiograph
-from train.data.pictures import image_bytes
+from lungfusion import LungFusionPipeline, RadiographError
+from train.data.pictures import load_image
 from train.engine.arguments import command_line
 from train.engine.loop import write_json
 from train.engine.processes import one_after_another, start_accelerator
+from train.report.weights import weights_digest
 
 BATCH = 8  # images
 SHARD = 1024  # rows; a multiple of BATCH
@@ -50,17 +53,17 @@ COLUMNS = {
 }
 
 
-def main():
+def main(arguments=None):
     parser = command_line(__doc__, "model", "dataset", "output")
     parser.add_argument("--split", help="one of its splits; all of them if not given")
     parser.add_argument("--workers", type=int, default=2, help="processes that decode, for each that computes")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     accelerator = start_accelerator()
     pipeline = LungFusionPipeline.from_pretrained(arguments.model, device=accelerator.device)
     with one_after_another():
         parts = load_splits(arguments.dataset, arguments.split)
     if accelerator.is_main_process:
-        keep_or_compare(arguments.output / "predict.json", about(pipeline, arguments.dataset))
+        keep_or_compare(arguments.output / "predict.json", about(arguments.model, arguments.dataset))
     missing = {split: missing_shards(arguments.output, split, len(data)) for split, data in parts.items()}
     left = sum(len(rows) for of_split in missing.values() for rows in of_split.values())
     accelerator.wait_for_everyone()  # all have looked what is missing before any of them writes
@@ -96,12 +99,9 @@ def load_splits(source, split=None):
     return parts
 
 
-def about(pipeline, dataset):
+def about(model, dataset):
     """What a folder's predictions are of."""
-    digest = hashlib.sha256()
-    for tensor in pipeline.model.state_dict().values():
-        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return {"dataset": str(dataset), "weights": digest.hexdigest(), "rows_in_a_shard": SHARD}
+    return {"dataset": str(dataset), "weights": weights_digest(model), "rows_in_a_shard": SHARD}
 
 
 def keep_or_compare(path, content):
@@ -170,11 +170,9 @@ class Rows(torch.utils.data.Dataset):
         image = row.pop("image")
         kept = {"row": index, "file_name": image and image["path"]} | row
         try:
-            if image is None:
-                raise RadiographError("the row holds no image")
-            radiograph = load_radiograph(image_bytes(image))
-        except (RadiographError, OSError) as error:
-            return kept | {"error": str(error).removeprefix("bytes: ")}, None, None
+            radiograph = load_image(image)
+        except RadiographError as error:
+            return kept | {"error": str(error)}, None, None
         pixel_values = self.processor(radiograph.pixels)["pixel_values"][0]
         return kept, replace(radiograph, pixels=NoPixels(radiograph.pixels.shape)), pixel_values
 

@@ -22,8 +22,8 @@ from train.engine.arguments import command_line
 from train.publish.hub import PushError, check_name, publish
 
 
-def main():
-    arguments = parse()
+def main(arguments=None):
+    arguments = parse(arguments)
     try:
         if arguments.push_to_hub:
             check_may_publish(arguments.layout, arguments.push_to_hub, arguments.private)
@@ -37,7 +37,7 @@ def main():
         sys.exit(str(error))
 
 
-def parse():
+def parse(arguments):
     parser = command_line(__doc__)
     layouts = parser.add_subparsers(dest="layout", required=True, metavar="LAYOUT")
     for name in (*LAYOUTS, "table"):
@@ -52,7 +52,7 @@ def parse():
         of_layout.add_argument("--push-to-hub", metavar="OWNER/NAME", help="publish it there; made if it is not there")
         of_layout.add_argument("--private", action="store_true", help="if it is made: for the owner alone to see")
         of_layout.add_argument("--dry-run", action="store_true", help="with --push-to-hub: list what would be sent")
-    return parser.parse_args()
+    return parser.parse_args(arguments)
 
 
 def check_may_publish(name, repo_id, private):

@@ -21,7 +21,7 @@ from train.publish.space import space_files
 PLACE = "FOLDER_OR_ID"  # stands in the card for where the model is
 
 
-def main():
+def main(arguments=None):
     parser = command_line(__doc__)
     parser.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="a run's folder, or one with config.json")
     parser.add_argument("--repo-id", metavar="OWNER/NAME", help="the model's; made if it is not there")
@@ -29,7 +29,7 @@ def main():
     parser.add_argument("--private", action="store_true", help="what is made: for the owner alone to see")
     parser.add_argument("--revision", metavar="BRANCH", help="made if it is not there; main if not given")
     parser.add_argument("--dry-run", action="store_true", help="list what would be sent, and send nothing")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(arguments)
     if bool(arguments.folder) != bool(arguments.repo_id) or not (arguments.folder or arguments.space):
         parser.error("give DIR and --repo-id OWNER/NAME for a model, --space OWNER/NAME for the app, or all of them")
     options = {"private": arguments.private, "revision": arguments.revision, "dry_run": arguments.dry_run}

@@ -1,7 +1,6 @@
 """Calibration on validation patients: temperature, bias and threshold of each finding, kept in the configuration.
 
-`train.classify` ends with it; `python -m train.calibrate.findings RUN_DIR` does it again and scores the run anew, with
-`--segmenter` after another segmenter has taken the place of the run's own.
+`train.classify` ends with it; `train.evaluate --run RUN --recalibrate` does it again.
 """
 
 from pathlib import Path
@@ -13,28 +12,13 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from train.engine.arguments import command_line
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
-from train.scoring.images import evaluate_run, patients, score_parts, validation_parts
+from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
 
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 MIN_AUC = 0.70  # below it the lower bound of the 95 % interval must not lie, or the finding is not shown to users
-
-
-def main():
-    parser = command_line(__doc__)
-    parser.add_argument("run", type=Path, help="folder of a finished run of train.classify")
-    parser.add_argument("--segmenter", metavar="DIR_OR_ID", help="a trained segmenter to draw the lungs from now on")
-    arguments = parser.parse_args()
-    run = arguments.run
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    if arguments.segmenter:
-        recipe, rows = replace_segmenter(arguments.segmenter, recipe, run)
-    else:
-        rows = calibrate_run(recipe, run)
-    evaluate_run(recipe, run, rows)
 
 
 def replace_segmenter(name_or_path, recipe, run):
@@ -138,7 +122,3 @@ def is_shown_to_work(patient_ids, labels, probabilities):
         return {"auc": roc_auc_score(labels, probabilities)} if len(np.unique(labels)) == 2 else None
 
     return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0] > MIN_AUC
-
-
-if __name__ == "__main__":
-    main()

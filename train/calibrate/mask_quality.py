@@ -1,17 +1,13 @@
-"""Calibrate the mask quality of a trained segmenter, and say how far it can be relied on: python -m
-train.calibrate.mask_quality RUN
+"""Calibrate the mask quality of a trained segmenter, and say how far it can be relied on.
 
 The run's validation radiographs are drawn unaltered, altered (`train.augment.mild_corruptions`) and harmed
-(`train.augment.severe_corruptions`). The
-network's own estimate of each mask is fitted to the true Dice by two numbers, which are kept in the model's
-configuration; its ood_score is fitted to the training radiographs. `train.segment` ends with it. Written to RUN:
-robustness.* (see `train.scoring.robustness`), mask_quality.json and mask_quality.md.
+(`train.augment.severe_corruptions`). The network's own estimate of each mask is fitted to the true Dice by two numbers,
+which are kept in the model's configuration; its ood_score is fitted to the training radiographs. `train.segment` ends
+with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN: robustness.* (see
+`train.scoring.robustness`), mask_quality.json and mask_quality.md.
 """
 
-from pathlib import Path
-
 import numpy as np
-import yaml
 from scipy.optimize import curve_fit
 from scipy.special import expit, logit
 from scipy.stats import spearmanr
@@ -23,23 +19,15 @@ from lungfusion.pipeline import calibrated_quality
 from train.augment.mild_corruptions import MILD_CORRUPTIONS
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.ood import fit_ood
-from train.engine.arguments import command_line
 from train.engine.loop import save_model
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import evaluate_run, patients, validation_parts, with_interval
+from train.report.weights import weights_digest
+from train.scoring.images import patients, validation_parts
+from train.scoring.metrics import with_interval
 from train.scoring.robustness import UNALTERED, score_altered, write_robustness
 
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
 CERTAIN = 1e-6  # expected Dice closer to 0 or 1 than this has no logit
-
-
-def main():
-    parser = command_line(__doc__)
-    parser.add_argument("run", type=Path, help="folder of a finished run of train.segment")
-    run = parser.parse_args().run
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    calibrate_quality(recipe, run)
-    evaluate_run(recipe, run)
 
 
 def calibrate_quality(recipe, output):
@@ -54,11 +42,12 @@ def calibrate_quality(recipe, output):
     config.quality_slope, config.quality_offset = fitted
     fit_ood(pipeline, recipe)
     save_model(pipeline.model, pipeline.processor, output / "model")
+    weights = weights_digest(output / "model")
     for row in rows:
         row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)
-    write_robustness([row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS], output)
+    write_robustness([row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS], output, weights)
     summary = summarise_quality(rows)
-    write_table(output, "mask_quality", quality_table(summary), summary)
+    write_table(output, "mask_quality", quality_table(summary), summary, weights)
 
 
 def fit_quality(expected, dice):
@@ -120,7 +109,3 @@ def quality_table(summary):
         cells.append(cell(figures["auc"]) if "auc" in figures else "none to tell apart")
         rows.append(cells)
     return markdown_table(titles, rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,13 +7,27 @@ import numpy as np
 from datasets import Features, Value
 from PIL import Image
 
-from lungfusion import load_radiograph
+from lungfusion import RadiographError, load_radiograph
 
 FEW = 500  # images that one process decodes sooner than several begin to
 
 
 def image_bytes(image):
     return image["bytes"] if image["bytes"] is not None else Path(image["path"]).read_bytes()
+
+
+def load_image(image):
+    """A row's picture → `Radiograph`.
+
+    Raises:
+        RadiographError: there is none, or it can't be read; the message says why.
+    """
+    if image is None:
+        raise RadiographError("the row holds no image")
+    try:
+        return load_radiograph(image_bytes(image))
+    except (RadiographError, OSError) as error:
+        raise RadiographError(str(error).removeprefix("bytes: ")) from error
 
 
 def read_mask(image):

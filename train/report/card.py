@@ -1,22 +1,18 @@
-"""Draw a run's figures and write its model card: python -m train.report.card RUN
+"""A run's model card, made from what lies in its folder: no number in it is typed by hand.
 
-Training ends with it. It is made from what lies in the run's folder, so that it can be written anew when another
-command has put its table there. No number in it is typed by hand.
+Training ends with it; `train.evaluate --run RUN` writes it anew when there are other tables in the folder.
 """
 
 import csv
 import json
-from pathlib import Path
 
-import numpy as np
 import timm
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
-from safetensors import safe_open
 
-from train.engine.arguments import command_line
 from train.report.figures import FIGURES, write_figures
 from train.report.tables import metrics_tables
+from train.report.weights import weights_digest, weights_in
 
 NOT_SHOWN = ("description", "data_root", "pretrained", "segmenter", "init_from", "teacher")  # said elsewhere, or paths
 
@@ -61,56 +57,55 @@ LIMITS = """- For research and education. Not a medical device: do not base care
   figures are somewhat better than those on patients nobody has looked at.
 - A lung mask leaves out lung behind the heart and the diaphragm."""
 
+TEXT = ("source", "patient_id", "file_name", "error")  # columns of per_image.csv; the others hold numbers
+
 TABLES = {
     "robustness.md": (
         "Altered images",
-        "Lungs of the same validation patients, drawn on images made to look like another scanner's (a command of its "
-        "own does it again: `python -m train.scoring.robustness`). `altered` is the mean of all alterations "
-        "of each image.",
+        "Lungs of the same validation patients, drawn on images made to look like another scanner's (`python -m "
+        "train.evaluate --also robustness`). `altered` is the mean of all alterations of each image.",
     ),
     "mask_quality.md": (
         "Mask quality",
         "The Dice that the model expects of each mask it draws, against the true one: on validation images as they "
         "are, altered, and harmed so that the masks go wrong (turned, shrunk, hidden in part and more; "
-        "`python -m train.calibrate.mask_quality`). Its two numbers were fitted on these images; they do not "
+        "`python -m train.evaluate --run RUN --recalibrate`). Its two numbers were fitted on these images; they do not "
         "change the ranking.",
     ),
     "refusal.md": (
         "What is refused",
         "Share of pictures that are no chest radiographs, and of validation patients' radiographs, which get no answer "
-        "or a warning; 95 % intervals after Wilson (`python -m train.scoring.rejection`). No answer: no "
-        "findings are named.",
+        "or a warning; 95 % intervals after Wilson (`python -m train.evaluate --also rejection`). No "
+        "answer: no findings are named.",
     ),
     "shortcuts.md": (
         "Shortcuts",
         "ROC AUC on the same validation patients with the lungs blacked out, and with only the outermost tenth of the "
         "image shown: what remains above 0.5 does not come from the lungs (`python -m "
-        "train.scoring.shortcuts`). Groups need "
-        "five images with the finding and five without.",
+        "train.evaluate --also shortcuts`). Groups need five images with the finding and five without.",
     ),
     "explanations.md": (
         "Heat maps",
         "Whether Grad-CAM is about the score: how far a detected finding's logit falls when the tenth of the region "
         "seen that its map calls most important is blurred away, and when the tenth is that of another radiograph's "
-        "map (`python -m train.scoring.saliency`).",
+        "map (`python -m train.evaluate --also saliency`).",
     ),
     "curves_*.md": (
         "Changed images",
         "ROC AUC on the same validation patients' radiographs when they are tilted, shifted, magnified, changed in "
-        "contrast, inverted or compressed; a refused image counts as not detected (`python -m train.scoring.curves`).",
+        "contrast, inverted or compressed; a refused image counts as not detected (`python -m train.evaluate "
+        "--also curves`).",
     ),
     "classical.md": (
         "Classical classifiers",
         "The fused features, min-max scaled, in classifiers of scikit-learn, nothing tuned: fitted on training "
-        "patients, scored on validation patients (`python -m train.scoring.classical`).",
+        "patients, scored on validation patients (`python -m train.evaluate --also classical`).",
     ),
 }
 
 
-def main():
-    parser = command_line(__doc__)
-    parser.add_argument("run", type=Path, help="folder of a finished run")
-    run = parser.parse_args().run
+def redraw(run):
+    """Draw the figures of a finished run, and write its card, from the files in its folder; nothing is scored."""
     metrics, history = (json.loads((run / f"{name}.json").read_text()) for name in ("metrics", "history"))
     write_figures(metrics, read_rows(run / "per_image.csv"), history, run)
     write_card(run)
@@ -121,8 +116,9 @@ def read_rows(path):
     rows = []
     with open(path, newline="") as file:
         for row in csv.DictReader(file):
-            text = {key: value for key, value in row.items() if key in ("source", "patient_id", "file_name")}
+            text = {key: value for key, value in row.items() if key in TEXT}
             numbers = {key: float(value) if value else None for key, value in row.items() if key not in text}
+            text = {key: value for key, value in text.items() if value or key != "error"}
             rows.append(text | {k: v for k, v in numbers.items() if v is not None or k.startswith("probability_")})
     return rows
 
@@ -163,7 +159,7 @@ def card_text(run):
         *metrics_tables(metrics),
         *[f"![{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()],
         "",
-        *[line for name, text in TABLES.items() for table in sorted(run.glob(name)) for line in section(*text, table)],
+        *[line for table, (title, words) in own_tables(run).items() for line in section(title, words, table)],
         "## Training",
         "",
         f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
@@ -212,17 +208,23 @@ def count_words(of_split):
     return ", ".join(f"{count} of {source}" for source, count in of_split.items())
 
 
+def own_tables(run):
+    """Path of each of the `TABLES` that are of the run's own weights → its title and words; says which are not."""
+    tables, weights = {}, weights_digest(run / "model")
+    for pattern, text in TABLES.items():
+        for table in sorted(run.glob(pattern)):
+            if json.loads(table.with_suffix(".json").read_text()).get("weights") == weights:
+                title, words = text
+                tables[table] = f"{title}: {table.stem.split('_', 1)[1]}" if "*" in pattern else title, words
+            else:
+                print(f"{table} is of other weights than the run's model: the card leaves it out. Measure it again.")
+    return tables
+
+
 def section(title, words, table):
     picture = table.with_suffix(".png")
     drawn = [f"![{title}]({picture.name})", ""] if picture.exists() else []
     return [f"## {title}", "", words, "", *drawn, *table.read_text().splitlines(), ""]
-
-
-def weights_in(run):
-    """How many numbers the model of a run holds."""
-    with safe_open(run / "model" / "model.safetensors", "np") as weights:
-        shapes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (it is no dict)
-    return int(sum(np.prod(shape) for shape in shapes))
 
 
 def chosen_by(history):
@@ -275,7 +277,3 @@ def base_models(recipe):
     configs = [timm.get_pretrained_cfg(name, allow_unregistered=True) for name in names if timm.is_model(name)]
     ids = [config.hf_hub_id for config in configs if config and config.hf_hub_id]
     return ids if ids and recipe["pretrained"] else None
-
-
-if __name__ == "__main__":
-    main()

@@ -3,8 +3,8 @@
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
+from sklearn.calibration import CalibrationDisplay
+from sklearn.metrics import ConfusionMatrixDisplay, PrecisionRecallDisplay, RocCurveDisplay
 
 from train.report.tables import NAMES
 
@@ -52,21 +52,21 @@ def draw_curves(curves, rows):
     roc, recall, reliability = figure.subplots(1, 3)
     for source, finding in curves:
         truth, probabilities = known(rows, source, finding)
-        false_positive, true_positive, _ = roc_curve(truth, probabilities)
-        roc.plot(false_positive, true_positive, label=f"{finding}, {source}: {truth.sum():.0f} of {len(truth)} with it")
-        precision, sensitivity, _ = precision_recall_curve(truth, probabilities)
-        recall.plot(sensitivity, precision)
-        observed, predicted = calibration_curve(truth, probabilities, n_bins=5, strategy="quantile")
-        reliability.plot(predicted, observed, "o-")
+        name = f"{finding}, {source}: {truth.sum():.0f} of {len(truth)} with it"
+        first = (source, finding) == curves[0]
+        RocCurveDisplay.from_predictions(truth, probabilities, ax=roc, name=name, plot_chance_level=first)
+        PrecisionRecallDisplay.from_predictions(truth, probabilities, ax=recall)
+        CalibrationDisplay.from_predictions(truth, probabilities, ax=reliability, n_bins=5, strategy="quantile")
+    handles, labels = roc.get_legend_handles_labels()
     for axes, x, y in (
         (roc, "1 − specificity", "sensitivity"),
         (recall, "recall (sensitivity)", "precision (PPV)"),
         (reliability, "predicted probability", "observed frequency"),
     ):
-        axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1.01))
-    for axes in (roc, reliability):
-        axes.plot([0, 1], [0, 1], color="0.7", linewidth=1)
-    figure.legend(loc="outside lower center", ncols=3, fontsize=8)
+        axes.set(xlabel=x, ylabel=y, xlim=(0, 1), ylim=(0, 1.01), aspect="equal")
+        if axes.get_legend():
+            axes.get_legend().remove()  # one for all three, below
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
@@ -79,16 +79,11 @@ def draw_confusion(curves, rows, metrics):
         axes.set_axis_off()
     for axes, (source, finding) in zip(places, curves, strict=False):
         truth, probabilities = known(rows, source, finding)
-        matrix = confusion_matrix(truth, probabilities >= metrics[source]["findings"][finding]["threshold"])
-        axes.imshow(matrix / matrix.sum(1, keepdims=True), cmap="Blues", vmin=0, vmax=1)
-        for (row, column), count in np.ndenumerate(matrix):
-            name = ("TN", "FP", "FN", "TP")[2 * row + column]
-            share = matrix[row, column] / matrix[row].sum()
-            axes.text(column, row, f"{name}\n{count}", ha="center", va="center", color="w" if share > 0.5 else "k")
+        detected = probabilities >= metrics[source]["findings"][finding]["threshold"]
+        look = {"display_labels": ("without", "with"), "cmap": "Blues", "colorbar": False}
+        ConfusionMatrixDisplay.from_predictions(truth, detected, ax=axes, **look)
         axes.set_title(f"{finding}\n{source}, n={len(truth)}", fontsize=9)
-        axes.set(
-            xticks=(0, 1), yticks=(0, 1), xticklabels=("not detected", "detected"), yticklabels=("without", "with")
-        )
+        axes.set(xlabel="answer", ylabel="truth", xticklabels=("not detected", "detected"))
         axes.tick_params(labelsize=7)
     return figure
 

@@ -1,4 +1,4 @@
-"""Figures as tables in Markdown, and as JSON beside them."""
+"""Figures as tables in Markdown, and as JSON beside them, which says of which weights they are."""
 
 from train.engine.loop import write_json
 from train.scoring.metrics import PREVALENCES
@@ -24,6 +24,10 @@ NOT_TOLD = (
     "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
     "users are not told of it."
 )
+OFF_SOURCE = (
+    "Sources that know a finding in one way only. Where none of the images has it, the share detected is that of false "
+    "alarms; where all have it, of those found. 95 % intervals after Wilson."
+)
 IF_CALIBRATED = (
     "ECE if calibrated: how large chance alone would make the ECE, on average, on so many images if every probability "
     "were exactly right."
@@ -46,15 +50,27 @@ def cell(figure):
     return f"{value:.3f} ({low:.3f}–{high:.3f})"
 
 
-def write_table(output, name, lines, figures):
-    """Write NAME.md, the table, and NAME.json, the figures in it; the latter last: it says that all is there."""
+def write_table(output, name, lines, figures, weights=None):
+    """Write NAME.md, the table, and NAME.json, the figures in it; the latter last: it says that all is there.
+
+    Args:
+        output: `Path` of the folder, made if it is not there.
+        name: of the files.
+        lines: of the table.
+        figures: dict.
+        weights: of the one model that the table is about, as `train.report.weights.weights_digest` returns it; it is
+            kept among the figures, and a model card takes no table of other weights.
+    """
     output.mkdir(parents=True, exist_ok=True)
     (output / f"{name}.md").write_text("\n".join(lines) + "\n")
-    write_json(output / f"{name}.json", figures)
+    write_json(output / f"{name}.json", ({"weights": weights} if weights else {}) | figures)
 
 
 def metrics_tables(metrics, shown_alone=False):
-    """Markdown tables of metrics.json: lungs, then findings, or those shown to users alone; one row for each source."""
+    """Markdown tables of metrics.json: lungs, then findings, or those shown to users alone; one row for each source.
+
+    Sources that know a finding in one way only have a table of their own.
+    """
     lungs = {source: summary["lungs"] for source, summary in metrics.items() if "lungs" in summary}
     lines = []
     if lungs:
@@ -89,7 +105,24 @@ def metrics_tables(metrics, shown_alone=False):
             lines += [*predictive_values_table(findings), ""]
         if not all(figures["shown"] for _, _, figures in findings):
             lines += [NOT_TOLD, ""]
+    off_source = [(s, f, v) for s, summary in metrics.items() for f, v in summary.get("off_source", {}).items()]
+    off_source = [row for row in off_source if row[2]["shown"] or not shown_alone]
+    if off_source:
+        lines += [*off_source_table(off_source), "", OFF_SOURCE, ""]
+    unreadable = {source: summary.get("unreadable", 0) for source, summary in metrics.items()}
+    if any(unreadable.values()):
+        named = ", ".join(f"{count} of {source}" for source, count in unreadable.items() if count)
+        lines += [f"Radiographs that could not be read, and are in no figure: {named}.", ""]
     return lines
+
+
+def off_source_table(rows):
+    """Markdown: how many are detected where all have the finding, or none has."""
+    titles = ["finding", "source", "images (with it)", "detected"]
+    return markdown_table(
+        titles,
+        [[f, source, f"{v['images']} ({v['positive']})", cell(v["detected"])] for source, f, v in rows],
+    )
 
 
 def predictive_values_table(findings):

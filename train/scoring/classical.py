@@ -1,14 +1,10 @@
-"""Classical classifiers on fused features: python -m train.scoring.classical --train FILE --validation FILE --output
-DIR
+"""Classical classifiers on fused features, the comparison of the literature.
 
-The comparison of the literature: features as `train.scoring.features` writes them, each scaled to [0, 1] by the
-training
-patients' smallest and largest value, into a support vector machine, a random forest, AdaBoost, k nearest neighbours
-and a small neural network, one finding at a time. Nothing is tuned. Written to DIR: classical.json and classical.md.
+Features, each scaled to [0, 1] by the training patients' smallest and largest value, go into a support vector machine,
+a random forest, AdaBoost, k nearest neighbours and a small neural network, one finding at a time. Nothing is tuned.
 """
 
 import numpy as np
-from datasets import Dataset
 from sklearn.ensemble import AdaBoostClassifier, RandomForestClassifier
 from sklearn.metrics import accuracy_score, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
@@ -18,9 +14,9 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
-from train.engine.arguments import command_line
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import with_interval
+from train.scoring.features import feature_rows
+from train.scoring.metrics import with_interval
 
 CLASSIFIERS = {
     "support vector machine": lambda: SVC(random_state=0),
@@ -31,16 +27,23 @@ CLASSIFIERS = {
 }
 
 
-def main():
-    parser = command_line(__doc__, "output")
-    parser.add_argument("--train", required=True, help="a Parquet file of train.scoring.features")
-    parser.add_argument("--validation", required=True, help="another, of patients that the first does not hold")
-    arguments = parser.parse_args()
-    train, validation = (Dataset.from_parquet(path) for path in (arguments.train, arguments.validation))
-    if shared := set(train["patient_id"]) & set(validation["patient_id"]):
-        parser.error(f"{len(shared)} patients are in both files: split them by patient.")
+def measure_classical(pipeline, training_parts, parts, output, weights, declared=None):
+    """Write classical.json and classical.md.
+
+    Args:
+        pipeline: `LungFusionPipeline` of a classifier.
+        training_parts: source → `datasets.Dataset` as `load_source` gives it, to fit on.
+        parts: the same, of other patients, to score on.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it.
+        declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
+
+    Raises:
+        ValueError: a patient is in both.
+    """
+    train, validation = (feature_rows(pipeline, of_split, declared) for of_split in (training_parts, parts))
     figures = compare_classifiers(train, validation)
-    write_table(arguments.output, "classical", classical_table(figures), figures)
+    write_table(output, "classical", classical_table(figures), figures, weights)
 
 
 def compare_classifiers(train, validation):
@@ -52,7 +55,12 @@ def compare_classifiers(train, validation):
     Returns:
         dict: finding → classifier → images, positive, auc and accuracy, each with its interval. Findings that are
         unknown in either set, or all alike, are left out.
+
+    Raises:
+        ValueError: a patient is in both.
     """
+    if shared := set(patients(train)) & set(patients(validation)):
+        raise ValueError(f"{len(shared)} patients would be both fitted and scored on: split them by patient.")
     figures = {}
     for column in [name for name in train.column_names if name.startswith("label_")]:
         x, y, _ = known(train, column)
@@ -73,7 +81,12 @@ def compare_classifiers(train, validation):
 def known(data, column):
     """features (N, D), labels (N,), patient ids of the radiographs whose label is known."""
     data = data.filter(lambda value: value is not None, input_columns=column)
-    return np.array(data["features"], np.float32), np.array(data[column], int), list(data["patient_id"])
+    return np.array(data["features"], np.float32), np.array(data[column], int), patients(data)
+
+
+def patients(data):
+    """One name for each radiograph's patient, for whom the sources have names of their own."""
+    return [f"{source} {patient}" for source, patient in zip(data["source"], data["patient_id"], strict=True)]
 
 
 def scores(labels, ranks, predicted):
@@ -91,7 +104,3 @@ def classical_table(figures):
     ]
     titles = ["finding", "classifier on fused features", "images (with it)", "ROC AUC", "accuracy"]
     return markdown_table(titles, rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -7,9 +7,11 @@ from functools import partial
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from train.report.card import read_rows, weights_in
+from train.report.card import read_rows
 from train.report.tables import cell, markdown_table
-from train.scoring.images import patients, with_interval
+from train.report.weights import weights_in
+from train.scoring.images import patients
+from train.scoring.metrics import with_interval
 from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
 
 DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")

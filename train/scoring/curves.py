@@ -1,9 +1,6 @@
-"""Robustness curves: python -m train.scoring.curves --models NAME=DIR [NAME=DIR …] --dataset DIR --finding NAME
---output DIR
-
-How the ROC AUC and the accuracy of one finding fall when its validation radiographs are tilted, shifted, magnified,
-changed in contrast, inverted, or compressed; the models side by side, each on the same images. An image that a model
-refuses counts as not detected. Written to DIR: curves_FINDING.png, and the figures in it, curves_FINDING.md and .json.
+"""Robustness curves: how far each finding is told when radiographs are tilted, shifted, magnified, changed in contrast,
+inverted, or compressed; models and sources side by side, every model on the same images. An image that a model refuses
+counts as not detected.
 """
 
 from functools import partial
@@ -18,37 +15,54 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion import load_radiograph
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.data.splits import load_source
-from train.engine.arguments import command_line
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import with_interval
+from train.scoring.images import every_finding_of, reported
+from train.scoring.metrics import with_interval
 
 
-def main():
-    parser = command_line(__doc__, "dataset", "output")
-    parser.add_argument("--models", nargs="+", required=True, metavar="NAME=DIR_OR_ID")
-    parser.add_argument("--finding", required=True)
-    parser.add_argument("--images", type=int, default=200, help="at most")
-    arguments = parser.parse_args()
-    models = dict(model.split("=", 1) for model in arguments.models)
-    data = load_source(arguments.dataset, "validation").shuffle(seed=0)
-    labels = known_labels(data, [arguments.finding], arguments.dataset)[:, 0]
-    chosen = np.flatnonzero(~np.isnan(labels))[: arguments.images]
-    if len(np.unique(labels[chosen])) < 2:
-        parser.error(f"{arguments.dataset} has no validation images both with and without {arguments.finding}.")
-    data, labels = data.select(chosen), labels[chosen]
+def measure_curves(pipelines, parts, output, weights=None, declared=None, images=200):
+    """Write curves_FINDING.png and the figures in it, curves_FINDING.md and .json, of each finding that all models tell
+    of and a source can measure.
+
+    Args:
+        pipelines: name → `LungFusionPipeline` of a classifier.
+        parts: source → `datasets.Dataset` as `load_source` gives it.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it, where there is one model.
+        declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
+        images: of each source and finding at most.
+
+    Returns:
+        the findings measured.
+    """
+    first, *others = pipelines.values()
     curves = {}
-    for name, place in models.items():
-        pipeline = LungFusionPipeline.from_pretrained(place)
-        if arguments.finding not in pipeline.findings:
-            parser.error(f"{name} does not name {arguments.finding}: it names {', '.join(pipeline.findings)}.")
-        curves[name] = curves_of(pipeline, data, labels, arguments.finding, name)
-    name = f"curves_{arguments.finding}"
-    write_table(arguments.output, name, curves_table(curves), curves)
-    draw_curves(curves, arguments.finding, len(data)).savefig(arguments.output / f"{name}.png", dpi=120)
+    for finding in reported(first):
+        if all(finding in reported(pipeline) for pipeline in others):
+            of_finding = {}
+            for source, data in parts.items():
+                named = (declared or {}).get(source, source)
+                data, labels = labelled(data.shuffle(seed=0), finding, named, images)
+                if len(np.unique(labels)) == 2:
+                    for name, pipeline in pipelines.items():
+                        of_finding[f"{name}, {source}"] = curves_of(pipeline, data, labels, finding, name)
+            if of_finding:
+                curves[finding] = of_finding
+    for finding, of_finding in curves.items():
+        name = f"curves_{finding}"
+        write_table(output, name, curves_table(of_finding), of_finding, weights)
+        draw_curves(of_finding, finding).savefig(output / f"{name}.png", dpi=120)
+    return list(curves)
+
+
+def labelled(data, finding, source, images):
+    """The first radiographs of which the finding is known, and their labels (N,)."""
+    labels = known_labels(data, [finding], source)[:, 0]
+    chosen = np.flatnonzero(~np.isnan(labels))[:images]
+    return data.select(chosen), labels[chosen]
 
 
 def rotated(pixels, angle):
@@ -99,8 +113,10 @@ def curves_of(pipeline, data, labels, finding, name):
     for row in tqdm(data, desc=f"Changing images for {name}"):
         pixels = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         versions = [CHANGES[change][0](pixels, level)[0].numpy() for change, level in steps]
-        for step, analysis in zip(steps, pipeline(versions), strict=True):
-            probabilities[step].append(analysis[finding].probability if analysis.findings else 0.0)
+        with every_finding_of(pipeline):
+            analyses = pipeline(versions)
+        for step, analysis in zip(steps, analyses, strict=True):
+            probabilities[step].append((analysis[finding].probability or 0.0) if analysis.findings else 0.0)
     curves = {change: [] for change in CHANGES}
     for (change, level), values in probabilities.items():
         score = partial(auc_and_accuracy, threshold=threshold)
@@ -117,17 +133,27 @@ def auc_and_accuracy(labels, probabilities, threshold):
 
 
 def curves_table(curves):
-    """Markdown: a line for each change and level, the ROC AUC of each model beside the others'."""
+    """Markdown: a line for each change and level, the ROC AUC of each model and source beside the others'.
+
+    Args:
+        curves: "model, source" → as `curves_of` returns.
+    """
+    titles = ["change", "level", *(f"{name}, n = {images_in(curve)}: ROC AUC" for name, curve in curves.items())]
     rows = []
     for change, points in next(iter(curves.values())).items():
         for number, point in enumerate(points):
-            aucs = [cell(of_model[change][number]["auc"]) for of_model in curves.values()]
-            rows.append([change, point["level"], point["images"], *aucs])
-    return markdown_table(["change", "level", "images", *(f"{name}: ROC AUC" for name in curves)], rows)
+            rows.append([change, point["level"], *(cell(curve[change][number]["auc"]) for curve in curves.values())])
+    return markdown_table(titles, rows)
 
 
-def draw_curves(curves, finding, images):
-    """Two rows of panels, ROC AUC and accuracy, a column for each change, a line and its 95 % band for each model."""
+def images_in(curve):
+    return next(iter(curve.values()))[0]["images"]
+
+
+def draw_curves(curves, finding):
+    """Two rows of panels, ROC AUC and accuracy, a column for each change, a line and its 95 % band for each model and
+    source.
+    """
     figure = Figure((3 * len(CHANGES), 6), layout="constrained")
     panels = figure.subplots(2, len(CHANGES), sharey="row")
     for row, (score, title) in enumerate((("auc", "ROC AUC"), ("accuracy", "accuracy at the threshold"))):
@@ -135,14 +161,11 @@ def draw_curves(curves, finding, images):
             for name, of_model in curves.items():
                 levels = [point["level"] for point in of_model[change]]
                 low, high = zip(*(point[score]["interval"] for point in of_model[change]), strict=True)
-                axes.plot(levels, [point[score]["value"] for point in of_model[change]], "o-", label=name)
+                label = f"{name}, n = {images_in(of_model)}"
+                axes.plot(levels, [point[score]["value"] for point in of_model[change]], "o-", label=label)
                 axes.fill_between(levels, low, high, alpha=0.15)
             axes.set(xlabel=change)
         panels[row][0].set(ylabel=title)
     panels[0][0].legend(fontsize=8)
-    figure.suptitle(f"{finding}, {images} validation images")
+    figure.suptitle(finding)
     return figure
-
-
-if __name__ == "__main__":
-    main()

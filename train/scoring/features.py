@@ -1,51 +1,47 @@
-"""Write the fused features of a data set: python -m train.scoring.features --dataset DIR_OR_ID --split NAME --output
-FILE
-
-One row of the Parquet file for each radiograph: file_name, patient_id, `label_…` for each finding the model learned (1
-present, 0 absent, null unknown) and features, a list of float32. For models of one's own, as
-`train.scoring.classical` does.
-"""
-
-from pathlib import Path
+"""Fused features, for models of one's own, as `train.scoring.classical` does."""
 
 import numpy as np
 from datasets import Dataset
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline
 from train.data.labels import known_labels
-from train.data.pictures import image_bytes
-from train.data.splits import load_source
-from train.engine.arguments import command_line
+from train.scoring.images import read_or_say_why
 
 
-def main():
-    parser = command_line(__doc__, "model", "dataset", "split")
-    parser.set_defaults(split="train")
-    parser.add_argument("--output", type=Path, required=True, help="a Parquet file")
-    arguments = parser.parse_args()
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    rows = feature_rows(pipeline, load_source(arguments.dataset, arguments.split), arguments.dataset)
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    rows.to_parquet(arguments.output)
+def write_features(pipeline, parts, output, declared=None):
+    """Write features.parquet: `feature_rows`, one row for each radiograph."""
+    output.mkdir(parents=True, exist_ok=True)
+    feature_rows(pipeline, parts, declared).to_parquet(output / "features.parquet")
 
 
-def feature_rows(pipeline, data, source=None, batch_size=8):
-    """data: as `load_source` gives it → `datasets.Dataset` of the columns above, in the same order.
+def feature_rows(pipeline, parts, declared=None, batch_size=8):
+    """The fused features of every radiograph that can be read.
 
-    source: whose label space it has, as `known_labels` takes it.
+    Args:
+        pipeline: `LungFusionPipeline` of a classifier.
+        parts: source → `datasets.Dataset` as `load_source` gives it.
+        declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
+
+    Returns:
+        `datasets.Dataset` in the same order: source, file_name, patient_id, `label_…` for each finding the model
+        learned (1 present, 0 absent, null unknown) and features, a list of float32.
     """
-    names = pipeline.model.config.findings
-    labels = known_labels(data, names, source)
-    features = []
-    for start in tqdm(range(0, len(data), batch_size), desc="Extracting features"):
-        images = data[start : start + batch_size]["image"]
-        features.append(pipeline.features([image_bytes(image) for image in images]))
-    columns = {"file_name": data["file_name"], "patient_id": data["patient_id"]}
-    for name, column in zip(names, labels.T, strict=True):
-        columns[f"label_{name}"] = [None if np.isnan(value) else int(value) for value in column]
-    return Dataset.from_dict(columns | {"features": list(np.concatenate(features))})
-
-
-if __name__ == "__main__":
-    main()
+    columns = {"source": [], "file_name": [], "patient_id": [], "features": []}
+    findings = pipeline.model.config.findings
+    columns |= {f"label_{name}": [] for name in findings}
+    for source, data in parts.items():
+        kept = []
+        for start in tqdm(range(0, len(data), batch_size), desc=f"Extracting features of {source}"):
+            read = [read_or_say_why(image)[0] for image in data[start : start + batch_size]["image"]]
+            kept += [place for place, radiograph in enumerate(read, start) if radiograph]
+            columns["features"] += list(pipeline.features([radiograph for radiograph in read if radiograph]))
+        if len(kept) < len(data):
+            print(f"{len(data) - len(kept)} of the {len(data)} radiographs of {source} can't be read: left out.")
+        data = data.select(kept)
+        columns["source"] += [source] * len(data)
+        for name in ("file_name", "patient_id"):
+            columns[name] += list(data[name])
+        labels = known_labels(data, findings, (declared or {}).get(source, source))
+        for name, known in zip(findings, labels.T, strict=True):
+            columns[f"label_{name}"] += [None if np.isnan(label) else int(label) for label in known]
+    return Dataset.from_dict(columns)

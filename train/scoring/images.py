@@ -10,15 +10,16 @@ import torch
 from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline
+from lungfusion import LungFusionPipeline, RadiographError
 from train.data.labels import known_labels
-from train.data.pictures import image_bytes, read_mask
+from train.data.pictures import load_image, read_mask
 from train.engine.loop import write_json
 from train.engine.run import load_part
 from train.report.card import write_card
 from train.report.contact_sheets import write_contact_sheets
 from train.report.figures import write_figures
-from train.scoring.metrics import bootstrap, finding_scores, mask_scores, outline_scores
+from train.report.tables import metrics_tables
+from train.scoring.metrics import finding_scores, mask_scores, outline_scores, proportion, with_interval
 
 LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
 
@@ -60,7 +61,7 @@ def score_parts(pipeline, parts, sources=None):
 
 
 def summarise_parts(pipeline, parts, rows, split, output):
-    """Write metrics.json, per_image.csv and images/ of several sources.
+    """Write metrics.json, metrics.md, per_image.csv and images/ of several sources.
 
     Args:
         pipeline, parts, rows: as for `score_parts`, and as it returns them.
@@ -84,36 +85,65 @@ def every_finding_of(pipeline):
     config, shown = pipeline.model.config, list(pipeline.findings)
     if hasattr(config, "shown"):
         config.shown = list(config.findings)
-    yield
-    if hasattr(config, "shown"):
-        config.shown = shown
+    try:
+        yield
+    finally:
+        if hasattr(config, "shown"):
+            config.shown = shown
+
+
+def reported(pipeline):
+    """Names of the findings to measure: those shown to users, or all that were learned where none is shown."""
+    return pipeline.findings or tuple(pipeline.model.config.findings)
 
 
 def score_images(pipeline, data, source, declared=None, batch_size=8):
     """Analyse every image of a data set, named `source`; its labels mean what `declared` says, or sources.yaml.
 
+    Images that can't be read are named on the terminal.
+
     Returns:
-        one dict for each image: source, index (its place in `data`), patient_id, file_name; for each finding its
-        `probability_…` (None where the image was refused) and, where known, `label_…`; where there is a mask
-        `LUNG_SCORES`.
+        one dict for each image: source, index (its place in `data`), patient_id, file_name; refused (1 or 0); for each
+        finding its `probability_…` (None where the image was refused, or the finding not assessed) and, where known,
+        `label_…`; where there is a mask `LUNG_SCORES`. Of an image that can't be read no labels and no scores, but why:
+        `error`.
     """
     labels = known_labels(data, pipeline.findings, source if declared is None else declared)
-    masks = data["mask"] if "mask" in data.column_names else [None] * len(data)
     rows = []
     for start in tqdm(range(0, len(data), batch_size), desc=f"Scoring {source}"):
-        part = range(start, min(start + batch_size, len(data)))
-        analyses = pipeline([image_bytes(data[i]["image"]) for i in part])
-        for i, analysis in zip(part, analyses, strict=True):
-            row = {"source": source, "index": i}
-            row |= {"patient_id": data[i]["patient_id"], "file_name": data[i]["file_name"]}
-            for name, label in zip(pipeline.findings, labels[i], strict=True):
-                row[f"probability_{name}"] = analysis[name].probability if analysis.findings else None
-                if not np.isnan(label):
-                    row[f"label_{name}"] = int(label)
-            if masks[i] is not None:
-                row |= lung_scores(analysis.alpha, read_mask(masks[i]))
+        batch = [data[i] for i in range(start, min(start + batch_size, len(data)))]
+        read = [read_or_say_why(row["image"]) for row in batch]
+        analyses = iter(pipeline([radiograph for radiograph, _ in read if radiograph]))
+        for i, (content, (radiograph, error)) in enumerate(zip(batch, read, strict=True), start):
+            row = {"source": source, "index": i, "patient_id": content["patient_id"], "file_name": content["file_name"]}
+            row |= {f"probability_{name}": None for name in pipeline.findings}
+            if radiograph is None:
+                tqdm.write(f"Left out: row {i} of {source}, {row['file_name']}: {error}")
+                rows.append(row | {"error": error})
+                continue
+            analysis = next(analyses)
+            row["refused"] = int(analysis.refused)
+            row |= {f"probability_{finding.name}": finding.probability for finding in analysis.findings}
+            known = zip(pipeline.findings, labels[i], strict=True)
+            row |= {f"label_{name}": int(label) for name, label in known if not np.isnan(label)}
+            if content.get("mask"):
+                row |= lung_scores(analysis.alpha, read_mask(content["mask"]))
             rows.append(row)
     return rows
+
+
+def read_or_say_why(image):
+    """A row's picture → (`Radiograph`, None), or (None, why it can't be read)."""
+    try:
+        return load_image(image), None
+    except RadiographError as error:
+        return None, str(error)
+
+
+def readable(parts, rows):
+    """The sources without the images that `score_parts` could not read. parts, rows: as for it, and as it returns."""
+    kept = {name: [row["index"] for row in rows if row["source"] == name and "error" not in row] for name in parts}
+    return {name: data.select(kept[name]) for name, data in parts.items()}
 
 
 def lung_scores(alpha, mask):
@@ -123,34 +153,46 @@ def lung_scores(alpha, mask):
 
 
 def summarise(rows, pipeline):
-    """Figures over the images of one source, each with a 95 % interval by bootstrap over patients."""
+    """Figures over the images of one source, each with a 95 % interval by bootstrap over patients.
+
+    A finding goes into `findings` where the source knows images with it and images without it, into `off_source` where
+    it knows only one of them.
+    """
+    unreadable, rows = [row for row in rows if "error" in row], [row for row in rows if "error" not in row]
     summary = {"images": len(rows), "patients": len({row["patient_id"] for row in rows})}
+    summary |= {"unreadable": len(unreadable)}
     masked = [row for row in rows if "dice" in row]
     if masked:
         table = np.array([[row[name] for name in LUNG_SCORES] for row in masked])
         summary["lungs"] = {"images": len(masked), "least_dice": float(table[:, 0].min())}
         summary["lungs"] |= with_interval(mean_of_columns, patients(masked), table)
     findings = list(getattr(pipeline.model.config, "findings", ()))
-    summary["refused"] = sum(row.get(f"probability_{name}", 0) is None for row in rows for name in findings[:1])
-    summary["findings"] = {}
+    summary["refused"] = sum(row.get("refused", 0) for row in rows)
+    summary["findings"], summary["off_source"] = {}, {}
     summary |= mean_auc_of_shown(rows, pipeline.findings)
     for name in findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+        if not known:
+            continue
         truth = np.array([row[f"label_{name}"] for row in known])
-        if len(np.unique(truth)) == 2:
-            threshold = pipeline.model.config.thresholds[name]
-            probabilities = np.array([row[f"probability_{name}"] for row in known])
-            summary["findings"][name] = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
-            summary["findings"][name]["shown"] = name in pipeline.findings
+        probabilities = np.array([row[f"probability_{name}"] for row in known])
+        threshold = pipeline.model.config.thresholds[name]
+        figures = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
+        figures["shown"] = name in pipeline.findings
+        if 0 < truth.sum() < len(truth):
             score = partial(finding_scores, threshold=threshold)
-            summary["findings"][name] |= with_interval(score, patients(known), truth, probabilities)
+            figures |= with_interval(score, patients(known), truth, probabilities, biased=["ece"])
+            summary["findings"][name] = figures
+        else:
+            detected = proportion((probabilities >= threshold).sum(), len(known))
+            summary["off_source"][name] = figures | {"detected": detected}
     return summary
 
 
 def mean_auc_of_shown(rows, names):
     """`mean_auc`, of the findings shown to users that a source labels, if those are several."""
     names = [name for name in names if len({row.get(f"label_{name}") for row in rows} - {None}) == 2]
-    answered = [row for row in rows if names and row[f"probability_{names[0]}"] is not None]
+    answered = [row for row in rows if all(row[f"probability_{name}"] is not None for name in names)]
     if len(names) < 2 or any(f"label_{name}" not in row for row in answered for name in names):
         return {}
     truth = np.array([[row[f"label_{name}"] for name in names] for row in answered])
@@ -172,14 +214,10 @@ def mean_of_columns(table):
     return dict(zip(LUNG_SCORES, table.mean(0).tolist(), strict=True))
 
 
-def with_interval(score, patient_ids, *arrays):
-    intervals = bootstrap(score, patient_ids, *arrays)
-    return {name: {"value": value, "interval": intervals[name]} for name, value in score(*arrays).items()}
-
-
 def write_results(metrics, rows, output):
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "metrics.json", metrics)
+    (output / "metrics.md").write_text("\n".join(metrics_tables(metrics)) + "\n")
     write_csv(output / "per_image.csv", rows)
 
 

@@ -6,12 +6,14 @@ import torch
 from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 from scipy.special import logit
+from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
 
 BINS = 10  # of probability, for the ECE
 MIN_SLOPE = 0.01
 PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
+ROUNDS = 1000  # draws of a bootstrap
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
 
 
@@ -125,7 +127,7 @@ def bins(probabilities):
     return np.minimum((np.asarray(probabilities) * BINS).astype(int), BINS - 1)
 
 
-def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
+def bootstrap(score, patients, *arrays, biased=(), rounds=None, seed=0):
     """95 % interval of a score, patients drawn with replacement.
 
     Args:
@@ -133,24 +135,38 @@ def bootstrap(score, patients, *arrays, rounds=1000, seed=0):
             class alone), which is then left out.
         patients: (N,) ids; all rows of a patient are drawn together.
         arrays: (N, …) each.
+        biased: names of figures of at least 0 that chance makes larger in a draw than in the sample, as it does an ECE:
+            the draws' mean excess is taken off, without which the interval need not hold the value.
+        rounds: how many draws; `ROUNDS` if None.
 
     Returns:
-        dict: name → [lower, upper]. Of an ECE, which chance makes larger in a draw than in the sample, the draws' mean
-        excess is taken off: without that the interval need not hold the value.
+        dict: name → [lower, upper].
     """
     generator = np.random.default_rng(seed)
     _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
     rows_of = np.split(np.argsort(patient_of, kind="stable"), np.cumsum(np.bincount(patient_of))[:-1])
     draws = []
-    for _ in range(rounds):
+    for _ in range(rounds or ROUNDS):
         rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
         drawn = score(*[array[rows] for array in arrays])
         if drawn is not None:
             draws.append(drawn)
     columns = {name: np.array([drawn[name] for drawn in draws]) for name in draws[0]}
-    if "ece" in columns:
-        columns["ece"] = np.maximum(columns["ece"] - columns["ece"].mean() + score(*arrays)["ece"], 0)
+    for name in biased:
+        columns[name] = np.maximum(columns[name] - columns[name].mean() + score(*arrays)[name], 0)
     return {name: np.percentile(column, [2.5, 97.5]).tolist() for name, column in columns.items()}
+
+
+def with_interval(score, patients, *arrays, biased=()):
+    """Figures of a score, each as `{"value": …, "interval": [lower, upper]}`; arguments as for `bootstrap`."""
+    intervals = bootstrap(score, patients, *arrays, biased=biased)
+    return {name: {"value": value, "interval": intervals[name]} for name, value in score(*arrays).items()}
+
+
+def proportion(count, total):
+    """`count` of `total` as `{"value": …, "interval": [lower, upper]}`, the 95 % interval after Wilson (1927)."""
+    interval = binomtest(int(count), total).proportion_ci(0.95, "wilson")
+    return {"value": count / total, "interval": [interval.low, interval.high]}
 
 
 def fit_platt(logits, labels):

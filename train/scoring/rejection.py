@@ -1,22 +1,13 @@
-"""Score the gate: python -m train.scoring.rejection --dataset DIR_OR_ID [DIR_OR_ID …] --output DIR
-
-What the pipeline refuses or warns of: pictures that are no chest radiographs (`train.augment.ood_images`, and those
-in the
-folders given as `--pictures`, read without their colours), and of each data set the validation patients' radiographs as
-they are, inverted, turned by 90 degrees and turned by 40. Written to DIR: refusal.json and refusal.md.
-"""
-
-from pathlib import Path
+"""What the pipeline refuses or warns of: pictures that are no chest radiographs, and radiographs that lie wrong."""
 
 import numpy as np
 import torch
 from PIL import Image
-from scipy.stats import binomtest
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion import load_radiograph
 from lungfusion.checks.input_checks import (
     INVERTED,
     LOW_MASK_QUALITY,
@@ -27,9 +18,8 @@ from lungfusion.checks.input_checks import (
 )
 from train.augment.ood_images import grey, ood_images
 from train.data.pictures import image_bytes
-from train.data.splits import load_source
-from train.engine.arguments import command_line
 from train.report.tables import cell, markdown_table, write_table
+from train.scoring.metrics import proportion
 
 VERSIONS = {
     "as they are": lambda pixels, generator: pixels,
@@ -47,23 +37,26 @@ ANSWERS = {
 }
 
 
-def main():
-    parser = command_line(__doc__, "model", "datasets", "output")
-    parser.add_argument("--images", type=int, default=200, help="of each data set at most")
-    parser.add_argument("--pictures", type=Path, nargs="*", default=[], help="folders of pictures that are none")
-    arguments = parser.parse_args()
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    figures = {}
-    for kind, pictures in (
-        ood_images() | {folder.name: read_pictures(folder) for folder in arguments.pictures}
-    ).items():
-        figures[kind] = summarise_answers([pipeline(picture) for picture in pictures])
-    for name in arguments.dataset:
-        data = load_source(name, "validation").shuffle(seed=0)
-        data = data.select(range(min(arguments.images, len(data))))
-        for version, answers in answers_by_version(pipeline, data, Path(name).name).items():
-            figures[f"{Path(name).name}, {version}"] = summarise_answers(answers)
-    write_table(arguments.output, "refusal", refusal_table(figures), figures)
+def measure_rejection(pipeline, parts, output, weights, images=200, pictures=()):
+    """Write refusal.json and refusal.md.
+
+    Args:
+        pipeline: `LungFusionPipeline`.
+        parts: source → `datasets.Dataset` as `load_source` gives it; its radiographs are shown as they are, inverted,
+            turned by 90 degrees and turned by 40.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it.
+        images: of each source at most.
+        pictures: `Path`s of folders of pictures that are no chest radiographs, beside `train.augment.ood_images`; read
+            without their colours.
+    """
+    kinds = ood_images() | {folder.name: read_pictures(folder) for folder in pictures}
+    figures = {kind: summarise_answers([pipeline(picture) for picture in of_kind]) for kind, of_kind in kinds.items()}
+    for name, data in parts.items():
+        drawn = data.shuffle(seed=0).select(range(min(images, len(data))))
+        for version, answers in answers_by_version(pipeline, drawn, name).items():
+            figures[f"{name}, {version}"] = summarise_answers(answers)
+    write_table(output, "refusal", refusal_table(figures), figures, weights)
 
 
 def read_pictures(folder):
@@ -90,12 +83,11 @@ def turned(pixels, angle):
 
 
 def summarise_answers(analyses):
-    """Share of the pictures that get each answer with its 95 % interval (Wilson 1927), and how many there are."""
+    """Share of the pictures that get each answer, with its interval, and how many there are."""
     figures = {"images": len(analyses)}
     for answer, warnings in ANSWERS.items():
         count = sum(bool(set(analysis.warnings) & warnings) for analysis in analyses)
-        interval = binomtest(count, len(analyses)).proportion_ci(0.95, "wilson")
-        figures[answer] = {"value": count / len(analyses), "interval": [interval.low, interval.high]}
+        figures[answer] = proportion(count, len(analyses))
     return figures
 
 
@@ -103,7 +95,3 @@ def refusal_table(figures):
     """Markdown: one row for each kind of picture."""
     rows = [[kind, row["images"], *[cell(row[name]) for name in ANSWERS]] for kind, row in figures.items()]
     return markdown_table(["pictures", "n", *ANSWERS], rows)
-
-
-if __name__ == "__main__":
-    main()

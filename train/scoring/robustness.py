@@ -1,33 +1,37 @@
-"""Score a segmenter on altered radiographs: python -m train.scoring.robustness --model DIR --dataset DIR --output DIR
-
-Every radiograph with a mask is drawn as it is and under each of `train.augment.mild_corruptions`, through
-`LungFusionPipeline`.
-Written to DIR: robustness.json, robustness.csv (one row for each image and alteration) and robustness.md (a table).
-"""
-
-from pathlib import Path
+"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.mild_corruptions`."""
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion import load_radiograph
 from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.data.pictures import image_bytes, read_mask
-from train.data.splits import load_source, with_mask
-from train.engine.arguments import command_line
+from train.data.splits import with_mask
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import patients, with_interval, write_csv
-from train.scoring.metrics import mask_scores
+from train.scoring.images import patients, write_csv
+from train.scoring.metrics import mask_scores, with_interval
 
 UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
 
 
-def main():
-    arguments = command_line(__doc__, "model", "dataset", "split", "output").parse_args()
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    data = load_source(arguments.dataset, arguments.split)
-    write_robustness(score_altered(pipeline, data, Path(arguments.dataset).name), arguments.output)
+def measure_robustness(pipeline, parts, output, weights):
+    """Write robustness.json, robustness.csv (one row for each image and alteration) and robustness.md.
+
+    Args:
+        pipeline: `LungFusionPipeline`.
+        parts: source → `datasets.Dataset` as `load_source` gives it; those without masks are passed over.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it.
+
+    Raises:
+        ValueError: there is no mask.
+    """
+    masked = {name: data for name, data in parts.items() if "mask" in data.column_names and len(with_mask(data))}
+    if not masked:
+        raise ValueError(f"No radiograph of {', '.join(parts)} has a mask to compare the lungs with.")
+    rows = [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
+    write_robustness(rows, output, weights)
 
 
 def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
@@ -79,11 +83,11 @@ def mean_figures(table, unaltered):
     return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
 
 
-def write_robustness(rows, output):
+def write_robustness(rows, output, weights):
     output.mkdir(parents=True, exist_ok=True)
     summary = summarise_robustness(rows)
     write_csv(output / "robustness.csv", rows)
-    write_table(output, "robustness", robustness_table(summary), summary)
+    write_table(output, "robustness", robustness_table(summary), summary, weights)
 
 
 def robustness_table(summary):
@@ -93,7 +97,3 @@ def robustness_table(summary):
         cells = [cell(figures[key]) for key in ("dice", "change", "pixel_accuracy")]
         rows.append([name, figures["images"], *cells, f"{figures['least_dice']:.3f}"])
     return markdown_table(["image", "n", "Dice", "change of Dice", "pixel accuracy", "least Dice"], rows)
-
-
-if __name__ == "__main__":
-    main()

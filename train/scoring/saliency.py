@@ -1,47 +1,50 @@
-"""Check the heat maps: python -m train.scoring.saliency --dataset DIR_OR_ID [DIR_OR_ID …] --output DIR
+"""Heat maps: whether they are about the score.
 
-A heat map should be about the score. Of the validation radiographs whose finding was detected, the tenth of the region
-seen that the finding's map (`lungfusion.explanation.grad_cam`) calls most important is blurred away, and as much where
-another radiograph's map of the same finding points; each time the finding's logit is taken again. Where it falls by as
-much either way, the map says nothing of this radiograph. Written to DIR: explanations.json and explanations.md, with
-the share of the maps that lies inside the lungs.
+Of the radiographs whose finding was detected, the tenth of the region seen that the finding's map
+(`lungfusion.explanation.grad_cam`) calls most important is blurred away, and as much where another radiograph's map of
+the same finding points; each time the finding's logit is taken again. Where it falls by as much either way, the map
+says nothing of this radiograph.
 """
-
-from pathlib import Path
 
 import numpy as np
 import torch
 from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion import load_radiograph
 from lungfusion.explanation import grad_cam, share_inside
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.data.splits import load_source
-from train.engine.arguments import command_line
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import with_interval
+from train.scoring.images import reported
+from train.scoring.metrics import with_interval
 
 HIDDEN = 0.1  # of the region that the branches see
 BLUR = 1 / 12  # of the side: standard deviation of the blur that hides
 MIN_IMAGES = 5  # detected, that a row of the table needs
 
 
-def main():
-    parser = command_line(__doc__, "model", "datasets", "output")
-    parser.add_argument("--images", type=int, default=40, help="of each finding at most")
-    arguments = parser.parse_args()
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+def measure_saliency(pipeline, parts, output, weights, declared=None, images=40):
+    """Write explanations.json and explanations.md, with the share of the maps that lies inside the lungs.
+
+    Args:
+        pipeline: `LungFusionPipeline` of a classifier.
+        parts: source → `datasets.Dataset` as `load_source` gives it.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it.
+        declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
+        images: of each source and finding at most.
+    """
     figures = {}
-    for name in arguments.dataset:
-        data = load_source(name, "validation").shuffle(seed=0)
-        for finding, label in zip(pipeline.findings, known_labels(data, pipeline.findings, name).T, strict=True):
-            with_it = data.select(np.flatnonzero(label == 1)[: arguments.images])
+    for name, data in parts.items():
+        data = data.shuffle(seed=0)
+        labels = known_labels(data, reported(pipeline), (declared or {}).get(name, name))
+        for finding, label in zip(reported(pipeline), labels.T, strict=True):
+            with_it = data.select(np.flatnonzero(label == 1)[:images])
             seen = look(pipeline, with_it, finding)
             if len(seen) >= MIN_IMAGES:
-                figures[f"{finding}, {Path(name).name}"] = falls(pipeline, seen, finding)
-    write_table(arguments.output, "explanations", explanations_table(figures), figures)
+                figures[f"{finding}, {name}"] = falls(pipeline, seen, finding)
+    write_table(output, "explanations", explanations_table(figures), figures, weights)
 
 
 @torch.no_grad()
@@ -114,7 +117,3 @@ def explanations_table(figures):
         for name, row in figures.items()
     ]
     return markdown_table(titles, rows)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,16 +1,13 @@
-"""Look for shortcuts: python -m train.scoring.shortcuts --dataset DIR_OR_ID [DIR_OR_ID …] --output DIR
+"""Shortcuts: a classifier may know the hospital, the ward or the patient's age instead of the finding.
 
-A classifier may know the hospital, the ward or the patient's age instead of the finding. Of the validation patients of
-each data set this writes to DIR, shortcuts.json and shortcuts.md:
+Of each data set is measured:
 
-- the ROC AUC of each finding shown to users: as it is, with the lungs blacked out, and with nothing but the image's
+- the ROC AUC of each finding reported to users: as it is, with the lungs blacked out, and with nothing but the image's
   border shown (what then remains above 0.5 does not come from the lungs);
 - the same by view, sex and age, where the data set knows them;
 - how well the fused features tell the data sets apart (balanced accuracy of a logistic regression, patients it was not
   fitted on): 1 divided by their number if not at all.
 """
-
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -22,13 +19,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, load_radiograph
+from lungfusion import load_radiograph
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.data.splits import load_source
-from train.engine.arguments import command_line
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import with_interval
+from train.scoring.images import reported
+from train.scoring.metrics import with_interval
 
 BORDER = 0.1  # of the side: how much of each edge is shown where only the border is
 RIM = 0.03  # of the side: how far beyond the lungs' outline they are blacked out
@@ -37,15 +33,21 @@ VERSIONS = ("as it is", "lungs blacked out", "border only")
 MIN_POSITIVE = 5  # images with a finding, and without it, that a row of the table needs
 
 
-def main():
-    arguments = command_line(__doc__, "model", "datasets", "output").parse_args()
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model)
-    sources = {Path(name).name: load_source(name, "validation") for name in arguments.dataset}
-    seen = {name: look(pipeline, data, name) for name, data in sources.items()}
-    figures = {"findings": findings_figures(pipeline, sources, seen)}
-    if len(sources) > 1:
-        figures["source"] = source_figures(sources, seen)
-    write_table(arguments.output, "shortcuts", shortcuts_table(figures), figures)
+def measure_shortcuts(pipeline, parts, output, weights, declared=None):
+    """Write shortcuts.json and shortcuts.md.
+
+    Args:
+        pipeline: `LungFusionPipeline` of a classifier.
+        parts: source → `datasets.Dataset` as `load_source` gives it.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it.
+        declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
+    """
+    seen = {name: look(pipeline, data, name) for name, data in parts.items()}
+    figures = {"findings": findings_figures(pipeline, parts, seen, declared)}
+    if len(parts) > 1:
+        figures["source"] = source_figures(parts, seen)
+    write_table(output, "shortcuts", shortcuts_table(figures), figures, weights)
 
 
 @torch.inference_mode()
@@ -85,13 +87,13 @@ def border(pixel_values):
     return kept
 
 
-def findings_figures(pipeline, sources, seen):
+def findings_figures(pipeline, sources, seen, declared=None):
     """One dict for each source, finding and group: images, positive, and the ROC AUC of each version of the images."""
     names, rows = list(pipeline.model.config.findings), []
     for source, data in sources.items():
-        labels = known_labels(data, names, source)
+        labels = known_labels(data, names, (declared or {}).get(source, source))
         for column, name in enumerate(names):
-            if name not in pipeline.findings:
+            if name not in reported(pipeline):
                 continue
             for group, of_group in groups(data).items():
                 chosen = of_group & ~np.isnan(labels[:, column])
@@ -157,7 +159,3 @@ def shortcuts_table(figures):
             f"{cell(found['balanced_accuracy'])}, n = {found['images']}; {1 / found['sources']:.2f} would be chance.",
         ]
     return lines
-
-
-if __name__ == "__main__":
-    main()
