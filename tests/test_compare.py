@@ -167,7 +167,7 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
 
 @pytest.mark.parametrize(
     ("name", "recipe", "override"),
-    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings_160", "init_from=null")],
+    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings", "init_from=null")],
 )
 def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path):
     recipe = ROOT / "train" / "recipes" / f"{recipe}.yaml"

@@ -9,18 +9,22 @@ from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
+from train.augment.hospitals import HospitalAugmentation
 from train.augment.presets import augmentation
 from train.calibrate.findings import calibrate_run
-from train.data.cache import RadiographDataset, cache_arrays, draw_alpha
+from train.data.arrays import LabelledRadiographs, lung_arrays, to_floats
 from train.data.check import check_run
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler
 from train.engine.checkpoints import load_classifier, load_segmenter
+from train.engine.freezing import freeze
 from train.engine.loop import fit, round_weights, save_model
+from train.engine.losses import LOSSES
 from train.engine.pretrained import load_pretrained_backbone, load_weights
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
-from train.engine.recipe import parse_arguments
-from train.engine.run import concatenate_arrays, load_part, prepare_output, write_counts
+from train.engine.recipe import chosen, parse_arguments
+from train.engine.run import drawn_rows, load_part, prepare_output, write_counts
+from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital, write_rows
 from train.scoring.images import evaluate_run
 
 
@@ -38,13 +42,18 @@ def main(arguments=None):
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with one_after_another():
-        parts = {split: load_parts(recipe, split, config, processor, segmenter) for split in ("train", "validation")}
+        home, away = split_hospital(recipe)
+        prepare = partial(load_parts, recipe, config, processor, segmenter)
+        parts = {split: prepare(home, split) for split in ("train", "validation")}
+        away = {name: source | {"unused_labels": []} for name, source in away.items()}
+        left_out = [part for split in ("train", "validation") for part in prepare(away, split)]
     if accelerator.is_main_process:
-        arrays = {split: {name: part for name, part, _ in of_split} for split, of_split in parts.items()}
+        arrays = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
         write_counts(arrays, output)
-    train = joined_dataset(parts["train"], side, augmentation(**recipe["augmentation"]))
-    validation = joined_dataset(parts["validation"], side)
-    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"])
+    per_batch = recipe["augmentation"]["preset"] == "hospitals"
+    train = labelled(parts["train"], None if per_batch else augmentation(**recipe["augmentation"]))
+    validation = labelled(parts["validation"])
+    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"])
     loading = {"batch_size": recipe["batch_size"], "num_workers": loader_workers(accelerator, recipe)}
     train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
@@ -57,15 +66,21 @@ def main(arguments=None):
     elif recipe["pretrained"]:
         for branch, name in zip(model.branches, config.branches, strict=True):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
-    model.branches.requires_grad_(not recipe["frozen"])
+    freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
 
     validate = partial(aucs, accelerator, validation_loader)
-    fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output)
+    augment = hospital_augmentation(model, **recipe["augmentation"]) if per_batch else None
+    loss_of = partial(augmented_loss, weighted(recipe, config.findings), augment)
+    fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        save_model(round_weights(load_classifier(output / "model")), processor, output / "model")
-        evaluate_run(recipe, output, calibrate_run(recipe, output))
+        best = round_weights(load_classifier(output / "model"))
+        save_model(best, processor, output / "model")
+        if recipe["left_out"]:
+            score_left_out(best, parts["validation"], left_out, home | away, output)
+        else:
+            evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
 
 
@@ -94,39 +109,80 @@ def init_from_checkpoint(model, earlier, classifier_too):
                     own[row] = other[list(earlier.config.findings).index(name)]
 
 
-def load_parts(recipe, split, config, processor, segmenter):
-    """One (source, arrays with alpha, labels) for each source."""
+def load_parts(recipe, config, processor, segmenter, sources, split):
+    """One (name, data, arrays, labels) for each source, without the images of which nothing is known."""
     parts = []
-    for name, source in recipe["sources"].items():
+    for name, source in sources.items():
         data = load_part(recipe, source, split)
+        arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}")
         labels = known_labels(data, config.findings, source)
-        told = np.flatnonzero(~np.isnan(labels).all(axis=1))  # of the others there is nothing to learn
-        arrays = cache_arrays(data.select(told), processor, recipe["workers"])
-        parts.append((name, draw_alpha(arrays, segmenter, config.image_size), labels[told]))
+        rows = np.flatnonzero(~np.isnan(labels).all(1))
+        if split == "validation" and recipe["validation_images"]:
+            rows = rows[drawn_rows(len(rows), recipe["validation_images"])]
+        parts.append((name, data.select(rows), arrays.select(rows), labels[rows]))
     return parts
 
 
-def joined_dataset(parts, side, transform=None):
-    labels = np.concatenate([labels for _, _, labels in parts])
-    return RadiographDataset(concatenate_arrays([arrays for _, arrays, _ in parts]), side, transform, labels)
+def labelled(parts, transform=None):
+    parts = [(arrays, labels) for _, _, arrays, labels in parts]
+    if not any(len(arrays) for arrays, _ in parts):
+        raise ValueError("No radiograph is left to train on: check the recipe's sources.")
+    return LabelledRadiographs(parts, transform)
 
 
 def groups(parts):
-    """(source, its rarest finding in that source, or None) for each image: what the sampler draws equally often."""
+    """(source, its rarest finding in that source, or None) for each image: what the sampler draws by."""
     found = []
-    for source, _, labels in parts:
+    for name, _, _, labels in parts:
         counts = np.nansum(labels, axis=0)
         for row in labels:
             present = np.flatnonzero(row == 1)
-            found.append((source, int(present[counts[present].argmin()]) if len(present) else None))
+            found.append((name, int(present[counts[present].argmin()]) if len(present) else None))
     return found
+
+
+def hospital_augmentation(model, preset, **settings):
+    """The augmentation of whole batches, of pictures somewhat larger than what the branches see of them."""
+    return HospitalAugmentation(round(1.25 * model.config.branch_size), model.concatenation.roi_affine, **settings)
+
+
+def weighted(recipe, findings):
+    """The recipe's loss, with its weights of the findings if it takes any."""
+    loss_of, weights = chosen(recipe, "loss", LOSSES), recipe["loss_weights"]
+    if not weights:
+        return loss_of
+    if unknown := weights.keys() - set(findings):
+        raise ValueError(f"loss_weights names {', '.join(sorted(unknown))}, which is not among the findings.")
+    return partial(loss_of, weights=torch.tensor([float(weights.get(name, 1)) for name in findings]))
+
+
+def augmented_loss(loss_of, augment, model, batch):
+    batch = to_floats(batch)
+    if augment:
+        batch["pixel_values"], batch["alpha"] = augment(batch["pixel_values"], batch["alpha"])
+    return loss_of(model, batch)
+
+
+def score_left_out(model, validation, left_out, sources, output):
+    """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospital left out."""
+    generator, parts = np.random.default_rng(0), []
+    images = sum(len(data) for _, data, _, _ in left_out)
+    for home, of_kind in (("yes", validation), ("no", left_out)):
+        for name, data, arrays, labels in of_kind:
+            share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
+            rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
+            confounded = "yes" if sources[name].get("confounded") else "no"
+            facts = {"source": name, "hospital": sources[name].get("hospital", name)}
+            facts |= {"home": home, "confounded": confounded}
+            parts.append((facts, data.select(rows), arrays.select(rows), labels[rows]))
+    write_rows(output / "left_out.csv", score_parts(model, parts, model.config.findings))
 
 
 @torch.inference_mode()
 def aucs(accelerator, loader, model):
     """ROC AUC of each finding on the validation images that know it; their mean comes first and chooses the epoch."""
     rows = []
-    for batch in loader:
+    for batch in map(to_floats, loader):
         with accelerator.autocast():
             logits = model(batch["pixel_values"], alpha=batch["alpha"]).logits.float()
         rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))

@@ -2,6 +2,7 @@
 
     python -m train.compare --recipe train/recipes/lungs_plain.yaml --grid train/recipes/compare_lungs.yaml \\
         --output runs/compare_lungs [key=value …]
+    python -m train.compare --recipe train/recipes/findings.yaml --leave-one-hospital-out --output runs/hospitals
     python -m train.compare --models fused=runs/findings full_image=runs/full_image --dataset data/own \\
         --output runs/compare_models
 
@@ -10,6 +11,9 @@ variant's own overrides win over those of the command line. Each run is a `train
 own under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every variant is scored on the same patients,
 so its difference to the first one is taken image by image. Written to OUTPUT: compare.json and compare.md, anew after
 every variant.
+
+With --leave-one-hospital-out each hospital of the recipe is left out once, under OUTPUT/without_HOSPITAL, and the model
+is scored on it. Written to OUTPUT: hospitals.md and hospitals.json, which a recipe's `away` names.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
 OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json.
@@ -30,6 +34,7 @@ from train.engine.yaml12 import read_yaml
 from train.report.tables import write_table
 from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
 from train.scoring.curves import measure_curves
+from train.scoring.leave_out import leave_one_hospital_out
 
 TASKS = {  # what trains, what sums up a variant's runs, what makes the table
     "segmentation": ("train.segment", summarise_lungs, lungs_table),
@@ -41,6 +46,7 @@ def main(arguments=None):
     parser = command_line(__doc__, "output", "split")
     parser.add_argument("--recipe", help="a YAML file, see train/recipes")
     parser.add_argument("--grid", type=Path, help="a YAML file: variants, folds, seeds")
+    parser.add_argument("--leave-one-hospital-out", action="store_true", help="train without each hospital in turn")
     parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
     parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
@@ -48,6 +54,8 @@ def main(arguments=None):
     arguments = parser.parse_args(arguments)
     if arguments.models and arguments.dataset:
         compare_models(parser, arguments)
+    elif arguments.recipe and arguments.leave_one_hospital_out:
+        compare_hospitals(parser, arguments)
     elif arguments.recipe and arguments.grid:
         compare_variants(parser, arguments)
     else:
@@ -68,6 +76,17 @@ def compare_models(parser, arguments):
         sys.exit("No finding that all models tell of has images with it and images without it.")
     for finding in findings:
         print((arguments.output / f"curves_{finding}.md").read_text())
+
+
+def compare_hospitals(parser, arguments):
+    def train_run(overrides, folder):
+        train("train.classify", arguments.recipe, overrides, folder)
+
+    try:
+        leave_one_hospital_out(arguments.recipe, arguments.overrides, arguments.output, train_run)
+    except ValueError as error:
+        parser.error(str(error))
+    print((arguments.output / "hospitals.md").read_text())
 
 
 def compare_variants(parser, arguments):

@@ -40,7 +40,10 @@ class Concatenation(nn.Module):
             roi_affine: (B, 2, 3) float32, the part of the image seen.
         """
         roi_affine = self.roi_affine(alpha)
-        return sample(self.join(image, alpha), roi_affine, self.size), roi_affine
+        cnn_input = self.join(image, alpha)
+        if image.shape[-1] >= 2 * self.size:
+            cnn_input = F.avg_pool2d(cnn_input, 2)  # bilinear sampling alone would skip every other pixel
+        return sample(cnn_input, roi_affine, self.size), roi_affine
 
     def roi_affine(self, alpha):
         return box_to_affine(alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4))

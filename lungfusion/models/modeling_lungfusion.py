@@ -91,10 +91,11 @@ class LungFusionForImageClassification(PreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 
     def train(self, mode=True):
-        """As usual, but what is frozen, segmenter or branches, stays in evaluation: its batch norms do not drift."""
+        """As usual, but whatever is frozen stays in evaluation: its batch norms do not drift."""
         super().train(mode)
-        for part in (self.segmenter, *self.branches):
-            if not any(parameter.requires_grad for parameter in part.parameters()):
+        for part in self.modules():
+            parameters = list(part.parameters())
+            if parameters and not any(parameter.requires_grad for parameter in parameters):
                 part.eval()
         return self
 

@@ -12,13 +12,14 @@ from scipy.special import logit
 from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from train.calibrate.away import MIN_AUC, is_shown
+from train.calibrate.handover import age_groups, apply_point, read_points
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
 
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
-MIN_AUC = 0.70  # below it the lower bound of the 95 % interval must not lie, or the finding is not shown to users
 
 
 def replace_segmenter(name_or_path, recipe, run):
@@ -54,7 +55,7 @@ def calibrate_run(recipe, output):
     config = pipeline.model.config
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
     rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
-    config.shown = []
+    config.shown, points = [], read_points(recipe)
     for name in config.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         if not known:
@@ -66,8 +67,10 @@ def calibrate_run(recipe, output):
         config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
         labels = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
-        calibrate(config, name, labels, probabilities)
-        if recipe.get("shown") == "all" or is_shown_to_work(patients(known), labels, probabilities):
+        calibrate(config, name, labels, probabilities, points.get(name))
+        config.populations[name] = age_groups(taught_by)
+        low = lowest_auc(patients(known), labels, probabilities)
+        if recipe.get("shown") == "all" or proves_to_work(points.get(name), config.operating_points[name], low):
             config.shown.append(name)
         for row in rows:
             if row[f"probability_{name}"] is not None:
@@ -76,7 +79,7 @@ def calibrate_run(recipe, output):
     return rows
 
 
-def calibrate(config, name, labels, probabilities):
+def calibrate(config, name, labels, probabilities, away=None):
     """Fit one finding and write it into the configuration.
 
     Args:
@@ -84,6 +87,8 @@ def calibrate(config, name, labels, probabilities):
         name: of the finding.
         labels: (N,) in {0, 1}.
         probabilities: (N,) float in [0, 1], of the model at temperature 1.
+        away: what `train.calibrate.away.operating_point` says of the finding: its threshold goes before that of these
+            images.
 
     Raises:
         ValueError: all labels are alike.
@@ -93,8 +98,10 @@ def calibrate(config, name, labels, probabilities):
     config.temperatures[name], config.biases[name] = fit_platt(logits_of(probabilities), labels)
     probabilities = calibrated(config, name, probabilities)
     config.thresholds[name] = operating_threshold(labels, probabilities)
+    if away:
+        apply_point(config, name, away)
     youden = youden_threshold(labels, probabilities)
-    config.operating_points[name] = {
+    config.operating_points[name] = config.operating_points.get(name, {}) | {
         **point(labels, probabilities, config.thresholds[name]),
         "youden_threshold": youden,
         **{f"youden_{key}": value for key, value in point(labels, probabilities, youden).items()},
@@ -115,10 +122,21 @@ def point(labels, probabilities, threshold):
     return {key: scores[key] for key in ("sensitivity", "specificity")}
 
 
-def is_shown_to_work(patient_ids, labels, probabilities):
-    """Whether the 95 % interval of the ROC AUC, by bootstrap over patients, lies above `MIN_AUC`."""
+def lowest_auc(patient_ids, labels, probabilities):
+    """The lower end of the ROC AUC's 95 % interval, by bootstrap over patients."""
 
     def auc(labels, probabilities):
         return {"auc": roc_auc_score(labels, probabilities)} if len(np.unique(labels)) == 2 else None
 
-    return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0] > MIN_AUC
+    return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0]
+
+
+def proves_to_work(away, home, low):
+    """Whether users are told of a finding: by hospitals left out where there are any, else by `low` alone.
+
+    Args:
+        away: as `train.calibrate.away.operating_point` gives it, or None.
+        home: its operating point on the validation patients.
+        low: `lowest_auc` on them.
+    """
+    return is_shown(away, home["specificity"], low) if away else low > MIN_AUC

@@ -92,14 +92,15 @@ def meaning(row, column, findings, source, vocabulary):
         if name in unused and column == "label":
             return says
         entries.append(space.get(name, {"present": [name]}))
-    absent = {canonical(name) for entry in entries for name in entry.get("absent", ())}
+    normal = any(entry.get("absent") == "all" for entry in entries)
+    absent = {canonical(name) for entry in entries if entry.get("absent") != "all" for name in entry.get("absent", ())}
     present = {canonical(name) for entry in entries for name in entry.get("present", ())}
     for number, finding in enumerate(map(canonical, findings)):
         if finding in unused:
             continue
         if finding in present:
             says[number] = 1
-        elif finding in absent:
+        elif normal or finding in absent:
             says[number] = 0
     return says
 

@@ -1,28 +1,47 @@
 """Which radiographs an epoch draws."""
 
+from collections import Counter
+
 import torch
 from torch.utils.data import WeightedRandomSampler
 
+HEALTHY = 0.4  # share of a source's draws that show nothing, where it has both
 
-def balanced_sampler(groups, length):
-    """Draws every source equally often, and within a source every label equally often.
+
+def balanced_sampler(groups, length, max_draws=None):
+    """Draws every source equally often; of a source four in ten without a finding, and the other labels equally often.
 
     Args:
-        groups: one (source, label) for each image.
+        groups: one (source, label) for each image, None being the label of those without a finding.
         length: images in an epoch.
+        max_draws: how often one image is drawn in an epoch, on average, at most; None for no limit. What is cut off a
+            small source is spread over the others.
     """
-    sources = [source for source, _ in groups]
-    labels_of = {source: len({g for g in groups if g[0] == source}) for source in set(sources)}
-    counts = {group: groups.count(group) for group in set(groups)}
-    weights = [1 / (labels_of[source] * counts[source, label]) for source, label in groups]
+    counts = Counter(groups)
+    shares = {group: share_of(group, counts) for group in counts}
+    weights = torch.tensor([shares[group] / counts[group] for group in groups], dtype=torch.float64)
+    weights /= weights.sum()
+    if max_draws:
+        weights = weights.clamp(max=max_draws / length)
     return WeightedRandomSampler(weights, length, generator=torch.Generator())
 
 
-def epoch_sampler(groups, length):
+def share_of(group, counts):
+    """Of a source's draws, the share of one of its labels."""
+    source, label = group
+    others = sum(1 for other, name in counts if other == source and name is not None)
+    if (source, None) not in counts:
+        return 1 / others
+    if label is None:
+        return HEALTHY if others else 1.0
+    return (1 - HEALTHY) / others
+
+
+def epoch_sampler(groups, length, max_draws=None):
     """`balanced_sampler`; every image once, in random order, where `length` is None.
 
     Both draw from a generator of their own, `sampler.generator`, so that whoever seeds it knows the order.
     """
     if length:
-        return balanced_sampler(groups, length)
+        return balanced_sampler(groups, length, max_draws)
     return WeightedRandomSampler([1.0] * len(groups), len(groups), replacement=False, generator=torch.Generator())

@@ -1,5 +1,6 @@
-"""Losses a recipe may train the segmenter with (`loss:`). Each is a function of the model and a batch → () tensor."""
+"""Losses a recipe may train with (`loss:`). Each is a function of the model and a batch → () tensor."""
 
+import torch
 from torch.nn import functional as F
 
 
@@ -33,4 +34,22 @@ def border_cross_entropy(logits, labels):
     return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 
-LOSSES = {"dice_bce": own_loss, "boundary": boundary_loss}
+def by_finding(model, batch, weights=None):
+    """Binary cross-entropy, each finding's mean over the images known of it, then the mean over the findings.
+
+    So a finding that few images know weighs as much as one that all know, and an image's healthy label of tuberculosis
+    weighs as much as another's, however many findings else are known of it.
+
+    Args:
+        weights: (findings,) float tensor, of each finding; all alike unless given.
+    """
+    labels = batch["labels"]
+    logits = model(**{key: value for key, value in batch.items() if key != "labels"}).logits.float()
+    known = ~labels.isnan()
+    loss = F.binary_cross_entropy_with_logits(logits, labels.float().nan_to_num(0), reduction="none")
+    of_findings = (loss * known).sum(0) / known.sum(0).clamp(min=1)
+    weights = known.any(0) * (torch.ones_like(of_findings) if weights is None else weights.to(of_findings))
+    return (weights * of_findings).sum() / weights.sum().clamp(min=1e-6)
+
+
+LOSSES = {"dice_bce": own_loss, "boundary": boundary_loss, "own": own_loss, "by_finding": by_finding}

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import yaml
 from datasets import concatenate_datasets
 
@@ -68,6 +69,11 @@ def load_part(recipe, source, split, drop_unreadable=True):
     if not drop_unreadable:
         return data
     return data.select([row for row, error in enumerate(reading_errors(data, recipe.get("workers"))) if not error])
+
+
+def drawn_rows(count, limit):
+    """Rows of `count`, at most `limit` of them (None: all), drawn at random, the same at every call: sorted array."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:limit])
 
 
 def write_counts(parts, output):

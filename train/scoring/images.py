@@ -14,7 +14,7 @@ from lungfusion import LungFusionPipeline, RadiographError
 from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
 from train.engine.loop import write_json
-from train.engine.run import load_part
+from train.engine.run import drawn_rows, load_part
 from train.report.card import write_card
 from train.report.contact_sheets import write_contact_sheets
 from train.report.figures import write_figures
@@ -41,7 +41,8 @@ def evaluate_run(recipe, output, rows=None):
 
 def validation_parts(recipe):
     """Source → its validation patients' images, as `load_source` gives them."""
-    return {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
+    parts = {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
+    return {name: data.select(drawn_rows(len(data), recipe.get("validation_images"))) for name, data in parts.items()}
 
 
 def score_parts(pipeline, parts, sources=None):

@@ -1,0 +1,160 @@
+"""One hospital against the others: what is augmented, drawn, left out, fitted and shown."""
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import tiny_model
+from train.augment.hospitals import HospitalAugmentation
+from train.calibrate.away import is_shown, operating_point, threshold_at
+from train.calibrate.handover import apply_point
+from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
+from train.data.sampler import balanced_sampler
+from train.engine.freezing import freeze
+from train.engine.losses import by_finding
+from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital, write_rows
+
+SOURCES = {
+    "a": {"hospital": "one", "age": "child"},
+    "b": {"hospital": "two", "age": "adult"},
+    "c": {"hospital": "two", "age": "adult"},
+}
+
+
+def test_a_hospital_is_left_out_with_all_its_sources():
+    home, away = split_hospital({"sources": SOURCES, "left_out": "two"})
+    assert list(home) == ["a"] and list(away) == ["b", "c"]
+    assert split_hospital({"sources": SOURCES, "left_out": None}) == (SOURCES, {})
+
+
+@pytest.mark.parametrize("sources, left_out", [(SOURCES, "three"), ({"a": SOURCES["a"]}, "one")])
+def test_a_hospital_that_is_not_there_or_alone_is_named(sources, left_out):
+    with pytest.raises(ValueError, match="left_out is"):
+        split_hospital({"sources": sources, "left_out": left_out})
+
+
+def test_augmentation_changes_pictures_and_moves_the_mask_along():
+    torch.manual_seed(0)
+    alpha = torch.zeros(8, 1, 32, 32)
+    alpha[:, :, 8:24, 8:24] = 1
+    image = torch.nn.functional.interpolate(alpha, (64, 64)) * 0.6 + 0.2
+    model = tiny_model(concatenation="align")
+    augment = HospitalAugmentation(48, model.concatenation.roi_affine, film=0, fourier=0, flip=0)
+    seen, mask = augment(image, alpha)
+    assert seen.shape == mask.shape == (8, 1, 48, 48) and 0 <= seen.min() <= seen.max() <= 1
+    inside, outside = seen[mask > 0.9].mean(), seen[mask < 0.1].mean()
+    assert inside > outside + 0.2
+    filmed, _ = HospitalAugmentation(48, model.concatenation.roi_affine, film=1, fourier=1)(image, alpha)
+    assert filmed.isfinite().all() and not torch.equal(filmed, seen)
+
+
+def test_healthy_are_drawn_four_times_in_ten_and_few_images_not_too_often():
+    groups = [("big", None)] * 600 + [("big", 1)] * 300 + [("big", 2)] * 100 + [("small", 1)] * 5
+    weights = balanced_sampler(groups, 1000).weights
+    assert weights[:600].sum() / weights[:1000].sum() == pytest.approx(0.4)
+    assert weights[1000:].sum() == pytest.approx(0.5)
+    capped = balanced_sampler(groups, 1000, max_draws=8).weights
+    assert capped.max() == pytest.approx(8 / 1000)
+
+
+def test_first_stages_are_frozen_and_keep_their_batch_norms():
+    model = tiny_model(branches=["test_efficientnet"])
+    freeze(model.branches, 2)
+    backbone = model.branches[0].backbone
+    assert not any(p.requires_grad for p in backbone.conv_stem.parameters())
+    assert not any(p.requires_grad for p in backbone.blocks[1].parameters())
+    assert all(p.requires_grad for p in backbone.blocks[2].parameters())
+    model.train()
+    assert not backbone.blocks[0].training and backbone.blocks[2].training
+    freeze(model.branches, -1)
+    assert not any(p.requires_grad for p in model.branches.parameters())
+    with pytest.raises(ValueError, match="stages of"):
+        freeze(tiny_model(branches=["test_resnet"]).branches, 1)
+
+
+def test_each_finding_weighs_the_same_or_as_told(pixel_values):
+    model = tiny_model()
+    labels = torch.tensor([[1.0, float("nan")], [0.0, 1.0]])
+    batch = {"pixel_values": pixel_values, "alpha": torch.ones_like(pixel_values), "labels": labels}
+    logits = model(pixel_values, alpha=batch["alpha"]).logits
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    first, second = loss(logits[:, 0], labels[:, 0]), loss(logits[1:, 1], labels[1:, 1])
+    assert by_finding(model, batch).item() == pytest.approx(((first + second) / 2).item(), rel=1e-4)
+    weighted = by_finding(model, batch, torch.tensor([3.0, 1.0])).item()
+    assert weighted == pytest.approx(((3 * first + second) / 4).item(), rel=1e-4)
+
+
+def test_arrays_are_bytes_until_they_are_on_the_device():
+    generator = np.random.default_rng(0)
+    arrays = LungArrays(generator.integers(0, 255, (5, 16, 16), np.uint8), np.full((5, 8, 8), 255, np.uint8))
+    data = LabelledRadiographs([(arrays.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
+    assert len(data) == 2 and data[0]["pixel_values"].dtype == torch.uint8
+    np.testing.assert_array_equal(data[0]["pixel_values"][0], arrays.pixels[4])
+    batch = to_floats({key: value[None] for key, value in data[0].items()})
+    assert batch["pixel_values"].shape == batch["alpha"].shape == (1, 1, 16, 16) and batch["alpha"].min() == 1
+
+
+def rows_of(home, ill, healthy, shift=0.0):
+    """Rows of one run: logits of ill people around 2, of healthy ones around −2."""
+    generator = np.random.default_rng(1)
+    rows = []
+    for label, count in ((1, ill), (0, healthy)):
+        for number in range(count):
+            row = {"patient_id": f"{label}-{number}", "home": home, "hospital": "x", "source": "x", "file_name": "f"}
+            row |= {"label_tb": label, "label_pneumonia": 0, "label_tuberculosis": label}
+            rows.append(row | {"logit_tb": float(generator.normal(4 * label - 2 - shift, 1))})
+    return rows
+
+
+def test_thresholds_are_fitted_away_from_home():
+    runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5)}
+    point = operating_point(runs, "tb")
+    assert point["sensitivity"] == pytest.approx(0.85, abs=0.02)
+    assert point["rule_out_threshold"] < point["threshold"]
+    assert 0 <= point["false_alarms"] < 0.2 and point["auc"]["interval"][0] > 0.9
+    assert point["hospitals"]["x"]["found_ill"]["images"] == 60
+    no_ill = operating_point({"x": rows_of("yes", 60, 60) + rows_of("no", 0, 60)}, "tb")
+    assert "sensitivity" not in no_ill and no_ill["false_alarms"] < 0.1  # the threshold is that of home
+    assert operating_point({"x": rows_of("yes", 0, 60)}, "tb") is None
+
+
+def test_each_hospital_counts_as_much():
+    away = {
+        "large": [{"probability_tb": 0.9, "label_tb": 1}] * 900,
+        "small": [{"probability_tb": 0.3, "label_tb": 1}] * 30,
+        "tiny": [{"probability_tb": 0.1, "label_tb": 1}] * 5,
+    }
+    assert threshold_at(away, "tb", 0.5) == 0.9
+    assert threshold_at(away, "tb", 0.85) == 0.3
+
+
+def test_the_rule_for_what_is_shown():
+    good = {"auc": {"interval": [0.75, 0.9]}, "false_alarms": 0.1}
+    assert is_shown(good, specificity=0.8, low=0.6)
+    assert not is_shown(good | {"auc": {"interval": [0.69, 0.9]}}, 0.8, 0.99)
+    assert not is_shown(good | {"false_alarms": 0.21}, 0.8, 0.99)
+    assert not is_shown(good, 0.49, 0.99)
+    assert is_shown({"false_alarms": 0.1}, 0.8, 0.75) and not is_shown({"false_alarms": 0.1}, 0.8, 0.65)
+    assert not is_shown({}, 0.8, 0.99)  # alarms that nobody measured are no reason to trust
+
+
+def test_no_auc_where_class_and_device_go_together():
+    rows = [row | {"probability_tb": 0.5, "confounded": "yes"} for row in rows_of("no", 20, 20)]
+    figures = summarise_hospital(rows, "tb", 0.4)
+    assert "auc" not in figures and figures["called_healthy"]["value"] == 1
+
+
+def test_rows_survive_the_file(tmp_path):
+    rows = rows_of("no", 2, 1)
+    write_rows(tmp_path / "left_out.csv", rows)
+    assert read_rows(tmp_path / "left_out.csv") == rows
+    assert [is_healthy(row) for row in rows] == [False, False, True]
+
+
+def test_a_configuration_holds_what_was_measured():
+    config = tiny_model().config
+    point = operating_point({"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}, "tb")
+    apply_point(config, "tuberculosis", point)
+    assert config.thresholds["tuberculosis"] == point["threshold"]
+    assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]
+    assert config.hospitals["tuberculosis"]["x"]["n_ill"] == 60

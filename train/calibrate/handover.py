@@ -1,0 +1,36 @@
+"""What was measured in hospitals left out, written into a model's configuration."""
+
+import json
+from pathlib import Path
+
+SHARES = "auc", "called_healthy", "called_without", "found_ill"
+
+
+def read_points(recipe):
+    """finding → operating point for strangers, from the recipe's `away` (hospitals.json); {} where there is none."""
+    return json.loads(Path(recipe["away"]).read_text()) if recipe.get("away") else {}
+
+
+def apply_point(config, name, point):
+    """Thresholds and figures away from home of one finding, into `LungFusionConfig`, in place."""
+    config.thresholds[name] = point["threshold"]
+    config.rule_out_thresholds[name] = point["rule_out_threshold"]
+    figures = {f"away_{key}": point[key] for key in ("sensitivity", "false_alarms") if key in point}
+    if "auc" in point:
+        low, high = point["auc"]["interval"]
+        figures |= {"away_auc": point["auc"]["value"], "away_auc_low": low, "away_auc_high": high}
+    config.operating_points[name] = config.operating_points.get(name, {}) | figures
+    config.hospitals[name] = {hospital: plain(figures) for hospital, figures in point["hospitals"].items()}
+
+
+def plain(figures):
+    """`summarise_hospital` of one hospital → numbers alone."""
+    numbers = {key: figures[key]["value"] if key in figures else None for key in SHARES}
+    for count, key in (("n_healthy", "called_healthy"), ("n_without", "called_without"), ("n_ill", "found_ill")):
+        numbers[count] = figures[key]["images"] if key in figures else 0
+    return numbers
+
+
+def age_groups(sources):
+    """The people that sources are of, each group once: `child`, `adult`."""
+    return list(dict.fromkeys(source["age"] for source in sources if source.get("age")))

@@ -1,0 +1,132 @@
+"""Radiographs decoded, resized and with their lungs drawn once, in memory-mapped files: what a classifier trains on."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets.config import HF_CACHE_HOME
+from torch.nn import functional as F
+from torch.utils.data import Dataset
+from torchvision import tv_tensors
+from tqdm.auto import tqdm
+
+from lungfusion import load_radiograph
+from train.data.cache import weights_digest
+from train.data.pictures import image_bytes
+
+DRAWN_SIDE = 256  # pixels at which lungs are drawn for training: their box needs no finer outline
+ALPHA_SIDE = 128  # pixels, of the alpha that is kept
+ROWS = 8  # at a time
+
+
+class LungArrays:
+    """The radiographs of one part of a source.
+
+    Attributes:
+        pixels: (N, S, S) uint8, memory-mapped.
+        alpha: (N, 128, 128) uint8, memory-mapped; 255 where the segmenter is sure of lung.
+    """
+
+    def __init__(self, pixels, alpha, rows=None):
+        self.pixels, self.alpha = pixels, alpha
+        self.rows = np.arange(len(pixels)) if rows is None else rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, row):
+        """(1, S, S) and (1, 128, 128) uint8 tensors."""
+        return tuple(torch.from_numpy(array[self.rows[row]].copy())[None] for array in (self.pixels, self.alpha))
+
+    def select(self, rows):
+        """Some of its rows, nothing copied."""
+        return LungArrays(self.pixels, self.alpha, self.rows[rows])
+
+
+def lung_arrays(data, processor, segmenter, name=""):
+    """Decode, resize and draw what is not in the cache yet.
+
+    Args:
+        data: `datasets.Dataset` with undecoded `image`.
+        processor: `LungFusionImageProcessor`.
+        segmenter: `LungUNetForSemanticSegmentation`, on the device that is to draw.
+        name: of the source, for the progress bar.
+
+    Returns:
+        `LungArrays`, its rows those of `data`. The files lie in the Hugging Face cache, under a digest of the images'
+        bytes, the processor's size and the segmenter's weights.
+    """
+    side = processor.size.height
+    digest = hashlib.sha256(f"{side} {DRAWN_SIDE} {ALPHA_SIDE} {weights_digest(segmenter)}".encode())
+    for image in data["image"]:
+        digest.update(hashlib.sha256(image_bytes(image)).digest())
+    folder = Path(HF_CACHE_HOME) / "lungfusion" / digest.hexdigest()[:32]
+    if not folder.exists():
+        draw_arrays(data, processor, segmenter, folder.with_suffix(f".{os.getpid()}"), name)
+        folder.with_suffix(f".{os.getpid()}").rename(folder)
+    return LungArrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pixels", "alpha")))
+
+
+@torch.inference_mode()
+def draw_arrays(data, processor, segmenter, folder, name):
+    """Write pixels.npy and alpha.npy into a new folder."""
+    folder.mkdir(parents=True)
+    side, finest = processor.size.height, segmenter.config.image_size
+    shapes = {"pixels": (len(data), side, side), "alpha": (len(data), ALPHA_SIDE, ALPHA_SIDE)}
+    files = {key: np.lib.format.open_memmap(folder / f"{key}.npy", "w+", np.uint8, shapes[key]) for key in shapes}
+    segmenter.config.image_size = min(DRAWN_SIDE, finest)
+    try:
+        for start in tqdm(range(0, len(data), ROWS), desc=f"Drawing lungs: {name}"):
+            rows = slice(start, min(start + ROWS, len(data)))
+            radiographs = [load_radiograph(image_bytes(image)).pixels for image in data[rows]["image"]]
+            pixels = (processor(radiographs)["pixel_values"] * 255).round()
+            small = F.interpolate(pixels.to(segmenter.device) / 255, (DRAWN_SIDE,) * 2, mode="bilinear", antialias=True)
+            alpha = F.adaptive_avg_pool2d(segmenter(small).logits.sigmoid(), ALPHA_SIDE).cpu()
+            files["pixels"][rows] = pixels[:, 0].byte().numpy()
+            files["alpha"][rows] = (alpha[:, 0] * 255).round().byte().numpy()
+    finally:
+        segmenter.config.image_size = finest
+
+
+class LabelledRadiographs(Dataset):
+    """Several `LungArrays` with their labels, as bytes: `to_floats` makes a model's input of a batch, on its device.
+
+    Args:
+        parts: list of (`LungArrays`, (N, findings) float32 labels).
+        transform: of (tv_tensors.Image, tv_tensors.Mask), for one image at a time; see `augment.presets`.
+
+    Each item: `pixel_values` (1, S, S) and `alpha` (1, 128, 128) uint8 (both (1, S, S) where there is a transform),
+    `labels` (findings,) float32.
+    """
+
+    def __init__(self, parts, transform=None):
+        self.parts, self.transform = [part for part in parts if len(part[0])], transform
+        self.places = [(part, row) for part, (arrays, _) in enumerate(self.parts) for row in range(len(arrays))]
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, index):
+        part, row = self.places[index]
+        arrays, labels = self.parts[part]
+        image, alpha = arrays[row]
+        if self.transform:
+            image, alpha = transformed(image, alpha, self.transform)
+        return {"pixel_values": image, "alpha": alpha, "labels": torch.from_numpy(labels[row])}
+
+
+def transformed(image, alpha, transform):
+    """One image and its alpha, bytes, through a transform of floats and back to bytes of one size."""
+    batch = to_floats({"pixel_values": image[None], "alpha": alpha[None]})
+    pair = transform(tv_tensors.Image(batch["pixel_values"][0]), tv_tensors.Mask(batch["alpha"][0]))
+    return tuple((x.as_subclass(torch.Tensor).clamp(0, 1) * 255).round().byte() for x in pair)
+
+
+def to_floats(batch):
+    """A batch of bytes → floats in [0, 1], alpha as large as the image: (B, 1, S, S) both."""
+    image, alpha = batch["pixel_values"].float() / 255, batch["alpha"].float() / 255
+    if alpha.shape[-1] != image.shape[-1]:
+        alpha = F.interpolate(alpha, image.shape[-2:], mode="bilinear")
+    return batch | {"pixel_values": image, "alpha": alpha}

@@ -1,0 +1,158 @@
+"""One hospital against the others: what a model says in a hospital that its training left out.
+
+`train.classify` with `left_out: HOSPITAL` trains without it and writes left_out.csv; `train.compare
+--leave-one-hospital-out` does so for each hospital in turn and puts hospitals.json and hospitals.md together.
+"""
+
+import csv
+
+import numpy as np
+import torch
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from train.data.arrays import LabelledRadiographs, to_floats
+from train.report.tables import cell, markdown_table
+from train.scoring.metrics import bootstrap
+
+MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
+MAX_IMAGES = 1000  # of the hospital left out, drawn at random
+BATCH = 32
+
+
+def split_hospital(recipe):
+    """A recipe's sources → those trained on, and those of the hospital it leaves out.
+
+    Raises:
+        ValueError: no source is of that hospital, or all of them are.
+    """
+    hospital = recipe["left_out"]
+    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") == hospital}
+    home = {name: source for name, source in recipe["sources"].items() if name not in away}
+    if hospital and not (away and home):
+        known = ", ".join(hospitals_of(recipe))
+        raise ValueError(f"left_out is {hospital!r}: give one of {known}, of which the recipe needs two or more.")
+    return home, away
+
+
+def hospitals_of(recipe):
+    """The hospitals of a recipe's sources, each once."""
+    return list(dict.fromkeys(source["hospital"] for source in recipe["sources"].values() if source.get("hospital")))
+
+
+@torch.inference_mode()
+def score_parts(model, parts, findings):
+    """What a model says of radiographs whose lungs are drawn already.
+
+    Args:
+        model: `LungFusionForImageClassification`.
+        parts: list of (facts, data, arrays, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
+            `LungArrays` of it, (N, findings) labels.
+        findings: names of the columns.
+
+    Returns:
+        list of dicts: the facts, patient_id, file_name, `label_…` (1, 0 or absent) and `logit_…` of each finding.
+    """
+    rows = []
+    for facts, data, arrays, labels in parts:
+        logits = []
+        for batch in tqdm(
+            DataLoader(LabelledRadiographs([(arrays, labels)]), BATCH), desc=f"Scoring {facts['source']}"
+        ):
+            batch = to_floats({key: value.to(model.device) for key, value in batch.items()})
+            logits.append(model(batch["pixel_values"], alpha=batch["alpha"]).logits.float().cpu())
+        named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
+        for patient_id, file_name, said, scores in named:
+            row = facts | {"patient_id": patient_id, "file_name": file_name}
+            row |= {f"label_{name}": int(value) for name, value in zip(findings, said, strict=True) if value == value}
+            rows.append(row | {f"logit_{name}": score for name, score in zip(findings, scores, strict=True)})
+    return rows
+
+
+def write_rows(path, rows):
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def read_rows(path):
+    """As `write_rows` wrote them; a label that is not known is absent."""
+    numbers = ("label_", "logit_", "probability_")
+    with open(path, newline="") as file:
+        return [
+            {k: float(v) if k.startswith(numbers) else v for k, v in row.items() if v != ""}
+            for row in csv.DictReader(file)
+        ]
+
+
+def is_healthy(row):
+    """Whether every finding known of an image is absent, pneumonia and tuberculosis among them."""
+    labels = [value for key, value in row.items() if key.startswith("label_")]
+    return not any(labels) and row.get("label_pneumonia") == 0 and row.get("label_tuberculosis") == 0
+
+
+def summarise_hospital(rows, finding, threshold):
+    """One finding in one hospital.
+
+    Args:
+        rows: of that hospital's images, `probability_…` in them.
+        finding: its name.
+        threshold: probability from which it is called.
+
+    Returns:
+        dict: `auc` where both classes are there (but not where class and device go together), `called_healthy` (among
+        people with nothing), `called_without` (among all who are known not to have it), `found_ill`: each {"value",
+        "interval", "images"}, with 95 % intervals: of the AUC by bootstrap over patients, of shares after Wilson.
+    """
+    known = [row for row in rows if f"label_{finding}" in row]
+    labels = np.array([row[f"label_{finding}"] for row in known])
+    probabilities = np.array([row[f"probability_{finding}"] for row in known])
+    healthy = np.array([is_healthy(row) for row in known], bool)
+    figures = {}
+    confounded = any(row.get("confounded") == "yes" for row in known)
+    if not confounded and min((labels == 1).sum(), (labels == 0).sum()) >= MIN_IMAGES:
+        interval = bootstrap(auc_of, [row["patient_id"] for row in known], labels, probabilities)["auc"]
+        figures["auc"] = {**auc_of(labels, probabilities), "interval": interval, "images": len(known)}
+        figures["auc"]["value"] = figures["auc"].pop("auc")
+    for name, chosen in (
+        ("called_healthy", healthy & (labels == 0)),
+        ("called_without", labels == 0),
+        ("found_ill", labels == 1),
+    ):
+        if chosen.sum() >= MIN_IMAGES:
+            figures[name] = share(probabilities[chosen] >= threshold)
+    return figures
+
+
+def auc_of(labels, probabilities):
+    return {"auc": float(roc_auc_score(labels, probabilities))} if len(np.unique(labels)) == 2 else None
+
+
+def share(called):
+    """(N,) bool → {"value", "interval" (Wilson 1927, 95 %), "images"}."""
+    interval = binomtest(int(called.sum()), len(called)).proportion_ci(0.95, "wilson")
+    return {"value": float(called.mean()), "interval": [interval.low, interval.high], "images": len(called)}
+
+
+def hospitals_table(figures):
+    """Markdown: one row for each finding and hospital left out. figures: finding → hospital → `summarise_hospital`."""
+    titles = [
+        "finding",
+        "hospital left out",
+        "ROC AUC",
+        "called among its healthy",
+        "called among all without it",
+        "found",
+    ]
+    rows = []
+    for finding, of_finding in figures.items():
+        for hospital, found in of_finding.items():
+            keys = ("auc", "called_healthy", "called_without", "found_ill")
+            cells = [f"{cell(found[key])}, n = {found[key]['images']}" if key in found else "" for key in keys]
+            if any(cells):
+                rows.append([finding, hospital, *cells])
+    return markdown_table(titles, rows)
