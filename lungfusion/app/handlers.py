@@ -7,8 +7,8 @@ from pathlib import Path
 import gradio as gr
 
 from .. import __version__
-from ..analysis import Correction
-from ..checks.orientation import UPRIGHT, apply_correction
+from ..analysis import UPRIGHT, Correction
+from ..checks.geometry import apply_correction
 from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
 from .examples import examples_html
