@@ -6,7 +6,8 @@ import torch
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.conftest import TINY_MODEL, tiny_model
-from train.calibrate.findings import calibrate, is_shown_to_work
+from train.calibrate.away import MIN_AUC
+from train.calibrate.findings import calibrate, lowest_auc
 from train.classify import groups, init_from_checkpoint
 from train.data.sampler import balanced_sampler
 from train.scoring.metrics import expected_calibration_error, sigmoid
@@ -17,7 +18,7 @@ NAN = float("nan")
 def test_an_image_counts_as_its_rarest_finding():
     of_adults = np.array([[1, 1, NAN], [1, 0, NAN], [1, 0, NAN], [0, 0, NAN]])
     of_children = np.array([[NAN, NAN, 1], [NAN, NAN, 0]])
-    found = groups([("adults", None, of_adults), ("children", None, of_children)])
+    found = groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
     assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
     weights = balanced_sampler(found, 10).weights
     assert weights[4] == weights[5] == pytest.approx(1 / 2)
@@ -84,7 +85,7 @@ def test_only_what_surely_beats_chance_is_shown():
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 60)
     patients = [str(i) for i in range(120)]
-    assert is_shown_to_work(patients, labels, labels + rng.normal(0, 0.5, 120))
-    assert not is_shown_to_work(patients, labels, rng.random(120))
+    assert lowest_auc(patients, labels, labels + rng.normal(0, 0.5, 120)) > MIN_AUC
+    assert lowest_auc(patients, labels, rng.random(120)) < MIN_AUC
     few = np.r_[:56, 60:64]  # the same probabilities, of four patients with it
-    assert not is_shown_to_work([patients[i] for i in few], labels[few], (labels + rng.normal(0, 1.2, 120))[few])
+    assert lowest_auc([patients[i] for i in few], labels[few], (labels + rng.normal(0, 1.2, 120))[few]) < MIN_AUC

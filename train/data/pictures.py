@@ -50,6 +50,8 @@ def reading_errors(data, workers=None):
         data: `datasets.Dataset` with undecoded `image` and perhaps `mask`.
         workers: processes.
     """
+    if not len(data):
+        return []
     pictures = data.select_columns([name for name in ("image", "mask") if name in data.column_names])
     return pictures.map(
         reading_error,
