@@ -61,7 +61,7 @@ def look(pipeline, data, finding):
     return seen
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def falls(pipeline, seen, finding):
     """How far the logit falls with the map's own tenth hidden, and with that of the next radiograph's map.
 
