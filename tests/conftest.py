@@ -50,13 +50,14 @@ def tiny_segmenter(**changes):
 
 
 def analysis(
-    pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96, wanted=UPRIGHT
+    pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96, **known
 ):
-    """An `Analysis` made by hand. wanted: the `Correction` it asks for."""
+    """An `Analysis` made by hand. known: its other attributes."""
     pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
     alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
     radiograph = Radiograph(pixels, name, "PNG")
-    return Analysis(radiograph, alpha, *areas, quality, 1.0, wanted, tuple(findings), tuple(warnings))
+    known = {"correction": UPRIGHT, "findings": tuple(findings), "warnings": tuple(warnings)} | known
+    return Analysis(radiograph, alpha, *areas, quality, 1.0, **known)
 
 
 def find_lungs_everywhere(segmenter, logit=3.0):

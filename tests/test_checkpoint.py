@@ -123,14 +123,17 @@ def test_no_chest_radiograph_gets_an_answer(pipe, kind):
 
 
 @pytest.mark.parametrize("quarters, invert", [(0, False), (1, False), (2, False), (3, True), (0, True)])
-def test_a_phantom_that_lies_otherwise_is_told_how_to_turn_it(pipe, quarters, invert):
+def test_a_phantom_that_lies_otherwise_is_set_right(pipe, quarters, invert):
     pixels, _ = draw_phantom(seed=4, size=384)
-    analysis = pipe(np.rot90(1 - pixels if invert else pixels, quarters).copy())
+    lying = np.rot90(1 - pixels if invert else pixels, quarters).copy()
+    analysis = pipe(lying)
+    assert [warning.code for warning in analysis.warnings] == ["corrected"] * bool(quarters or invert)
+    assert analysis.correction.invert == invert
+    assert (-analysis.correction.angle) % 360 == 90 * quarters
+    analysis = pipe(lying, correct=False)
     expected = "not_upright" if quarters else "inverted" if invert else None
     assert [warning.code for warning in analysis.warnings] == [expected] * bool(expected)
     assert bool(analysis.findings) == (not quarters)
-    assert analysis.correction.invert == invert
-    assert (-analysis.correction.angle) % 360 == 90 * quarters
 
 
 def test_figures_the_project_asks_of_it():

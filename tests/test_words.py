@@ -63,9 +63,9 @@ class Page(HTMLParser):
         return [attributes for _, attributes in self.tags if attribute in attributes]
 
 
-def page(*findings, warnings=(), correction=UPRIGHT, words=ENGLISH, **changes):
+def page(*findings, warnings=(), correction=UPRIGHT, words=ENGLISH, by_hand=False, **changes):
     chest = analysis(findings=findings, warnings=warnings, areas=(0.2, 0.1), **changes)
-    return Page(answer.answer_html(words, chest, MAPS, correction, made_by=MADE_BY))
+    return Page(answer.answer_html(words, chest, MAPS, correction, made_by=MADE_BY, by_hand=by_hand))
 
 
 def said(html):
@@ -282,19 +282,18 @@ def test_a_heat_map_says_what_it_is_and_how_weak():
 # Turning and inverting
 
 
-def test_what_is_wrong_is_offered_to_be_set_right_before_anything_is_said():
-    inverted = page(
-        TUBERCULOSIS, warnings=[gate.INVERTED], correction=Correction(90, False), wanted=Correction(0, True)
-    )
-    offered = [(button["data-turn"], button["data-swap"]) for button in inverted.having("data-turn")]
-    assert offered[0] == ("0", "1")
-    assert "Swap black and white" in inverted.text and "As uploaded" in inverted.text
+def test_a_chest_that_leans_is_offered_to_be_straightened():
+    leaning = page(TUBERCULOSIS, warnings=[gate.ROTATED], correction=Correction(90, True), by_hand=True, tilt=-31.6)
+    offered = [(button["data-turn"], button["data-swap"]) for button in leaning.having("data-turn")]
+    assert offered[0] == ("-32", "0")
+    assert "Straighten it, by 32°" in leaning.text and "As uploaded" in leaning.text
+    for fine in (page(TUBERCULOSIS, tilt=12.0), page(TUBERCULOSIS, warnings=[gate.LOW_RESOLUTION], tilt=12.0)):
+        assert "Straighten it" not in fine.text and "As uploaded" not in fine.text
+
+
+def test_nothing_is_asserted_of_an_image_that_has_to_be_set_right_first():
+    inverted = page(TUBERCULOSIS, warnings=[gate.INVERTED], by_hand=True)
     assert inverted.headings == ["Set the image right first"]
-    lying = page(warnings=[gate.NOT_UPRIGHT], wanted=Correction(-90, True))
-    assert "Straighten it, by 90°, and swap black and white" in lying.text
-    fine = page(TUBERCULOSIS, wanted=Correction(0, True))
-    assert "Set the image right first" not in fine.text
-    assert "As uploaded" not in fine.text
 
 
 # What is taken home

@@ -27,10 +27,16 @@ AGES = dict(zip(GROUPS, (3, 12, 40), strict=True))  # years, as the pipeline tak
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked about a radiograph: how it is set right first, and whom it is of (one of `GROUPS`, or None)."""
+    """What is asked about a radiograph.
+
+    correction: how the visitor sets it right first.
+    who: whom it is of, one of `GROUPS`, or None.
+    by_hand: whether the visitor decides how it lies; else it is set right by itself where it has to be.
+    """
 
     correction: Correction = UPRIGHT
     who: str | None = None
+    by_hand: bool = False
 
 
 def words_of(request):
@@ -53,8 +59,8 @@ class Handlers:
         def analyse(radiograph):
             return pipe(radiograph)
 
-        def explain(radiograph, age):
-            return pipe.analyse_and_explain(radiograph, age)
+        def explain(radiograph, age, correct):
+            return pipe.analyse_and_explain(radiograph, age, correct)
 
         def trace(radiograph):
             return walk(pipe, radiograph)
@@ -119,16 +125,17 @@ class Handlers:
             return gr.skip()
         try:
             radiograph = apply_correction(load_radiograph(path), asked.correction)
-            analysis, saliency = self.explain(radiograph, AGES.get(asked.who))
+            analysis, saliency = self.explain(radiograph, AGES.get(asked.who), not asked.by_hand)
         except RadiographError as error:
             known = Path(path).exists()
             return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
-        return answer_html(words, analysis, saliency, asked.correction, asked.who, self.made_by)
+        return answer_html(words, analysis, saliency, asked.correction, asked.who, self.made_by, asked.by_hand)
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now."""
-        correction = Correction(180 - (180 - int(event.angle)) % 360, bool(event.invert))
-        asked = Asked(correction, event.who if event.who in GROUPS else None)
+        turned = Correction(180 - (180 - int(event.angle)) % 360, bool(event.invert))
+        by_hand, who = bool(event.by_hand), event.who if event.who in GROUPS else None
+        asked = Asked(turned if by_hand else UPRIGHT, who, by_hand)
         return self.answered(path, asked, request), asked
 
     def stepped(self, path, asked, request: gr.Request):

@@ -89,7 +89,9 @@ def sample_at(x, matrix, shape, rows):
     y = ((2 * np.arange(rows.start, rows.stop) + 1) / shape[0] - 1)[:, None]
     place = np.stack(np.broadcast_arrays((2 * np.arange(shape[1]) + 1) / shape[1] - 1, y, 1.0), -1) @ matrix.T
     grid = torch.from_numpy((place[..., :2] / place[..., 2:]).astype(np.float32))[None]
-    return F.grid_sample(torch.from_numpy(np.ascontiguousarray(x))[None, None], grid, align_corners=False)[0, 0].numpy()
+    return F.grid_sample(torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None], grid, align_corners=False)[
+        0, 0
+    ].numpy()
 
 
 def bounded(pixels):

@@ -32,18 +32,13 @@ def photograph(pixels, generator, strength=1.0):
     corners = film_corners(generator)
     shape = tuple(round(LARGER * side) for side in pixels.shape)
     matrix = homography(2 * corners - 1)
-    film = (0.13 + 0.74 * pixels).astype(
-        np.float32
-    )  # neither black nor white: it glows, and the camera's curve is soft
+    film = (0.13 + 0.74 * pixels).astype(np.float32)  # it glows, so it is neither black nor white
     covered = bring_back(np.ones_like(film), matrix, shape)
     y, x = np.mgrid[: shape[0], : shape[1]] / np.array(shape).reshape(2, 1, 1)
     seen = bring_back(film * (1 + strength * moire(film.shape, generator)), matrix, shape)
     seen += covered * strength * glare(x, y, generator)
-    seen *= (
-        1
-        + strength * generator.uniform(-0.06, 0.06) * (x - 0.5)
-        + strength * generator.uniform(-0.06, 0.06) * (y - 0.5)
-    )
+    across, down = strength * generator.uniform(-0.06, 0.06, 2)
+    seen *= 1 + across * (x - 0.5) + down * (y - 0.5)
     seen += (1 - covered) * generator.choice(GROUNDS)
     seen = gaussian_filter(seen, 0.6) + strength * generator.normal(0, 0.006, shape)
     gains = 1 - strength * generator.uniform(0, 0.12, 3)

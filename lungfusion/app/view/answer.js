@@ -4,15 +4,20 @@
 function ask(changes) {
   const answer = element.querySelector(".answer");
   const asked = answer ? Object.assign(answer.dataset, changes) : changes;
-  trigger("click", {angle: Number(asked.angle ?? 0), invert: asked.invert === "1", who: asked.who ?? ""});
+  trigger("click", {
+    angle: Number(asked.angle ?? 0),
+    invert: asked.invert === "1",
+    by_hand: asked.byHand === "1",
+    who: asked.who ?? "",
+  });
 }
 
 element.addEventListener("click", event => {
   const button = event.target.closest("button"), answer = element.querySelector(".answer");
   if (!button) return;
   const {turn, swap} = button.dataset;
-  if (turn) ask({angle: Number(answer.dataset.angle) + Number(turn), invert: String(answer.dataset.invert ^ swap)});
-  if ("original" in button.dataset) ask({angle: 0, invert: "0"});
+  if (turn) ask({angle: Number(answer.dataset.angle) + Number(turn), invert: String(answer.dataset.invert ^ swap), byHand: "1"});
+  if ("original" in button.dataset) ask({angle: 0, invert: "0", byHand: "1"});
   if ("another" in button.dataset) document.querySelector("#upload input[type=file]")?.click();
   if ("restart" in button.dataset) {
     window.lungfusion?.address({example: null});

@@ -1,6 +1,6 @@
 """The answer as HTML: warnings first, then the radiograph beside the findings, then what was looked at."""
 
-from ...analysis import Correction
+from ...analysis import UPRIGHT
 from .downloads import download_links
 from .phrases import (
     GROUPS,
@@ -17,31 +17,35 @@ from .render import render
 from .viewer import viewer_html
 
 
-def answer_html(words, analysis, saliency, correction=Correction(0, False), who=None, made_by=None):  # noqa: B008
+def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, made_by=None, by_hand=False):
     """All that is said and shown of one radiograph.
 
     Args:
         words: `Words`.
         analysis: `Analysis`.
         saliency: finding → (S, S) float array in [0, 1], as `LungFusionPipeline.analyse_and_explain` gives it.
-        correction: `Correction` that the radiograph had been given before it was analysed.
+        correction: `Correction` that the visitor gave the radiograph before it was analysed.
         who: one of `GROUPS`, whom the visitor says it is of; None where the file alone may tell.
         made_by: {"model", "version"}, for the downloads.
+        by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
     """
     levels = by_level(analysis.findings)
     reacts = [finding.name for finding in levels["detected"] + levels["unclear"]]
     title, sentences = headline(words, analysis)
+    state = correction if by_hand else analysis.correction
     return render(
         "answer.html",
         words=words,
         analysis=analysis,
         warnings=[words.warning(warning) for warning in analysis.warnings],
-        correction=correction,
-        offer=offer(words, analysis),
+        state=state,
+        by_hand=by_hand,
+        straighten=straighten(analysis),
+        to_be_set_right=to_be_set_right(analysis),
         title=title,
         sentences=sentences,
         names=words.listed([finding.name for finding in analysis.findings]) if analysis.findings else "",
-        viewer=viewer_html(words, analysis, {name: saliency[name] for name in reacts}, correction),
+        viewer=viewer_html(words, analysis, {name: saliency[name] for name in reacts}, state),
         levels={level: [card(words, finding) for finding in levels[level]] for level in levels},
         below=listed_with_shares(words, levels["not_detected"]),
         not_assessed=words.listed([finding.name for finding in levels["not_assessed"]])
@@ -59,13 +63,9 @@ def message_html(sentence):
     return render("message.html", sentence=sentence)
 
 
-def offer(words, analysis):
-    """What a button that sets the radiograph right says, where that is what is wrong with it; None elsewhere."""
-    if not to_be_set_right(analysis):
-        return None
-    wanted = analysis.correction
-    keys = [key for key, needed in (("straighten", wanted.angle), ("invert", wanted.invert)) if needed]
-    return words("_and_".join(keys), angle=abs(wanted.angle))
+def straighten(analysis):
+    """Degrees to turn the radiograph by, anticlockwise, where its lungs lean much; 0 elsewhere."""
+    return round(analysis.tilt) if any(warning.code == "rotated" for warning in analysis.warnings) else 0
 
 
 def card(words, finding):

@@ -4,7 +4,7 @@ import math
 
 from ...analysis import LEVELS
 
-TO_BE_SET_RIGHT = ("inverted", "rotated", "not_upright")  # codes of warnings that a correction cures
+TO_BE_SET_RIGHT = ("inverted", "not_upright")  # codes of warnings beside which no finding is asserted
 GROUPS = ("child", "older_child", "adult")  # whom a radiograph may be of, as a visitor says it
 
 
@@ -55,8 +55,7 @@ def away_false_alarms(finding):
 
 def to_be_set_right(analysis):
     """Whether the radiograph should be turned or inverted first, and the page can do so."""
-    wanted = analysis.correction
-    return bool(wanted.angle or wanted.invert) and any(w.code in TO_BE_SET_RIGHT for w in analysis.warnings)
+    return any(warning.code in TO_BE_SET_RIGHT for warning in analysis.warnings)
 
 
 def age_group(years):
