@@ -78,12 +78,10 @@ def is_radiograph(path):
 
 def with_findings(model, findings):
     """The same lungs, branches and fusion with a new classifier; lungs and branches are frozen."""
-    of_old_findings = ("shown", "thresholds", "temperatures", "biases", "operating_points", "sources")
-    settings = {key: value for key, value in model.config.to_dict().items() if key not in of_old_findings}
-    new = LungFusionForImageClassification(LungFusionConfig(**settings | {"findings": findings}))
+    config = LungFusionConfig.from_dict(model.config.to_dict(), findings=findings)
+    new = LungFusionForImageClassification(config)  # its segmenter is frozen already
     weights = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("classifier")}
     new.load_state_dict(weights, strict=False)
-    new.segmenter.requires_grad_(False)
     new.branches.requires_grad_(False)
     return new
 

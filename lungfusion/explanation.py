@@ -19,13 +19,13 @@ def grad_cam(model, output, size):
 
     Args:
         model: `LungFusionForImageClassification`.
-        output: what it returned, with gradients or without.
+        output: what it returned with `output_hidden_states`, with gradients or without.
         size: side S of the result in pixels.
 
     Returns:
         (B, findings, S, S) float in [0, 1].
     """
-    feature_maps = [features.detach().clone().requires_grad_() for features in output.feature_maps]
+    feature_maps = [features.detach().clone().requires_grad_() for features in output.hidden_states]
     logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, findings)
     saliency = []
     for of_finding in logits.sum(0):

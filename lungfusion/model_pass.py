@@ -75,7 +75,7 @@ def run(pipeline, radiographs, corrections):
     pictures, matrices = zip(*map(correct, (r.pixels for r in radiographs), corrections), strict=True)
     pixel_values = pipeline.pixel_values([replace(r, pixels=p) for r, p in zip(radiographs, pictures, strict=True)])
     shapes = [picture.shape for picture in pictures]
-    return as_passes(radiographs, corrections, shapes, matrices, pixel_values, pipeline.model(pixel_values))
+    return as_passes(radiographs, corrections, shapes, matrices, pixel_values, pipeline.run_model(pixel_values))
 
 
 def as_passes(radiographs, corrections, shapes, matrices, pixel_values, output):

@@ -1,6 +1,7 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import wraps
 from itertools import islice, repeat
 
@@ -109,23 +110,23 @@ class LungFusionPipeline:
             return self.stream(source, age, errors, correct)
         if isinstance(source, list | tuple):
             return list(self.stream(source, age, errors, correct))
-        radiograph = load(source, errors)
-        return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], [age], correct)[0]
+        radiograph = load(source, age, errors)
+        return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], correct)[0]
 
     def stream(self, sources, ages, errors, correct):
         """Yield what `__call__` says of each source; `BATCH_SIZE` of them are analysed at a time."""
         pairs = zip(sources, repeat(None)) if ages is None else zip(sources, ages, strict=True)
         numbered = enumerate(pairs, 1)
         while batch := list(islice(numbered, BATCH_SIZE)):
-            loaded = [(load(source, errors, f"Number {number}: "), age) for number, (source, age) in batch]
-            readable = [(one, age) for one, age in loaded if not isinstance(one, RadiographError)]
-            analyses = iter(self.analyse(*zip(*readable, strict=True), correct) if readable else ())
-            for one, _ in loaded:
+            loaded = [load(source, age, errors, f"Number {number}: ") for number, (source, age) in batch]
+            readable = [one for one in loaded if not isinstance(one, RadiographError)]
+            analyses = iter(self.analyse(readable, correct) if readable else ())
+            for one in loaded:
                 yield one if isinstance(one, RadiographError) else next(analyses)
 
     @answering
-    def analyse(self, radiographs, ages=None, correct=True):
-        return self.told(self.passes(radiographs, correct), ages)
+    def analyse(self, radiographs, correct=True):
+        return [self.analysis(one) for one in self.passes(radiographs, correct)]
 
     def passes(self, radiographs, correct=True):
         """A `ModelPass` of each radiograph, corrected if it is to be and had to be."""
@@ -133,6 +134,12 @@ class LungFusionPipeline:
             return run_corrected(self, radiographs, self.limits)
         passes = run(self, radiographs, [UPRIGHT] * len(radiographs))
         return [with_orientation(self, one, self.limits) for one in passes]
+
+    def run_model(self, pixel_values):
+        """What the model returns, its branches' feature maps in `hidden_states` if it has branches."""
+        if isinstance(self.model, LungUNetForSemanticSegmentation):
+            return self.model(pixel_values)
+        return self.model(pixel_values, output_hidden_states=True)
 
     @property
     def limits(self):
@@ -143,24 +150,15 @@ class LungFusionPipeline:
         pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
         return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
 
-    def answers(self, radiographs, pixel_values, output, ages=None):
-        """One `Analysis` for each radiograph, uncorrected, from what the model gave for their pixel values.
-
-        ages: of the people in years; None for those whose file alone may tell it.
-        """
+    def answers(self, radiographs, pixel_values, output):
+        """One `Analysis` for each radiograph, uncorrected, from what the model gave for their pixel values."""
         same = [np.eye(3)] * len(radiographs)
         shapes = [radiograph.pixels.shape for radiograph in radiographs]
         passes = as_passes(radiographs, [UPRIGHT] * len(radiographs), shapes, same, pixel_values, output)
-        return self.told([with_orientation(self, one, self.limits) for one in passes], ages)
+        return [self.analysis(with_orientation(self, one, self.limits)) for one in passes]
 
-    def told(self, passes, ages=None):
-        """One `Analysis` for each `ModelPass`; ages: as for `answers`."""
-        of_files = [getattr(one.radiograph, "age", None) for one in passes]
-        ages = [own if age is None else check_age(age) for age, own in zip(ages or of_files, of_files, strict=True)]
-        return [self.analysis(one, age) for one, age in zip(passes, ages, strict=True)]
-
-    def analysis(self, one, age=None):
-        """`Analysis` of a `ModelPass`, and the person's age in years or None."""
+    def analysis(self, one):
+        """`Analysis` of a `ModelPass`."""
         quality = self.mask_quality(one.drawn_alpha)
         right, left = split_lungs(one.lungs)
         seen = Evidence(
@@ -176,7 +174,7 @@ class LungFusionPipeline:
             several=one.several,
         )
         warnings = check_input(seen, self.limits)
-        findings = ()
+        findings, age = (), one.radiograph.age
         if not any(warning.rejects for warning in warnings):
             warnings += none_shown(self.model.config)
             if self.findings:
@@ -286,8 +284,8 @@ class LungFusionPipeline:
             saliency: finding → (S, S) float32 array in [0, 1], as for `explain`, but square: stretched over the
                 radiograph as loaded it fits. Of every finding the model tells of, answered or not.
         """
-        one = self.passes([load_radiograph(source)], correct)[0]
-        analysis, size = self.told([one], [age])[0], self.processor.size.height
+        one = self.passes([load(source, age)], correct)[0]
+        analysis, size = self.analysis(one), self.processor.size.height
         if not self.findings:
             return analysis, {}
         with torch.inference_mode(False):
@@ -297,14 +295,17 @@ class LungFusionPipeline:
         return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
 
 
-def load(source, errors, where=""):
-    """`load_radiograph`; where `errors` is `"return"`, it returns what it would raise. where: begins the message."""
+def load(source, age=None, errors="raise", where=""):
+    """`load_radiograph`, of a person of that age if it is given; where `errors` is `"return"`, it returns what it would
+    raise. where: begins the message.
+    """
     try:
-        return load_radiograph(source)
+        radiograph = load_radiograph(source)
     except RadiographError as error:
         if errors == "return":
             return error
-        raise RadiographError(f"{where}{error}") from error
+        raise RadiographError(f"{where}{error}", error.code, error.values, f"{where}{error.name}") from error
+    return radiograph if age is None else replace(radiograph, age=check_age(age))
 
 
 def check_age(years):

@@ -138,7 +138,7 @@ def test_a_corrupted_download_is_noticed_and_fetched_anew(hub):
 def test_device_map_and_dtype(hub):
     model = AutoModelForImageClassification.from_pretrained(NAME, device_map="cpu", dtype=torch.bfloat16)
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
-    assert model(torch.rand(1, 1, SIDE, SIDE, dtype=torch.bfloat16)).logits.dtype == torch.bfloat16
+    assert model(torch.rand(1, 1, SIDE, SIDE)).logits.dtype == torch.bfloat16
     automatic = AutoModelForImageClassification.from_pretrained(NAME, device_map="auto")
     assert automatic(torch.rand(1, 1, SIDE, SIDE)).logits.isfinite().all()
 
@@ -156,7 +156,9 @@ def test_transformers_classification_pipeline(hub, image):
     assert {score["label"] for score in answer} == {"pneumonia", "tuberculosis"}
     assert classify(picture) == answer
     assert classify(f"{hub.url}/{NAME}/resolve/main/phantom.png") == answer
-    for one in classify([picture, str(image), picture], batch_size=2):
+    together = [one for size in (2, 3, 4, 5) for one in classify([picture, str(image), picture] * 2, batch_size=size)]
+    assert len(together) == 24
+    for one in together:
         assert [s["label"] for s in one] == [s["label"] for s in answer]
         assert [s["score"] for s in one] == pytest.approx([s["score"] for s in answer], abs=1e-5)
     pixels = LungFusionImageProcessor.from_pretrained(NAME)(picture)["pixel_values"]
@@ -166,13 +168,31 @@ def test_transformers_classification_pipeline(hub, image):
 
 def test_transformers_segmentation_pipeline(hub, image, phantom):
     segments = pipeline("image-segmentation", LUNGS, device="cpu", trust_remote_code=False)(str(image))
-    assert [segment["label"] for segment in segments] == ["lung", "lung"]
+    assert [segment["label"] for segment in segments] == ["right lung", "left lung"]
     right, left = (np.asarray(segment["mask"]) > 0 for segment in segments)
     assert right.shape == phantom[1].shape
     assert np.nonzero(right)[1].mean() < np.nonzero(left)[1].mean()
     both = right | left
     assert 2 * (both & phantom[1]).sum() / (both.sum() + phantom[1].sum()) > 0.8
     assert all(0.9 <= segment["score"] <= 1 for segment in segments)
+
+
+def test_transformers_semantic_segmentation_pipeline(hub, image):
+    segment = pipeline("image-segmentation", LUNGS, device="cpu", trust_remote_code=False)
+    instances = {one["label"]: np.asarray(one["mask"]) for one in segment(str(image))}
+    parts = {one["label"]: np.asarray(one["mask"]) for one in segment(str(image), subtask="semantic")}
+    assert set(parts) == {"background", "right lung", "left lung"}
+    for label, mask in instances.items():
+        np.testing.assert_array_equal(parts[label], mask)
+    assert (sum(mask // 255 for mask in parts.values()) == 1).all()
+
+
+def test_transformers_feature_extraction_pipeline(hub, image):
+    extract = pipeline("image-feature-extraction", NAME, device="cpu", trust_remote_code=False)
+    features = LungFusionPipeline.from_pretrained(NAME).features(str(image))
+    for pool in (True, False):
+        assert extract(str(image), pool=pool)[0] == pytest.approx(features.tolist(), abs=1e-4)
+    assert len(extract([str(image)] * 3, batch_size=3)) == 3
 
 
 def test_segments_with_too_low_a_score_are_left_out():

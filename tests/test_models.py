@@ -1,11 +1,19 @@
 """Contract of the models: every option runs, learns, survives saving, and says what is wrong with a configuration."""
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub.errors import StrictDataclassError
-from transformers import AutoConfig, AutoModelForImageClassification, AutoModelForSemanticSegmentation
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoModelForImageClassification,
+    AutoModelForSemanticSegmentation,
+    Trainer,
+    TrainingArguments,
+)
 
-from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionModel, LungUNetConfig
 from lungfusion.models.branches import Branch
 from lungfusion.models.configuration_lungfusion import CONCATENATIONS, FUSIONS
 from lungfusion.models.modeling_lung_unet import LungUNetForSemanticSegmentation, dice_bce_loss
@@ -19,14 +27,14 @@ NAN = float("nan")
 @pytest.mark.parametrize("concatenation", CONCATENATIONS)
 def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tmp_path):
     model = tiny_model(concatenation=concatenation, fusion=fusion)
-    output = model(pixel_values, labels=torch.tensor([[1, NAN], [NAN, 0]]))
+    output = model(pixel_values, labels=torch.tensor([[1, NAN], [NAN, 0]]), output_hidden_states=True)
 
     assert output.logits.shape == (2, 2)
     assert output.alpha.shape == (2, 1, SIDE, SIDE)
     assert output.alpha.min() >= 0 and output.alpha.max() <= 1
     assert output.cnn_input.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
     assert output.roi_affine.shape == (2, 2, 3)
-    assert len(output.feature_maps) == 2
+    assert len(output.hidden_states) == 2 and model(pixel_values).hidden_states is None
     assert output.fused_features.shape == (2, model.fusion.num_features)
     if fusion == "gated":
         assert torch.allclose(output.fusion_weights.sum(1), torch.ones(2))
@@ -67,7 +75,7 @@ def test_segmenter_keeps_the_contract(changes, pixel_values, tmp_path):
     model.save_pretrained(tmp_path)
     again = AutoModelForSemanticSegmentation.from_pretrained(tmp_path)
     torch.testing.assert_close(again(pixel_values).logits, model(pixel_values).logits, rtol=0, atol=1e-6)
-    assert AutoConfig.from_pretrained(tmp_path).id2label == {0: "lung"}
+    assert AutoConfig.from_pretrained(tmp_path).id2label == {0: "background", 1: "right lung", 2: "left lung"}
 
 
 def test_plain_unet_has_the_papers_23_convolutions_and_31_million_weights():
@@ -129,7 +137,7 @@ def test_a_vgg_branch_has_convolutions_alone():
 
 def test_what_is_frozen_does_not_change_in_training(pixel_values):
     model = tiny_model()
-    model.segmenter.requires_grad_(False)
+    assert not any(parameter.requires_grad for parameter in model.segmenter.parameters())
     model.branches[0].requires_grad_(False)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     model.train()
@@ -159,6 +167,53 @@ def test_a_wrong_configuration_says_what_to_do(changes, sentence):
         LungFusionConfig(**changes)
     messages = f"{raised.value} {raised.value.__cause__}"
     assert sentence in messages
+
+
+def test_the_base_model_gives_the_fused_features(pixel_values, tmp_path):
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    base, told = AutoModel.from_pretrained(tmp_path, output_loading_info=True)
+    assert type(base) is LungFusionModel
+    assert not any(told[kind] for kind in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    output, expected = base(pixel_values, output_hidden_states=True), model(pixel_values)
+    torch.testing.assert_close(output.pooler_output, expected.fused_features)
+    torch.testing.assert_close(output.alpha, expected.alpha)
+    assert len(output.hidden_states) == 2
+    assert torch.equal(base(pixel_values, return_dict=False)[0], output.pooler_output)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_input_of_any_precision_is_taken(pixel_values, dtype):
+    model, expected = tiny_model(concatenation="rgba").to(dtype), tiny_model(concatenation="rgba")(pixel_values)
+    output = model(pixel_values, alpha=expected.alpha)
+    assert output.logits.dtype == dtype
+    torch.testing.assert_close(output.logits.float(), expected.logits, rtol=0.1, atol=0.1)
+    assert tiny_segmenter().to(dtype)(pixel_values).logits.dtype == dtype
+
+
+def test_gradient_checkpointing_changes_nothing_but_memory(pixel_values):
+    labels, gradients = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), []
+    for checkpointing in (False, True):
+        model = tiny_model()
+        if checkpointing:
+            model.gradient_checkpointing_enable()
+        assert all(branch.backbone.grad_checkpointing == checkpointing for branch in model.branches)
+        model(pixel_values, labels=labels).loss.backward()
+        gradients.append([parameter.grad for parameter in model.branches.parameters()])
+    for plain, checkpointed in zip(*gradients, strict=True):
+        torch.testing.assert_close(plain, checkpointed, rtol=1e-4, atol=1e-6)
+    model.gradient_checkpointing_disable()
+    assert not any(branch.backbone.grad_checkpointing for branch in model.branches)
+    with pytest.raises(ValueError, match="vgg11 knows gradient checkpointing"):
+        tiny_model(branches=["vgg11"]).gradient_checkpointing_enable()
+
+
+def test_trainer_gathers_logits_alone(pixel_values, tmp_path):
+    rows = [{"pixel_values": image, "labels": torch.tensor([1.0, 0.0])} for image in pixel_values]
+    arguments = TrainingArguments(tmp_path, report_to="none", label_names=["labels"], use_cpu=True)
+    answer = Trainer(tiny_model(), arguments).predict(rows)
+    assert answer.predictions.shape == (2, 2)
+    np.testing.assert_allclose(answer.predictions, tiny_model()(pixel_values).logits.detach(), atol=1e-4)
 
 
 def test_golden_logits(pixel_values):

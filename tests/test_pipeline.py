@@ -10,6 +10,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, pipeline
+from transformers.image_utils import load_image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.checks.orientation import UPRIGHT
@@ -173,10 +174,10 @@ def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):
 
 def test_heat_map_is_grad_cam_as_published(pipe, phantom):
     """By the formula: weights are mean gradients of the logit, what is negative is left out, the branches' mean."""
-    output = pipe.model(pipe.pixel_values([load_radiograph(phantom[0])]))
-    gradients = torch.autograd.grad(output.logits[0, 1], output.feature_maps)
+    output = pipe.model(pipe.pixel_values([load_radiograph(phantom[0])]), output_hidden_states=True)
+    gradients = torch.autograd.grad(output.logits[0, 1], output.hidden_states)
     seen = []
-    for features, gradient in zip(output.feature_maps, gradients, strict=True):
+    for features, gradient in zip(output.hidden_states, gradients, strict=True):
         values = torch.einsum("chw,c->hw", features[0], gradient[0].mean((1, 2))).clamp(min=0)
         assert values.max() > 0
         size = output.cnn_input.shape[-2:]
@@ -191,11 +192,11 @@ def test_a_branch_the_answer_does_not_depend_on_makes_no_part_of_the_heat_map(pi
     with torch.no_grad():
         model.fusion.gate.weight.zero_()
         model.fusion.gate.bias.copy_(torch.tensor([0.0, -25.0]))
-    output = model(pixel_values)
+    output = model(pixel_values, output_hidden_states=True)
     assert output.fusion_weights[:, 1].max() < 1e-9
     both = grad_cam(model, output, SIDE)
-    first, second = output.feature_maps
-    output.feature_maps = (first, torch.zeros_like(second))
+    first, second = output.hidden_states
+    output.hidden_states = (first, torch.zeros_like(second))
     alone = grad_cam(model, output, SIDE)
     speaks_for_it = alone.amax((2, 3)) > 0
     assert speaks_for_it.any()
@@ -206,12 +207,13 @@ def test_a_model_in_training_goes_on_training(phantom):
     model = tiny_model(dropout=0.9, findings=["mass"], shown=["mass"]).train()
     find_lungs_everywhere(model.segmenter)
     modes = [module.training for module in model.modules()]
+    learning = [parameter.requires_grad for parameter in model.parameters()]
     pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
     answers = [pipe(phantom[0])["mass"].probability for _ in range(2)]
     pipe.explain(phantom[0], "mass")
     assert answers[0] == answers[1]  # no dropout in between
     assert [module.training for module in model.modules()] == modes
-    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert [parameter.requires_grad for parameter in model.parameters()] == learning
     with pytest.raises(RadiographError):
         pipe(b"")
     assert model.training
@@ -321,6 +323,27 @@ def test_processor_survives_saving_and_ignores_depth(checkpoint, phantom):
     same += [Image.fromarray(eight).convert("RGB"), Image.fromarray(eight).convert("P"), torch.from_numpy(eight)[None]]
     for image in same:
         torch.testing.assert_close(processor(image)["pixel_values"], expected, rtol=0, atol=2e-3)
+
+
+def test_what_was_16_bits_and_is_white_now_is_no_radiograph(phantom, tmp_path):
+    """Of a 16-bit PNG `transformers.image_utils.load_image` keeps the lowest 8 bits."""
+    deep = (phantom[0] * 65535).astype(np.uint16)
+    Image.fromarray(deep).save(tmp_path / "deep.png")
+    processor = LungFusionImageProcessor(size={"height": SIDE, "width": SIDE})
+    with pytest.raises(ValueError, match="16-bit file is read with 8 bits"):
+        processor(load_image(str(tmp_path / "deep.png")))
+    kept = processor(Image.open(tmp_path / "deep.png"))["pixel_values"]
+    torch.testing.assert_close(kept, processor(phantom[0])["pixel_values"], rtol=0, atol=1e-3)
+
+
+def test_sizes_are_kept_where_that_is_wished(phantom):
+    processor = LungFusionImageProcessor(size={"height": SIDE, "width": SIDE})
+    images = [phantom[0][:200], phantom[0][56:]]
+    batch = processor(images, do_resize=False, segmentation_maps=[image > 0.5 for image in images])
+    assert batch["pixel_values"].shape == batch["labels"].shape == (2, 1, 200, 256)
+    assert processor(images, size={"height": 64, "width": 32})["pixel_values"].shape == (2, 1, 64, 32)
+    with pytest.raises(ValueError, match="differ in size"):
+        processor([phantom[0], phantom[0][:200]], do_resize=False)
 
 
 def test_mask_returns_to_the_radiographs_geometry():

@@ -57,7 +57,7 @@ def walk(pipeline, source):
         raise ValueError("A segmenter has no steps beyond the mask: give a checkpoint that names findings.")
     model, radiograph = pipeline.model, load_radiograph(source)
     one = pipeline.passes([radiograph])[0]
-    analysis, pixel_values, output = pipeline.told([one])[0], one.pixel_values, one.output
+    analysis, pixel_values, output = pipeline.analysis(one), one.pixel_values, one.output
     whole = model(pixel_values, alpha=torch.ones_like(output.alpha)).logits[0].float().sigmoid().tolist()
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}
@@ -70,7 +70,7 @@ def walk(pipeline, source):
         alpha=as_array(output.alpha[0, 0]),
         cnn_inputs={name: seen(as_array(picture[0])) for name, picture in cnn_inputs.items()},
         concatenation=model.config.concatenation,
-        feature_maps={name: activation(x[0]) for name, x in zip(branches, output.feature_maps, strict=True)},
+        feature_maps={name: activation(x[0]) for name, x in zip(branches, output.hidden_states, strict=True)},
         fusion_weights=None if weights is None else dict(zip(branches, weights[0].tolist(), strict=True)),
         whole_image={
             name: p for name, p in zip(model.config.findings, whole, strict=True) if name in pipeline.findings

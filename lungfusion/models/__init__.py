@@ -7,6 +7,7 @@ What is saved with `save_pretrained` carries this folder's code along, so that i
 from transformers import (
     AutoConfig,
     AutoImageProcessor,
+    AutoModel,
     AutoModelForImageClassification,
     AutoModelForSemanticSegmentation,
 )
@@ -14,16 +15,25 @@ from transformers import (
 from .configuration_lungfusion import LungFusionConfig, LungUNetConfig
 from .image_processing_lungfusion import LungFusionImageProcessor
 from .modeling_lung_unet import LungUNetForSemanticSegmentation, LungUNetOutput
-from .modeling_lungfusion import LungFusionForImageClassification, LungFusionOutput
+from .modeling_lungfusion import (
+    LungFusionForImageClassification,
+    LungFusionModel,
+    LungFusionModelOutput,
+    LungFusionOutput,
+)
 
 for config, auto_model, model in (
     (LungUNetConfig, AutoModelForSemanticSegmentation, LungUNetForSemanticSegmentation),
     (LungFusionConfig, AutoModelForImageClassification, LungFusionForImageClassification),
+    (LungFusionConfig, AutoModel, LungFusionModel),
 ):
-    AutoConfig.register(config.model_type, config)
+    AutoConfig.register(config.model_type, config, exist_ok=True)
     auto_model.register(config, model)
     AutoImageProcessor.register(
-        config, slow_image_processor_class=None, fast_image_processor_class=LungFusionImageProcessor
+        config,
+        slow_image_processor_class=None,
+        fast_image_processor_class=LungFusionImageProcessor,
+        exist_ok=True,
     )
     config.register_for_auto_class()
     model.register_for_auto_class(auto_model.__name__)
@@ -33,6 +43,8 @@ __all__ = [
     "LungFusionConfig",
     "LungFusionForImageClassification",
     "LungFusionImageProcessor",
+    "LungFusionModel",
+    "LungFusionModelOutput",
     "LungFusionOutput",
     "LungUNetConfig",
     "LungUNetForSemanticSegmentation",

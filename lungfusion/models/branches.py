@@ -22,7 +22,18 @@ class Branch(nn.Module):
         self.register_buffer("mean", torch.tensor([*normalisation.mean, *extra]).view(1, -1, 1, 1))
         self.register_buffer("std", torch.tensor([*normalisation.std, *extra]).view(1, -1, 1, 1))
         self.num_features = self.backbone.num_features
+        self.can_checkpoint = can_checkpoint(self.backbone)
 
     def forward(self, cnn_input):
         """(B, in_channels, s, s) float in [0, 1] → (B, num_features, h, w)."""
         return self.backbone.forward_features((cnn_input - self.mean) / self.std)
+
+
+def can_checkpoint(backbone):
+    """Whether timm can trade this network's memory for time; those that can't (VGG…) assert that it is not asked."""
+    try:
+        backbone.set_grad_checkpointing(True)
+        backbone.set_grad_checkpointing(False)
+    except (AssertionError, AttributeError):
+        return False
+    return True

@@ -14,6 +14,9 @@ FUSIONS = ("concat", "gated", "lstm")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
 MAX_BRANCHES = 16
+DEFAULT_FINDINGS = ("pneumonia", "tuberculosis")
+LABELS = ("id2label", "label2id", "num_labels")  # how transformers names them
+LUNGS = ("background", "right lung", "left lung")  # the patient's right is on the left of the picture
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
 OF_EACH_FINDING = (  # the settings that name findings
     "thresholds",
@@ -30,7 +33,7 @@ PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for whic
 
 
 class SentenceConfig(PreTrainedConfig):
-    """What is wrong in a config.json is said by a ValueError, whoever finds it."""
+    """What is wrong in a config.json is said by a ValueError, whoever finds it; nothing wrong is saved."""
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
@@ -38,6 +41,10 @@ class SentenceConfig(PreTrainedConfig):
             return super().from_dict(config_dict, **kwargs)
         except (StrictDataclassError, AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"The configuration cannot be used. {error}") from error
+
+    def save_pretrained(self, *args, **kwargs):
+        self._check()
+        super().save_pretrained(*args, **kwargs)
 
 
 @strict
@@ -68,8 +75,8 @@ class LungUNetConfig(SentenceConfig):
     quality_offset: float = 0.0
 
     def __post_init__(self, **kwargs):
-        kwargs.setdefault("id2label", {0: "lung"})
-        kwargs.setdefault("label2id", {"lung": 0})
+        self.id2label = dict(enumerate(LUNGS))  # of the segments that the image processor makes of the one map drawn
+        self.label2id = {name: number for number, name in enumerate(LUNGS)}
         super().__post_init__(**kwargs)
         self._check()
 
@@ -101,7 +108,9 @@ class LungFusionConfig(SentenceConfig):
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
         fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
         dropout (`float`): dropout before each layer of the classifier.
-        findings (`list[str]`): the names of the findings, in the order of the logits.
+        findings (`list[str]`): the names of the findings, in the order of the logits: transformers' `id2label` as a
+            list, and saved as that. `from_pretrained` takes other ones, as `findings`, `id2label` or `num_labels`;
+            what was said of the old ones is then left out.
         thresholds (`dict[str, float]`): finding → probability from which it counts as detected; 0.5 for each if none is
             given.
         rule_out_thresholds (`dict[str, float]`): finding → probability below which it counts as not detected; between
@@ -127,6 +136,15 @@ class LungFusionConfig(SentenceConfig):
     """
 
     model_type = "lungfusion"
+    keys_to_ignore_at_inference = [  # what Trainer need not gather
+        "alpha",
+        "cnn_input",
+        "roi_affine",
+        "hidden_states",
+        "fused_features",
+        "fusion_weights",
+        "ood_score",
+    ]
     sub_configs = {"segmenter": LungUNetConfig}
 
     segmenter: LungUNetConfig | dict | None = None
@@ -137,7 +155,6 @@ class LungFusionConfig(SentenceConfig):
     fusion: str = "concat"
     fusion_size: int = 256
     dropout: float = 0.3
-    findings: list[str] | tuple[str, ...] = ("pneumonia", "tuberculosis")
     shown: list[str] | tuple[str, ...] | None = None
     thresholds: dict[str, float] | None = None
     rule_out_thresholds: dict[str, float] | None = None
@@ -149,7 +166,16 @@ class LungFusionConfig(SentenceConfig):
     hospitals: dict[str, dict[str, dict[str, float | int | None]]] | None = None
     sources: dict[str, str] | None = None
 
-    def __post_init__(self, **kwargs):
+    @classmethod
+    def from_dict(cls, config_dict, **kwargs):
+        changes = {key: kwargs.pop(key) for key in ("findings", *LABELS) if kwargs.get(key) is not None}
+        if changes:
+            config_dict = with_labels(config_dict, changes)
+        return super().from_dict(config_dict, **kwargs)
+
+    def __post_init__(self, findings=None, num_labels=None, **kwargs):
+        labels = {"findings": findings, "num_labels": num_labels, "id2label": self.id2label, "label2id": self.label2id}
+        self.findings = names_of_labels(labels) or DEFAULT_FINDINGS
         if not isinstance(self.segmenter, LungUNetConfig):
             self.segmenter = LungUNetConfig.from_dict(self.segmenter or {})
         self.thresholds = self.thresholds or dict.fromkeys(self.findings, 0.5)
@@ -165,19 +191,27 @@ class LungFusionConfig(SentenceConfig):
             "sources",
         ):
             setattr(self, name, getattr(self, name) or {})
-        kwargs["id2label"] = dict(enumerate(self.findings))
-        kwargs["label2id"] = {name: index for index, name in enumerate(self.findings)}
         kwargs["problem_type"] = "multi_label_classification"
         super().__post_init__(**kwargs)
         self._check()
 
+    @property
+    def findings(self):
+        return list(self.id2label.values())
+
+    @findings.setter
+    def findings(self, names):
+        self.id2label = dict(enumerate(names))
+        self.label2id = {name: number for number, name in enumerate(names)}
+
     def _check(self):
+        names_of_labels({"id2label": self.id2label, "label2id": self.label2id})
         if self.concatenation not in CONCATENATIONS:
             raise ValueError(f"concatenation is {self.concatenation!r}: choose one of {', '.join(CONCATENATIONS)}.")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion is {self.fusion!r}: choose one of {', '.join(FUSIONS)}.")
-        if not self.branches or not self.findings:
-            raise ValueError("A LungFusionConfig needs at least one branch and one finding.")
+        if not self.branches:
+            raise ValueError("A LungFusionConfig needs at least one branch and one finding: branches is empty.")
         check_range(self, SIDES, "image_size", "branch_size")
         check_range(self, WIDTHS, "fusion_size")
         if not 0 <= self.dropout < 1:
@@ -187,8 +221,6 @@ class LungFusionConfig(SentenceConfig):
         for name in self.branches:
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
-        if len(set(self.findings)) != len(self.findings):
-            raise ValueError(f"findings names one twice: {', '.join(self.findings)}.")
         for name in ("shown", *OF_EACH_FINDING):
             if unknown := set(getattr(self, name)) - set(self.findings):
                 raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
@@ -217,6 +249,49 @@ class LungFusionConfig(SentenceConfig):
         for key, value in (figure for one in figures for figure in one):
             if value is not None and not 0 <= value <= (math.inf if key.startswith("n_") else 1):
                 raise ValueError(f"hospitals gives {key} {value}: give shares from 0 to 1, and n_… for how many.")
+
+
+def names_of_labels(labels):
+    """The findings that `findings`, `id2label`, `label2id` and `num_labels` name, as far as they are given.
+
+    Returns:
+        list of str, or None where nothing is given.
+
+    Raises:
+        ValueError: they name none, name one twice, are no names, or contradict each other.
+    """
+    findings, id2label = labels.get("findings"), labels.get("id2label")
+    label2id, count = labels.get("label2id"), labels.get("num_labels")
+    if id2label is not None:
+        by_number = {int(number): name for number, name in id2label.items()}
+        if sorted(by_number) != list(range(len(by_number))):
+            raise ValueError(f"id2label numbers the findings {sorted(by_number)}: number them from 0 on.")
+        id2label = [by_number[number] for number in range(len(by_number))]
+    elif label2id is not None:
+        return names_of_labels(labels | {"id2label": {number: name for name, number in label2id.items()}})
+    if findings is not None and not isinstance(findings, list | tuple):
+        raise ValueError(f"findings is {findings!r}: give a list of names.")
+    names = id2label if findings is None else list(findings)
+    if names is None:
+        return None if count is None else [f"LABEL_{number}" for number in range(count)]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"findings is {names}: give at least one finding, each by its name.")
+    if len(set(names)) != len(names):
+        raise ValueError(f"findings names one twice: {', '.join(names)}.")
+    numbered = {name: number for number, name in enumerate(names)}
+    if id2label not in (None, names) or label2id not in (None, {}, numbered) or count not in (None, len(names)):
+        raise ValueError(f"findings are {', '.join(names)}: findings, id2label, label2id and num_labels must agree.")
+    return names
+
+
+def with_labels(settings, changes):
+    """The settings of a configuration with other labels, as `from_pretrained` is given them: what was said of other
+    findings than these is left out.
+    """
+    names = names_of_labels(changes)
+    before = names_of_labels({key: settings.get(key) for key in ("findings", *LABELS)})
+    said = ("findings", *LABELS) if names == before else ("findings", *LABELS, "shown", *OF_EACH_FINDING)
+    return {key: value for key, value in settings.items() if key not in said} | {"findings": names}
 
 
 def is_backbone(name):

@@ -46,12 +46,12 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
         """Draw the lungs.
 
         Args:
-            pixel_values: (B, 1, h, w) float in [0, 1], bone white; h and w are free, the network works at
-                `config.image_size`.
+            pixel_values: (B, 1, h, w) float in [0, 1], bone white, of any precision; h and w are free, the network
+                works at `config.image_size`.
             labels: (B, 1, h, w) float in [0, 1], the true mask; gives `loss`.
             return_dict: `False` for a plain tuple.
         """
-        features = self.encode(pixel_values)
+        features = self.encode(pixel_values.to(self.dtype))
         logits = resize(self.unet.decode(features), pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
         output = LungUNetOutput(loss=loss, logits=logits, ood_score=self.novelty(features[-1]))

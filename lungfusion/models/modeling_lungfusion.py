@@ -16,22 +16,40 @@ from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize
 
 
 @dataclass
+class LungFusionModelOutput(ModelOutput):
+    """What [`LungFusionModel`] returns.
+
+    Attributes:
+        pooler_output: (B, D) float, the branches' features, fused.
+        alpha: (B, 1, S, S) float in [0, 1], the lung mask.
+        cnn_input: (B, 3 or 4, s, s) float in [0, 1], what the branches saw.
+        roi_affine: (B, 2, 3) float32, the part of the image they saw: maps places in `cnn_input` to places in the
+            image, both from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
+        hidden_states: one (B, C_i, h_i, w_i) float for each branch, its deepest feature map; only with
+            `output_hidden_states`.
+        fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
+        ood_score: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew
+            the alpha.
+    """
+
+    pooler_output: torch.FloatTensor | None = None
+    alpha: torch.FloatTensor | None = None
+    cnn_input: torch.FloatTensor | None = None
+    roi_affine: torch.FloatTensor | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
+    fusion_weights: torch.FloatTensor | None = None
+    ood_score: torch.FloatTensor | None = None
+
+
+@dataclass
 class LungFusionOutput(ModelOutput):
     """What [`LungFusionForImageClassification`] returns.
 
     Attributes:
         loss: () float, binary cross-entropy over the known labels; only with `labels`.
         logits: (B, findings) float, calibrated; `sigmoid(logits)` are the probabilities.
-        alpha: (B, 1, S, S) float in [0, 1], the lung mask.
-        cnn_input: (B, 3 or 4, s, s) float in [0, 1], what the branches saw.
-        roi_affine: (B, 2, 3) float32, the part of the image they saw: maps places in `cnn_input` to places in the
-            image,
-            both from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
-        feature_maps: one (B, C_i, h_i, w_i) float for each branch.
-        fused_features: (B, D) float.
-        fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
-        ood_score: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew
-            the alpha.
+        fused_features: (B, D) float, the `pooler_output` of [`LungFusionModel`].
+        alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score: see [`LungFusionModelOutput`].
     """
 
     loss: torch.FloatTensor | None = None
@@ -39,56 +57,70 @@ class LungFusionOutput(ModelOutput):
     alpha: torch.FloatTensor | None = None
     cnn_input: torch.FloatTensor | None = None
     roi_affine: torch.FloatTensor | None = None
-    feature_maps: tuple[torch.FloatTensor, ...] | None = None
+    hidden_states: tuple[torch.FloatTensor, ...] | None = None
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
 
 
-class LungFusionForImageClassification(PreTrainedModel):
-    """Findings in a chest radiograph, from the fused features of several CNNs over the segmented lungs."""
+class LungFusionModel(PreTrainedModel):
+    """The fused features of several CNNs over the segmented lungs. The segmenter is frozen until it is asked to learn
+    (`requires_grad_`).
+    """
 
     config_class = LungFusionConfig
     base_model_prefix = "lungfusion"
     main_input_name = "pixel_values"
+    input_modalities = ("image",)
+    supports_gradient_checkpointing = True
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
 
     def __init__(self, config: LungFusionConfig):
+        config._check()
         super().__init__(config)
-        self.segmenter = LungUNetForSemanticSegmentation(config.segmenter)
+        self.segmenter = LungUNetForSemanticSegmentation(config.segmenter).requires_grad_(False)
         self.concatenation = CONCATENATION_MODULES[config.concatenation](config.branch_size)
         self.branches = nn.ModuleList(Branch(name, self.concatenation.channels) for name in config.branches)
         channels = [branch.num_features for branch in self.branches]
         self.fusion = FUSION_MODULES[config.fusion](channels, config.fusion_size)
-        self.classifier = nn.Sequential(
-            nn.Dropout(config.dropout),
-            nn.Linear(self.fusion.num_features, config.fusion_size),
-            nn.ReLU(),
-            nn.Dropout(config.dropout),
-            nn.Linear(config.fusion_size, len(config.findings)),
-        )
+        self.add_head(config)
         self.post_init()
 
-    def forward(self, pixel_values, labels=None, alpha=None, return_dict=None):
-        """Name the findings.
+    def add_head(self, config):
+        """What comes after the fusion: nothing."""
+
+    @classmethod
+    def from_pretrained(cls, *args, **kwargs):
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded
+        model.segmenter.requires_grad_(False)  # transformers makes new parameters, which learn
+        return loaded
+
+    def forward(self, pixel_values, alpha=None, output_hidden_states=None, return_dict=None):
+        """Fuse the branches' features.
 
         Args:
-            pixel_values: (B, 1, S, S) float in [0, 1], bone white.
-            labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`.
+            pixel_values: (B, 1, S, S) float in [0, 1], bone white, of any precision.
             alpha: (B, 1, S, S) float in [0, 1]: a lung mask known already, which the segmenter then need not draw
                 (in training: augmented together with the image).
+            output_hidden_states: whether the feature maps are returned too; `config.output_hidden_states` if None.
             return_dict: `False` for a plain tuple.
         """
-        ood_score = None
+        output = self.fuse(pixel_values, alpha, output_hidden_states)
+        return output.to_tuple() if return_dict is False else output
+
+    def fuse(self, pixel_values, alpha=None, output_hidden_states=None):
+        pixel_values, ood_score = pixel_values.to(self.dtype), None
         if alpha is None:
             drawn = self.segmenter(pixel_values)
             alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
-        cnn_input, roi_affine = self.concatenation(pixel_values, alpha)
+        cnn_input, roi_affine = self.concatenation(pixel_values, alpha.to(self.dtype))
         feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
-        logits = self.calibrate(self.classifier(fused))
-        loss = None if labels is None else masked_bce_loss(logits, labels)
-        output = LungFusionOutput(loss, logits, alpha, cnn_input, roi_affine, feature_maps, fused, weights, ood_score)
-        return output.to_tuple() if return_dict is False else output
+        told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        return LungFusionModelOutput(
+            fused, alpha, cnn_input, roi_affine, feature_maps if told else None, weights, ood_score
+        )
 
     def train(self, mode=True):
         """As usual, but whatever is frozen stays in evaluation: its batch norms do not drift."""
@@ -99,6 +131,56 @@ class LungFusionForImageClassification(PreTrainedModel):
                 part.eval()
         return self
 
+    @torch.no_grad()
+    def _init_weights(self, module):
+        initialize(self, module)
+
+    def _set_gradient_checkpointing(self, enable=True, **_):
+        """Checkpointing is timm's own, in the branches that know it."""
+        branches = [branch for branch in self.branches if branch.can_checkpoint]
+        if not branches:
+            raise ValueError(f"None of the branches {', '.join(self.config.branches)} knows gradient checkpointing.")
+        for branch in branches:
+            branch.backbone.set_grad_checkpointing(enable)
+
+
+class LungFusionForImageClassification(LungFusionModel):
+    """Findings in a chest radiograph, from the fused features of several CNNs over the segmented lungs."""
+
+    _keys_to_ignore_on_load_unexpected = ()
+
+    def add_head(self, config):
+        """A shallow classifier: one logit for each finding."""
+        self.num_labels = config.num_labels
+        self.classifier = nn.Sequential(
+            nn.Dropout(config.dropout),
+            nn.Linear(self.fusion.num_features, config.fusion_size),
+            nn.ReLU(),
+            nn.Dropout(config.dropout),
+            nn.Linear(config.fusion_size, config.num_labels),
+        )
+
+    def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None):
+        """Name the findings.
+
+        Args:
+            labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`.
+            pixel_values, alpha, output_hidden_states, return_dict: see [`LungFusionModel`].
+        """
+        base = self.fuse(pixel_values, alpha, output_hidden_states)
+        logits = self.calibrate(self.classifier(base.pooler_output))
+        loss = None if labels is None else masked_bce_loss(logits, labels)
+        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen(base))
+        return output.to_tuple() if return_dict is False else output
+
+    def save_pretrained(self, *args, **kwargs):
+        if self.config.num_labels != self.classifier[-1].out_features:
+            raise ValueError(
+                f"The configuration names {self.config.num_labels} findings, the classifier has "
+                f"{self.classifier[-1].out_features}: give from_pretrained the new names, with ignore_mismatched_sizes."
+            )
+        super().save_pretrained(*args, **kwargs)
+
     def calibrate(self, logits):
         """Divide by each finding's temperature and add its bias: (B, findings) → the same."""
         temperatures, biases = (
@@ -107,9 +189,11 @@ class LungFusionForImageClassification(PreTrainedModel):
         )
         return logits / temperatures + biases
 
-    @torch.no_grad()
-    def _init_weights(self, module):
-        initialize(self, module)
+
+def seen(output):
+    """What both outputs have in common, by its names."""
+    names = ("alpha", "cnn_input", "roi_affine", "hidden_states", "fusion_weights", "ood_score")
+    return {name: getattr(output, name) for name in names}
 
 
 def masked_bce_loss(logits, labels):
@@ -129,4 +213,4 @@ def masked_bce_loss(logits, labels):
     return per_image.sum() / known.any(1).sum().clamp(min=1)
 
 
-__all__ = ["LungFusionForImageClassification", "LungFusionOutput"]
+__all__ = ["LungFusionForImageClassification", "LungFusionModel", "LungFusionModelOutput", "LungFusionOutput"]
