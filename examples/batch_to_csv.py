@@ -25,7 +25,7 @@ def row(pipe, image):
     except RadiographError as error:
         return {"error": str(error)}
     return {
-        **{finding.name: round(finding.probability, 4) for finding in analysis.findings},
+        **{f.name: round(f.probability, 4) for f in analysis.findings if f.level != "not_assessed"},
         "lung_area": round(analysis.lung_area, 4),
         "mask_quality": round(analysis.mask_quality, 4),
         "warnings": " ".join(warning.code for warning in analysis.warnings),
@@ -33,4 +33,6 @@ def row(pipe, image):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) <= 2:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

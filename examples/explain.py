@@ -2,6 +2,8 @@
 
 import sys
 
+import numpy as np
+
 from lungfusion import LungFusionPipeline
 from lungfusion.app.view import saliency_image
 from lungfusion.explanation import share_inside
@@ -9,11 +11,14 @@ from lungfusion.explanation import share_inside
 
 def main(image, finding, picture="explanation.png", model=None):
     pipe = LungFusionPipeline.from_pretrained(model)
-    analysis, saliency = pipe(image), pipe.explain(image, finding)
+    analysis, saliency = pipe.analyse_and_explain(image)
+    if finding not in saliency:
+        sys.exit(f"The model names {', '.join(saliency) or 'no findings'}, not {finding!r}.")
+    saliency = np.clip(pipe.to_original_size(analysis.radiograph, saliency[finding]), 0, 1)
     for warning in analysis.warnings:
         print(warning.sentence)
     if analysis.findings:
-        print(f"{finding}: {analysis[finding].probability:.1%}")
+        print(f"{finding}: {analysis[finding].level.replace('_', ' ')}")
     inside = share_inside(saliency, analysis.alpha)
     print("The map is empty." if inside is None else f"{inside:.0%} of the map lies inside the lungs.")
     saliency_image(analysis, saliency).save(picture)
@@ -21,4 +26,6 @@ def main(image, finding, picture="explanation.png", model=None):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) <= 2:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -26,4 +26,6 @@ def main(folder, model=None):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) <= 1:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -87,4 +87,6 @@ def with_findings(model, findings):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) <= 2:
+        sys.exit(__doc__)
     main(*sys.argv[1:])

@@ -11,13 +11,13 @@ from lungfusion.app.view import masked_image, overlay_image, radiograph_image
 HERE = Path(__file__).parent
 
 
-def main(image=HERE / "radiographs" / "phantom_clear.png", picture=HERE / "overview.png"):
-    analysis = LungFusionPipeline.from_pretrained()(image)
+def main(image=HERE / "radiographs" / "phantom_clear.png", picture="lungs.png", model=None):
+    analysis = LungFusionPipeline.from_pretrained(model)(image)
     for warning in analysis.warnings:
         print(warning.sentence)
     for finding in analysis.findings:
-        verdict = "detected" if finding.detected else "not detected"
-        print(f"{finding.name}: {finding.probability:.1%}, threshold {finding.threshold:.1%}: {verdict}")
+        print(f"{finding.name}: {finding.level.replace('_', ' ')}", end="")
+        print("" if finding.probability is None else f", {finding.probability:.1%}, threshold {finding.threshold:.1%}")
     side_by_side(radiograph_image(analysis), overlay_image(analysis), masked_image(analysis)).save(picture)
     print(f"Written: {picture}")
 

@@ -10,6 +10,7 @@ from .models import (
 )
 from .pipeline import LungFusionPipeline
 from .reading.radiograph import Radiograph, RadiographError, load_radiograph
+from .scorer import Scorer
 
 __version__ = "0.2.0"
 
@@ -25,5 +26,6 @@ __all__ = [
     "LungUNetForSemanticSegmentation",
     "Radiograph",
     "RadiographError",
+    "Scorer",
     "load_radiograph",
 ]

@@ -1,10 +1,12 @@
 """Load the model of a checkpoint: all of its weights, or an error."""
 
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from transformers import AutoConfig
+from transformers.utils import logging
 
 from .download import check_weights
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
@@ -20,7 +22,7 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
     """`LungFusionForImageClassification` or `LungUNetForSemanticSegmentation`, whichever is there, on the CPU.
 
     Args:
-        name_or_path: id on the Hub, or a folder; the bundled checkpoint if None (no network needed).
+        name_or_path: id on the Hub, or a folder, a run's too; the bundled checkpoint if None (no network needed).
         revision: branch, tag or commit on the Hub.
         dtype: of the weights.
 
@@ -28,7 +30,7 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
         OSError: nothing to load there, no safetensors, or they were damaged on the way.
         ValueError: it is no LungFusion checkpoint, or some of its weights are missing or of another shape.
     """
-    source = str(BUNDLED if name_or_path is None else name_or_path)
+    source = checkpoint_of(name_or_path)
     if Path(source).is_dir() and not (Path(source) / "config.json").exists():
         raise OSError(f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub.")
     # trust_remote_code: if it is not given, transformers asks on the terminal whether to run theirs
@@ -39,14 +41,15 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
         raise ValueError(f"{source} has a config.json that is no configuration of a model. {error}") from error
     if config.model_type not in MODELS:
         raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
-    model, loaded = MODELS[config.model_type].from_pretrained(
-        source,
-        revision=revision,
-        dtype=dtype,
-        output_loading_info=True,
-        ignore_mismatched_sizes=True,  # they are named below
-        use_safetensors=True,  # never a pickle, which is code
-    )
+    with no_progress_bar():
+        model, loaded = MODELS[config.model_type].from_pretrained(
+            source,
+            revision=revision,
+            dtype=dtype,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are named below
+            use_safetensors=True,  # never a pickle, which is code
+        )
     if not Path(source).is_dir():
         check_weights(source, revision)
     if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
@@ -54,3 +57,24 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
             f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
         )
     return model
+
+
+def checkpoint_of(name_or_path=None):
+    """The bundled checkpoint for None; the one within a run's folder, in `model`; else what was given. As str."""
+    if name_or_path is None:
+        return str(BUNDLED)
+    folder = Path(name_or_path)
+    within = (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists()
+    return str(folder / "model" if within else name_or_path)
+
+
+@contextmanager
+def no_progress_bar():
+    """Silence transformers' bar over the weights, which are there in a second."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()

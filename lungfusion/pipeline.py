@@ -12,7 +12,7 @@ from transformers import AutoImageProcessor
 from .analysis import UPRIGHT, Analysis, Finding, age_group
 from .checks.input_checks import Evidence, Limits, check_input, none_shown
 from .explanation import grad_cam
-from .loading import BUNDLED, load_model
+from .loading import checkpoint_of, load_model
 from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
 from .models.mask_postprocessing import expected_dice, split_lungs
@@ -64,7 +64,8 @@ class LungFusionPipeline:
         """Load a checkpoint.
 
         Args:
-            name_or_path: id on the Hub, or a folder; the bundled checkpoint if None (no network needed).
+            name_or_path: id on the Hub, or a folder: a checkpoint's, or a run's with it in `model`; the bundled
+                checkpoint if None (no network needed).
             revision: branch, tag or commit on the Hub.
             device: where to run; a GPU if there is one.
             dtype: of weights and computation; float32 unless given.
@@ -73,11 +74,11 @@ class LungFusionPipeline:
             OSError: nothing to load there, no safetensors, or they were damaged on the way.
             ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
         """
-        model = load_model(name_or_path, revision, dtype or torch.float32)
+        source = checkpoint_of(name_or_path)
+        model = load_model(source, revision, dtype or torch.float32)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model.eval().to(device, memory_format=torch.channels_last)
         getattr(model, "segmenter", model).requires_grad_(False)  # heat maps need no gradients through the mask
-        source = str(BUNDLED if name_or_path is None else name_or_path)
         return cls(model, AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False))
 
     @property

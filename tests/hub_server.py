@@ -36,7 +36,7 @@ class Repo:
     """A repository. commits: {commit id: {path: bytes}}; branches: {name: commit id}."""
 
     def __init__(self, name, private):
-        self.name, self.private, self.commits, self.branches = name, private, {}, {}
+        self.name, self.private, self.commits, self.branches, self.variables = name, private, {}, {}, {}
         self.commit("main", {".gitattributes": b"".join(b"*%s filter=lfs\n" % suffix.encode() for suffix in LARGE)})
 
     def commit(self, branch, files):
@@ -153,6 +153,12 @@ class HubServer(ThreadingHTTPServer):
             raise Refusal(409, "Reference already exists")
         repo.branches[branch] = repo.branches["main"]
         return as_json({})
+
+    @route("POST", "/api/{repo}/variables")
+    def add_variable(self, request, repo):
+        asked, repo = json.loads(request.body), self.writable(repo, request.user)
+        repo.variables[asked["key"]] = asked["value"]
+        return as_json({key: {"value": value} for key, value in repo.variables.items()})
 
     @route("POST", "/api/{repo}/preupload/{revision}")
     def preupload(self, request, repo, revision):

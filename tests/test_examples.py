@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,13 +17,14 @@ import onnx
 import pytest
 from PIL import Image
 
-from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune
+from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune, quickstart
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.test_app import browser, server  # noqa: F401 (fixtures)
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHANTOM = EXAMPLES / "radiographs" / "phantom_clear.png"
+PATHS = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(EXAMPLES.parent)}
 NODE = shutil.which("node")
 
 
@@ -58,7 +60,21 @@ def test_features_to_sklearn(checkpoint, folder, capsys):
 def test_explain(checkpoint, tmp_path, capsys):
     explain.main(PHANTOM, "tuberculosis", tmp_path / "heat.png", model=checkpoint)
     assert Image.open(tmp_path / "heat.png").size == (512, 512)
-    assert re.search(r"tuberculosis: \d+\.\d%", capsys.readouterr().out)
+    assert "tuberculosis: not detected" in capsys.readouterr().out
+
+
+def test_quickstart(checkpoint, tmp_path, capsys):
+    before = (EXAMPLES / "overview.png").read_bytes()
+    quickstart.main(PHANTOM, tmp_path / "lungs.png", checkpoint)
+    assert Image.open(tmp_path / "lungs.png").size == (3 * 512, 512)
+    assert re.search(r"pneumonia: detected, \d+\.\d%, threshold 1\.0%\n", capsys.readouterr().out)
+    assert (EXAMPLES / "overview.png").read_bytes() == before  # what is published is of phantoms alone
+
+
+@pytest.mark.parametrize("name", ["explain", "features_to_sklearn", "batch_to_csv", "score_stream"])
+def test_without_arguments_the_usage_is_said(name):
+    done = subprocess.run(["python", EXAMPLES / f"{name}.py"], capture_output=True, text=True, env=os.environ | PATHS)
+    assert done.returncode == 1 and f"python examples/{name}.py" in done.stderr
 
 
 def test_export_onnx(checkpoint, tmp_path):

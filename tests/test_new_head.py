@@ -8,7 +8,7 @@ import torch
 from transformers import AutoModelForImageClassification
 
 from lungfusion import LungFusionConfig, LungFusionForImageClassification, LungFusionPipeline
-from tests.helpers import tiny_model
+from tests.conftest import tiny_model
 
 NAMES = ["mass", "nodule", "effusion"]
 ID2LABEL = dict(enumerate(NAMES))

@@ -1,6 +1,7 @@
 """The one inference path, on a tiny real checkpoint."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 from transformers import AutoImageProcessor, pipeline
 from transformers.image_utils import load_image
+from transformers.utils import logging
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.checks.orientation import UPRIGHT
@@ -293,6 +295,17 @@ def test_missing_weights_are_never_filled_in(checkpoint, tmp_path):
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(ValueError, match=r"lacks 1 of the model's weights, classifier\.4\.weight"):
         LungFusionPipeline.from_pretrained(tmp_path)
+
+
+def test_a_runs_folder_is_taken_and_no_bar_is_drawn(checkpoint, tmp_path, capsys):
+    shutil.copytree(checkpoint, tmp_path / "model")
+    logging.enable_progress_bar()
+    try:
+        assert LungFusionPipeline.from_pretrained(tmp_path).findings == ("pneumonia", "tuberculosis")
+        assert logging.is_progress_bar_enabled()  # as it was
+    finally:
+        logging.disable_progress_bar()
+    assert capsys.readouterr().err == ""
 
 
 def test_a_folder_without_a_model_is_an_error(tmp_path):

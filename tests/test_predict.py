@@ -12,12 +12,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from datasets import Dataset, Features, Image, Value
+from datasets import Dataset, Features, Image, Value, load_dataset
 from PIL import Image as PILImage
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from train import predict
+from train.data.parquet_rows import ParquetRows
 
 ROOT = Path(__file__).parent.parent
 ROWS, SHARD = 40, 16
@@ -137,6 +138,22 @@ def test_predictions_of_another_data_set_are_not_mixed(predictions, checkpoint, 
     command = ["--model", str(checkpoint), "--dataset", f"{archive}/", "--output", str(predictions)]
     with pytest.raises(ValueError, match="predictions of another model or data set: give another --output"):
         predict.main(command)
+
+
+def test_an_archive_is_read_where_it_lies(archive, tmp_path):
+    """Row by row what datasets reads, in whichever order and over several files and row groups."""
+    data = load_dataset(str(archive), split="train", cache_dir=str(tmp_path / "cache"))
+    data = data.select_columns(["image", "file_name"]).cast_column("image", Image(decode=False))
+    for number in range(2):
+        part = tmp_path / "two" / f"test-{number:05}-of-00002.parquet"
+        part.parent.mkdir(exist_ok=True)
+        data.shard(2, number, contiguous=True).to_parquet(part, batch_size=7)
+    for folder, split in ((archive, "train"), (tmp_path / "two", "test")):
+        rows = predict.load_splits(folder)[split]
+        assert isinstance(rows, ParquetRows) and len(rows) == len(data) == ROWS
+        for index in [*range(ROWS), 3, 38, 0]:
+            assert rows[index] == data[index]
+    assert len(rows.groups) > 4
 
 
 def test_a_split_or_column_that_is_not_there_is_named(archive, tmp_path):

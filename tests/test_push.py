@@ -163,6 +163,7 @@ def test_what_is_published(hub, run, published):
     assert auto_map["AutoImageProcessor"] == "image_processing_lungfusion.LungFusionImageProcessor"
     weights = load(files["model.safetensors"])
     assert all(torch.equal(tensor, weights[key]) for key, tensor in tiny_model().state_dict().items())
+    assert weights["classifier.1.weight"].dtype == torch.float32  # in half, they would be others
     assert hub.requests.count("POST /api/models/owner/tiny/commit/main") == 1
     assert f"Published: {hub.url}/owner/tiny/commit/" in published
     assert f"{len(CARD) + len('owner/tiny') - len('FOLDER_OR_ID'):>13,} bytes  README.md" in published
@@ -176,7 +177,8 @@ def test_loads_with_the_package(online, run, published, image, tmp_path):
 
     answers = json.loads(python(online, tmp_path, "-c", WITH_THE_PACKAGE, str(image)).splitlines()[-1])
     original = LungFusionPipeline.from_pretrained(run / "model", device="cpu")
-    assert answers == [logits(original.model, original.processor, image)] * 2
+    expected = [logits(original.model, original.processor, image)] * 2
+    np.testing.assert_allclose(answers, expected, rtol=0, atol=1e-6)  # what is aligned otherwise is added otherwise
 
 
 def test_loads_without_the_package(hub, run, published, image, tmp_path):
@@ -225,6 +227,29 @@ def test_a_checkpoint_in_half_precision_is_sent_as_it_is(online, tmp_path):
     files = online.repos["owner/lungs"].find("main")[1]
     assert load(files["model.safetensors"])["unet.mask.weight"].dtype == torch.float16
     assert "AutoModelForSemanticSegmentation" in json.loads(files["config.json"])["auto_map"]
+
+
+def test_weights_that_lose_nothing_are_sent_in_half_precision(online, tmp_path):
+    model = tiny_model()
+    model.load_state_dict(
+        {key: x.half().float() if x.is_floating_point() else x for key, x in model.state_dict().items()}
+    )
+    model.save_pretrained(tmp_path)
+    LungFusionImageProcessor().save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text(CARD)
+    Image.new("RGB", (8, 8)).save(tmp_path / "patient.png")
+    push(tmp_path, "owner/half", license="mit")
+    files = online.repos["owner/half"].find("main")[1]
+    assert {tensor.dtype for tensor in load(files["model.safetensors"]).values()} <= {torch.float16, torch.int64}
+    assert json.loads(files["config.json"])["dtype"] == "float32"  # so it is computed in
+    assert "patient.png" not in files
+    assert "license: mit" in files["README.md"].decode() and "owner/half" in files["README.md"].decode()
+    (tmp_path / "sent").mkdir()
+    for name, content in files.items():
+        (tmp_path / "sent" / name).write_bytes(content)
+    again = LungFusionForImageClassification.from_pretrained(tmp_path / "sent")
+    assert again.dtype == torch.float32
+    assert all(torch.equal(tensor, again.state_dict()[key]) for key, tensor in model.state_dict().items())
 
 
 def test_no_token(online, run, monkeypatch, tmp_path):
@@ -344,6 +369,7 @@ def test_the_space_holds_the_app_and_nothing_else(online, monkeypatch, capsys):
     main()
     assert f"Published: {online.url}/spaces/owner/app/commit/" in capsys.readouterr().out
     files = online.repos["spaces/owner/app"].find("main")[1]
+    assert online.repos["spaces/owner/app"].variables == {}
     assert {name.split("/")[0] for name in files} == {
         ".gitattributes", "LICENSE", "README.md", "app.py", "examples", "lungfusion", "requirements.txt",
     }  # fmt: skip
@@ -355,6 +381,19 @@ def test_the_space_holds_the_app_and_nothing_else(online, monkeypatch, capsys):
         path.relative_to(ROOT).as_posix() for path in (ROOT / "examples" / "radiographs").iterdir()
     }
     assert not [name for name in files if "__pycache__" in name]
+
+
+def test_a_space_serves_the_model_that_is_pushed_with_it(online, run, monkeypatch, capsys):
+    command = ["train.push", str(run), "--repo-id", "owner/own", "--space", "owner/own-app", "--private"]
+    monkeypatch.setattr("sys.argv", command)
+    main()
+    said = capsys.readouterr().out
+    space = online.repos["spaces/owner/own-app"]
+    assert space.variables == {"LUNGFUSION_MODEL": "owner/own"}
+    front = SpaceCard(space.find("main")[1]["README.md"].decode()).data.to_dict()
+    assert front["models"] == ["owner/own"]
+    assert front["python_version"] == "3.12"  # not the number 3.12, and one that ZeroGPU has
+    assert "owner/own is private: give the Space a secret HF_TOKEN" in said
 
 
 def test_front_matter_of_the_space_is_what_the_hub_takes():

@@ -25,11 +25,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from datasets import Image, load_dataset
+from datasets import Dataset, Image, load_dataset
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, RadiographError
+from train.data.parquet_rows import parquet_splits
 from train.data.pictures import load_image
 from train.engine.arguments import command_line
 from train.engine.loop import write_json
@@ -82,12 +83,13 @@ def main(arguments=None):
 
 
 def load_splits(source, split=None):
-    """split → `datasets.Dataset` with images not yet decoded; all rows in their order, copies too.
+    """split → rows with images not yet decoded, all in their order, copies too: a `datasets.Dataset`, or the Parquet
+    files of a folder as they lie there, `ParquetRows`.
 
     Raises:
         ValueError: no such split, or no column of images.
     """
-    parts = load_dataset(str(source))
+    parts = parquet_splits(source) or load_dataset(str(source))
     if split is not None and split not in parts:
         raise ValueError(f"{source} has no split {split!r}: it has {', '.join(parts)}.")
     parts = {name: data for name, data in parts.items() if split in (None, name)}
@@ -95,7 +97,9 @@ def load_splits(source, split=None):
         if "image" not in data.column_names:
             raise ValueError(f"{source} has no column named image: it has {', '.join(data.column_names)}.")
         kept = [column for column in ("image", "file_name", "patient_id") if column in data.column_names]
-        parts[name] = data.select_columns(kept).cast_column("image", Image(decode=False))
+        parts[name] = data.select_columns(kept)
+        if isinstance(data, Dataset):
+            parts[name] = parts[name].cast_column("image", Image(decode=False))
     return parts
 
 
@@ -132,7 +136,7 @@ def predict(pipeline, data, shards, workers, label, quiet=False):
 
     Args:
         pipeline: `LungFusionPipeline`.
-        data: `datasets.Dataset` with undecoded `image` and perhaps `file_name` and `patient_id`.
+        data: `datasets.Dataset` or `ParquetRows` with undecoded `image` and perhaps `file_name` and `patient_id`.
         shards: path → range of rows, as `shard_files` gives them.
         workers: processes that decode and resize; 0 for none.
         label, quiet: of the progress bar.

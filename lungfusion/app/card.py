@@ -6,7 +6,7 @@ from pathlib import Path
 import gradio as gr
 
 from .. import __version__
-from ..pipeline import BUNDLED
+from ..loading import BUNDLED
 from .view.pictures import data_address
 
 SNIPPETS = f"""

@@ -20,7 +20,7 @@ class PushError(Exception):
     """Nothing was published; the message says why and what to do."""
 
 
-def publish(files, repo_id, kind="model", private=False, revision=None, dry_run=False):
+def publish(files, repo_id, kind="model", private=False, revision=None, dry_run=False, variables=None):
     """Send files to the Hub in one commit, or list what would be sent.
 
     Large files that an earlier, interrupted call has sent are not sent again.
@@ -32,19 +32,24 @@ def publish(files, repo_id, kind="model", private=False, revision=None, dry_run=
         private: whether a new repository is for its owner alone to see.
         revision: branch, made if it is not there; `main` if None.
         dry_run: only list.
+        variables: {name: value} of a Space.
 
     Raises:
         PushError: there is no token, the Hub refused, or can't be reached.
     """
     check_name(repo_id)
-    if not dry_run and get_token() is None:
-        raise PushError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
+    check_token(dry_run)
     for name, path in files.items():
         print(f"{path.stat().st_size:>13,} bytes  {name}")
     if dry_run:
         print(f"This would be sent to {repo_id}. Nothing was sent.")
     else:
-        print(f"Published: {send(files, repo_id, kind, private, revision)}")
+        print(f"Published: {send(files, repo_id, kind, private, revision, variables or {})}")
+
+
+def check_token(dry_run=False):
+    if not dry_run and get_token() is None:
+        raise PushError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
 
 def check_name(repo_id):
@@ -56,7 +61,7 @@ def check_name(repo_id):
         raise PushError(f"{repo_id!r} names no owner: write OWNER/NAME.")
 
 
-def send(files, repo_id, kind, private, revision):
+def send(files, repo_id, kind, private, revision, variables):
     """Make the repository and the branch if they are not there, and commit; returns the URL of the commit."""
     api, sdk = HfApi(), "gradio" if kind == "space" else None
     message = f"Publish the {kind.replace('dataset', 'data set').replace('space', 'Space')}"
@@ -65,6 +70,8 @@ def send(files, repo_id, kind, private, revision):
         api.create_repo(repo_id, repo_type=kind, private=private or None, space_sdk=sdk, exist_ok=True)
         if revision:
             api.create_branch(repo_id, repo_type=kind, branch=revision, exist_ok=True)
+        for name, value in variables.items():
+            api.add_space_variable(repo_id, name, value)
         operations = [CommitOperationAdd(name, path) for name, path in files.items()]
         return api.create_commit(repo_id, operations, repo_type=kind, commit_message=message, revision=revision)
 

@@ -256,8 +256,11 @@ def card_data(recipe, metrics):
         library_name="transformers",
         pipeline_tag=PIPELINE_TAGS[recipe["task"]],
         tags=["chest-x-ray", "radiology", "medical"],
-        datasets=data_sets(recipe),
+        datasets=data_sets(recipe) or None,
         base_model=base_models(recipe),
+        base_model_relation="finetune"
+        if base_models(recipe)
+        else None,  # of several, the Hub would take it for a merge
         metrics=list(dict.fromkeys(result.metric_type for result in results)),
         model_name=recipe["name"],
         eval_results=results,
@@ -265,9 +268,9 @@ def card_data(recipe, metrics):
 
 
 def data_sets(recipe):
-    """Names of the data sets a recipe learns from, each once."""
+    """Ids on the Hub of the data sets a recipe learns from, each once, as far as they are there."""
     sources = [*recipe["sources"].values(), *recipe.get("unlabelled", {}).values()]
-    return list(dict.fromkeys(source["dataset"] for source in sources))
+    return list(dict.fromkeys(source["hub_id"] for source in sources if source.get("hub_id")))
 
 
 def base_models(recipe):

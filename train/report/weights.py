@@ -7,7 +7,7 @@ import numpy as np
 from safetensors import safe_open
 from transformers.utils import cached_file
 
-from lungfusion.pipeline import BUNDLED
+from lungfusion.loading import BUNDLED
 
 WEIGHTS = "model.safetensors"
 
