@@ -18,7 +18,8 @@ from lungfusion.checks.input_checks import MIN_MASK_QUALITY
 from train.augment.mild_corruptions import alter
 from train.augment.ood_images import ood_images
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
-from train.bundle import with_tables
+from train.bundle import TABLES_FROM
+from train.publish.readme import OUTPUT, away_figures, with_tables
 from train.report.tables import cell
 
 ROOT = Path(__file__).parent.parent
@@ -48,9 +49,10 @@ def test_golden_answers_on_the_phantom(pipe):
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 0.01), (torch.bfloat16, 0.06)])
 def test_half_precision_answers_alike(pipe, dtype, tolerance):
     half = LungFusionPipeline.from_pretrained(device="cpu", dtype=dtype)
-    pixels, _ = draw_phantom(seed=0, size=512)
-    for own, other in zip(half(pixels).findings, pipe(pixels).findings, strict=True):
-        assert own.probability == pytest.approx(other.probability, abs=tolerance), own.name
+    pixel_values = pipe.processor(draw_phantom(seed=0, size=512)[0], return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        own = half.model(pixel_values.to(dtype)).logits.float().sigmoid()
+        torch.testing.assert_close(own, pipe.model(pixel_values).logits.sigmoid(), atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -105,15 +107,29 @@ def figures_in(tree):
 def test_card_and_readme_hold_no_figure_that_was_not_measured():
     measured = [json.loads(path.read_text()) for path in CHECKPOINT.rglob("*.json")]
     known = {cell(figure) for figure in figures_in(measured)}
+    known |= {figure for point in measured_away().values() for figure in away_figures(point)}
     for text in ((CHECKPOINT / "README.md").read_text(), (ROOT / "README.md").read_text()):
         shown = set(re.findall(r"-?\d\.\d{3} \(-?\d\.\d{3}–-?\d\.\d{3}\)", text))
         assert shown and shown <= known
 
 
-def test_the_readme_has_the_tables_of_the_checkpoint():
-    text = (ROOT / "README.md").read_text()
-    assert with_tables(text, CHECKPOINT) == text
-    assert "<!-- table: metrics.json -->" in text
+def measured_away():
+    return json.loads((CHECKPOINT / "config.json").read_text())["operating_points"]
+
+
+@pytest.mark.parametrize("readme", TABLES_FROM, ids=lambda path: path.parent.name)
+def test_the_readmes_have_the_tables_as_they_are_now(readme):
+    text = readme.read_text()
+    assert "<!-- table: " in text and with_tables(text, TABLES_FROM[readme]) == text
+
+
+def test_the_readme_prints_what_the_pipeline_says(pipe):
+    printed = OUTPUT.search((ROOT / "README.md").read_text())["printed"]
+    said = re.findall(r"^(\w+): (\d\.\d\d), (\w+)$", printed, re.MULTILINE)
+    findings = pipe(ROOT / "examples" / "radiographs" / "phantom_clear.png").findings
+    assert [(name, level) for name, _, level in said] == [(finding.name, finding.level) for finding in findings]
+    for finding, (_, probability, _) in zip(findings, said, strict=True):
+        assert finding.probability == pytest.approx(float(probability), abs=0.015)
 
 
 @pytest.mark.parametrize("kind", ood_images())

@@ -1,10 +1,12 @@
 """The house: who may import whom, what lies where, dependencies, the Space's front matter."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from graphlib import TopologicalSorter
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
 COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
 ROOMS = {"augment", "calibrate", "data", "engine", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
@@ -152,6 +155,26 @@ def test_requirements_pin_the_packages_and_the_app_within_their_ranges():
 @pytest.mark.parametrize("requirement", [Requirement(line) for line in PROJECT["dependencies"]], ids=lambda r: r.name)
 def test_the_package_can_be_installed_beside_others(requirement):
     assert {part.operator for part in requirement.specifier} == {">=", "<"}
+
+
+def licence(name):
+    """What a package says of its licence: an SPDX expression or classifiers, else a sentence, else a file."""
+    distribution = metadata.distribution(name)
+    said = distribution.metadata.get_all("License-Expression") or [
+        line for line in distribution.metadata.get_all("Classifier") or [] if line.startswith("License")
+    ]
+    said = said or [line[:100] for line in distribution.metadata.get_all("License") or []]
+    return " ".join(said or [file.read_text()[:100] for file in distribution.files if file.name == "LICENSE"])
+
+
+@pytest.mark.parametrize("name", sorted({Requirement(line).name for line in EVERY_DEPENDENCY}))
+def test_every_dependency_may_be_used_with_apache_code(name):
+    try:
+        said = licence(name)
+    except metadata.PackageNotFoundError:
+        pytest.skip(f"{name} is not installed")
+    assert not re.search(r"GPL|General Public", said), said
+    assert re.search(r"Apache|MIT|BSD|Python Software Foundation", said), said
 
 
 def test_front_matter_of_the_space():
