@@ -173,7 +173,7 @@ def score_left_out(model, validation, left_out, sources, output):
             rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
             confounded = "yes" if sources[name].get("confounded") else "no"
             facts = {"source": name, "hospital": sources[name].get("hospital", name)}
-            facts |= {"home": home, "confounded": confounded}
+            facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
             parts.append((facts, data.select(rows), arrays.select(rows), labels[rows]))
     write_rows(output / "left_out.csv", score_parts(model, parts, model.config.findings))
 

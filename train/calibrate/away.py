@@ -5,9 +5,9 @@ import numpy as np
 from train.scoring.hospitals import is_healthy, summarise_hospital
 from train.scoring.metrics import fit_platt, sigmoid
 
-SENSITIVITY = 0.85  # of the operating point among the ill of hospitals left out
-RULE_OUT = 0.95  # sensitivity below whose threshold a finding counts as not detected; between the two it is unclear
-MAX_FALSE_ALARMS = 0.20  # among healthy people of hospitals left out; beyond, a finding is not shown
+SENSITIVITY = 0.85  # wanted of the operating point among the ill of hospitals left out
+FALSE_ALARMS = 0.15  # allowed it among their healthy people, which goes before the sensitivity
+MAX_FALSE_ALARMS = 0.20  # beyond, a finding is not shown
 MIN_AUC = 0.70  # the lower bound of the AUC away from home; below, a finding is not shown
 MIN_SPECIFICITY = 0.5  # at the threshold
 MIN_ILL = 30  # images of a hospital's ill, for it to have a say in a threshold
@@ -32,12 +32,16 @@ def calibrate_rows(rows, finding):
 def away_rows(rows_of_run, finding):
     """Hospital left out → its rows with the finding's calibrated probability, of every run that could be calibrated.
 
+    Children whom a run had no ill child to learn from are not assessed by its model, so they do not count; nor adults.
+
     rows_of_run: hospital left out → rows of that run, as `read_rows` gives them.
     """
     away = {}
     for hospital, rows in rows_of_run.items():
         if calibrate_rows(rows, finding):
-            away[hospital] = [row for row in rows if row["home"] == "no"]
+            taught = {row["age"] for row in rows if row["home"] == "yes" and row.get(f"label_{finding}") == 1}
+            assessed = [row for row in rows if row["home"] == "no" and row["age"] in taught]
+            away |= {hospital: assessed} if assessed else {}
     return away
 
 
@@ -55,6 +59,23 @@ def threshold_at(away, finding, sensitivity):
     candidates = np.unique(np.concatenate(ill))
     found = np.mean([1 - np.searchsorted(scores, candidates, side="left") / len(scores) for scores in ill], axis=0)
     return float(candidates[np.flatnonzero(found >= sensitivity)[-1]])
+
+
+def threshold_of_alarms(away, finding, share):
+    """The least probability from which, on average over hospitals, at most a `share` of the healthy is called.
+
+    Returns:
+        None where no hospital left out has `MIN_ILL` healthy people.
+    """
+    healthy = [[row[f"probability_{finding}"] for row in rows if is_healthy(row)] for rows in away.values()]
+    healthy = [np.sort(scores) for scores in healthy if len(scores) >= MIN_ILL]
+    if not healthy:
+        return None
+    candidates = np.unique(np.concatenate(healthy))
+    called = np.mean(
+        [1 - np.searchsorted(scores, candidates, side="right") / len(scores) for scores in healthy], axis=0
+    )
+    return float(np.nextafter(candidates[np.flatnonzero(called <= share)[0]], 1))
 
 
 def home_threshold(rows_of_run, finding):
@@ -75,21 +96,22 @@ def operating_point(rows_of_run, finding):
         finding: its name.
 
     Returns:
-        dict: `threshold`, `rule_out_threshold`, `hospitals` (hospital → `summarise_hospital`), and over them, each
-        hospital counting as much as another: `false_alarms`, `sensitivity`; `auc`, that of the worst hospital. None
-        where no run learned the finding.
+        dict: `rule_out_threshold`, from which 0.85 of the ill are found; `threshold`, the same or the higher one from
+        which no more than 0.15 of the healthy are called (between the two the answer is unclear); `hospitals`
+        (hospital → `summarise_hospital`); and over them, each hospital counting as much as another: `false_alarms`,
+        `sensitivity`; `auc`, that of the worst hospital. None where no run learned the finding.
     """
     away = away_rows(rows_of_run, finding)
-    threshold = threshold_at(away, finding, SENSITIVITY)
-    rule_out = threshold_at(away, finding, RULE_OUT)
-    threshold = home_threshold(rows_of_run, finding) if threshold is None else threshold
-    if threshold is None:
+    sensitive = threshold_at(away, finding, SENSITIVITY)
+    sensitive = home_threshold(rows_of_run, finding) if sensitive is None else sensitive
+    if sensitive is None:
         return None
+    threshold = max(sensitive, threshold_of_alarms(away, finding, FALSE_ALARMS) or 0)
     hospitals = {hospital: summarise_hospital(rows, finding, threshold) for hospital, rows in away.items()}
     hospitals = {hospital: figures for hospital, figures in hospitals.items() if figures}
     point = {
         "threshold": threshold,
-        "rule_out_threshold": min(threshold, rule_out or threshold),
+        "rule_out_threshold": sensitive,
         "hospitals": hospitals,
     }
     for name, key in (("false_alarms", "called_healthy"), ("sensitivity", "found_ill")):

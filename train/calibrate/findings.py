@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.calibrate.away import MIN_AUC, is_shown
-from train.calibrate.handover import age_groups, apply_point, read_points
+from train.calibrate.handover import age_groups, apply_point, copy_tables, read_points
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.scoring.images import patients, score_parts, validation_parts
@@ -56,6 +56,7 @@ def calibrate_run(recipe, output):
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
     rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
     config.shown, points = [], read_points(recipe)
+    copy_tables(recipe, output)
     for name in config.findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         if not known:

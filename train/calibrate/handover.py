@@ -1,6 +1,7 @@
 """What was measured in hospitals left out, written into a model's configuration."""
 
 import json
+import shutil
 from pathlib import Path
 
 SHARES = "auc", "called_healthy", "called_without", "found_ill"
@@ -9,6 +10,13 @@ SHARES = "auc", "called_healthy", "called_without", "found_ill"
 def read_points(recipe):
     """finding → operating point for strangers, from the recipe's `away` (hospitals.json); {} where there is none."""
     return json.loads(Path(recipe["away"]).read_text()) if recipe.get("away") else {}
+
+
+def copy_tables(recipe, output):
+    """Put the table of hospitals left out into a run's folder, for its card."""
+    if recipe.get("away"):
+        for path in Path(recipe["away"]).parent.glob("hospitals.*"):
+            shutil.copy(path, output)
 
 
 def apply_point(config, name, point):
