@@ -1,7 +1,6 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import wraps
 from itertools import islice, repeat
 
@@ -17,9 +16,9 @@ from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
 from .models.mask_postprocessing import expected_dice, split_lungs
 from .reading.radiograph import RadiographError, load_radiograph
+from .reading.sources import load
 
 BATCH_SIZE = 8
-MAX_AGE = 130  # years
 
 
 def answering(method):
@@ -41,12 +40,10 @@ def answering(method):
 
 
 class LungFusionPipeline:
-    """Analyses chest radiographs.
+    """Analyses chest radiographs; built once, called often, also from several threads.
 
         pipe = LungFusionPipeline.from_pretrained()
         analysis = pipe("xray.png")
-
-    Built once, called often; safe to call from several threads.
 
     Args:
         model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone. It is left
@@ -294,25 +291,6 @@ class LungFusionPipeline:
         if one.correction != UPRIGHT:
             maps = np.stack([one.over_the_radiograph(x, (size, size)) for x in maps])
         return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
-
-
-def load(source, age=None, errors="raise", where=""):
-    """`load_radiograph`, of a person of that age if it is given; where `errors` is `"return"`, it returns what it would
-    raise. where: begins the message.
-    """
-    try:
-        radiograph = load_radiograph(source)
-    except RadiographError as error:
-        if errors == "return":
-            return error
-        raise RadiographError(f"{where}{error}", error.code, error.values, f"{where}{error.name}") from error
-    return radiograph if age is None else replace(radiograph, age=check_age(age))
-
-
-def check_age(years):
-    if not (isinstance(years, int | float | np.number) and 0 <= years <= MAX_AGE):
-        raise ValueError(f"The age is {years!r}: give years from 0 to {MAX_AGE}, or None where it is not known.")
-    return years
 
 
 def calibrated_quality(expected, slope, offset):

@@ -1,7 +1,8 @@
 """A callable for engines that score archives: batches of files in, columns out, for Ray Data, Spark or datasets."""
 
-from .pipeline import LungFusionPipeline, load
+from .pipeline import LungFusionPipeline
 from .reading.radiograph import RadiographError
+from .reading.sources import load
 
 FIGURES = {
     "format": str,

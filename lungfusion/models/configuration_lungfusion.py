@@ -1,13 +1,13 @@
 """Typed configurations: everything besides the weights that decides what the models compute."""
 
 import math
-import re
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from segmentation_models_pytorch.encoders import encoders
-from timm import is_model
 from transformers import PreTrainedConfig
+
+from .config_checks import check_finite, check_range, is_backbone, within
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
 FUSIONS = ("concat", "gated", "lstm")
@@ -29,7 +29,6 @@ OF_EACH_FINDING = (  # the settings that name findings
     "hospitals",
     "sources",
 )
-PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
 
 
 class SentenceConfig(PreTrainedConfig):
@@ -292,26 +291,6 @@ def with_labels(settings, changes):
     before = names_of_labels({key: settings.get(key) for key in ("findings", *LABELS)})
     said = ("findings", *LABELS) if names == before else ("findings", *LABELS, "shown", *OF_EACH_FINDING)
     return {key: value for key, value in settings.items() if key not in said} | {"findings": names}
-
-
-def is_backbone(name):
-    return bool(PLAIN_NAME.fullmatch(name)) and is_model(name)
-
-
-def check_range(config, limits, *names):
-    for name in names:
-        if not within(getattr(config, name), limits):
-            raise ValueError(f"{name} is {getattr(config, name)}: give a value from {limits[0]} to {limits[1]}.")
-
-
-def within(value, limits):
-    return limits[0] <= value <= limits[1]
-
-
-def check_finite(config, *names):
-    for name in names:
-        if not math.isfinite(getattr(config, name)):
-            raise ValueError(f"{name} is {getattr(config, name)}: give a finite value.")
 
 
 __all__ = ["LungFusionConfig", "LungUNetConfig"]

@@ -1,0 +1,28 @@
+"""What a configuration's values are checked for."""
+
+import math
+import re
+
+from timm import is_model
+
+PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
+
+
+def is_backbone(name):
+    return bool(PLAIN_NAME.fullmatch(name)) and is_model(name)
+
+
+def check_range(config, limits, *names):
+    for name in names:
+        if not within(getattr(config, name), limits):
+            raise ValueError(f"{name} is {getattr(config, name)}: give a value from {limits[0]} to {limits[1]}.")
+
+
+def within(value, limits):
+    return limits[0] <= value <= limits[1]
+
+
+def check_finite(config, *names):
+    for name in names:
+        if not math.isfinite(getattr(config, name)):
+            raise ValueError(f"{name} is {getattr(config, name)}: give a finite value.")

@@ -1,0 +1,28 @@
+"""What a pipeline is given, read: of a person of a known age, and one that can't be read as an error or an answer."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from .radiograph import RadiographError, load_radiograph
+
+MAX_AGE = 130  # years
+
+
+def load(source, age=None, errors="raise", where=""):
+    """`load_radiograph`, of a person of that age if it is given; where `errors` is `"return"`, it returns what it would
+    raise. where: begins the message.
+    """
+    try:
+        radiograph = load_radiograph(source)
+    except RadiographError as error:
+        if errors == "return":
+            return error
+        raise RadiographError(f"{where}{error}", error.code, error.values, f"{where}{error.name}") from error
+    return radiograph if age is None else replace(radiograph, age=check_age(age))
+
+
+def check_age(years):
+    if not (isinstance(years, int | float | np.number) and 0 <= years <= MAX_AGE):
+        raise ValueError(f"The age is {years!r}: give years from 0 to {MAX_AGE}, or None where it is not known.")
+    return years
