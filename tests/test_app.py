@@ -24,7 +24,7 @@ from lungfusion.app.handlers import Asked, Handlers, words_of
 from lungfusion.app.page import page_words, tab_of
 from lungfusion.app.uploads import KEPT_MINUTES
 from lungfusion.app.view.words import LANGUAGES
-from lungfusion.checks.orientation import apply_correction
+from lungfusion.checks.geometry import apply_correction
 from tests.app_server import free_port
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 

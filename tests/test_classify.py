@@ -21,8 +21,8 @@ def test_an_image_counts_as_its_rarest_finding():
     found = groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
     assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
     weights = balanced_sampler(found, 10).weights
-    assert weights[4] == weights[5] == pytest.approx(1 / 2)
-    assert weights[:4].tolist() == pytest.approx([1 / 3, 1 / 6, 1 / 6, 1 / 3])
+    assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding
+    assert weights[:4].tolist() == pytest.approx([0.15, 0.075, 0.075, 0.2])
 
 
 def test_branches_begin_with_those_of_an_earlier_run(checkpoint):

@@ -144,7 +144,7 @@ def test_heat_maps_leave_an_lstm_to_torch():
     used = []
     model.fusion.lstm.register_forward_hook(lambda *_: used.append(torch.backends.cudnn.enabled))
     before = torch.backends.cudnn.enabled
-    output = model(torch.rand(1, 1, SIDE, SIDE))
+    output = model(torch.rand(1, 1, SIDE, SIDE), output_hidden_states=True)
     grad_cam(model, output, SIDE)
     assert used == [before, False]
     assert torch.backends.cudnn.enabled == before

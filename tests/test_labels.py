@@ -131,7 +131,7 @@ def test_readers_go_before_mined_labels(tmp_path):
         Dataset.from_list(images, features=features).to_parquet(path)
     findings = ["pneumonia", "tuberculosis", "mass", "nodule", "edema"]
     recipe = {"data_root": str(tmp_path), "validation_fold": 0}
-    data = load_part(recipe, known_sources()["nih_experts"], "train")
+    data = load_part(recipe, known_sources()["nih_experts"], "validation")
     labels, who = labels_and_readers(data, findings, "nih_experts")
     said = {name: row.tolist() for name, row in zip(data["file_name"], labels, strict=True)}
     np.testing.assert_array_equal(said["healthy.png"], [0, 0, 0, 0, 0])

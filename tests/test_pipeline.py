@@ -15,8 +15,8 @@ from transformers.image_utils import load_image
 from transformers.utils import logging
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
-from lungfusion.checks.orientation import UPRIGHT
 from lungfusion.explanation import grad_cam
+from lungfusion.model_pass import ModelPass
 from lungfusion.models.concatenation import paste_back
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
@@ -37,7 +37,7 @@ def test_analysis_of_a_path(pipe, phantom, tmp_path):
     assert analysis["pneumonia"].detected and not analysis["tuberculosis"].detected
     assert analysis["pneumonia"].sensitivity == 0.9
     assert analysis["tuberculosis"].sensitivity is None
-    assert [warning.code for warning in analysis.warnings] == ["one_lung_found"]  # it covers everything
+    assert [warning.code for warning in analysis.warnings] == ["cut_off", "one_lung_found"]  # it covers everything
     with pytest.raises(KeyError, match="pneumonia, tuberculosis"):
         analysis["gout"]
 
@@ -155,7 +155,7 @@ def test_who_a_finding_was_not_learned_on_is_not_assessed(pipe, phantom):
 
 def test_an_image_too_unlike_those_learned_from_is_not_assessed(pipe, phantom, monkeypatch):
     strict = with_config(pipe, max_ood_scores={"pneumonia": 1.2})
-    monkeypatch.setattr(strict, "orientation", lambda *_: (UPRIGHT, 1.3))
+    monkeypatch.setattr(ModelPass, "ood_score", 1.3)
     analysis = strict(phantom[0])
     assert (analysis["pneumonia"].level, analysis["pneumonia"].reason) == ("not_assessed", "ood_score")
     assert analysis["tuberculosis"].level == "detected"
@@ -170,7 +170,8 @@ def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):
     for name, of_finding in saliency.items():
         assert of_finding.shape == (SIDE, SIDE)
         np.testing.assert_array_equal(
-            np.clip(pipe.to_original_size(analysis.radiograph, of_finding), 0, 1), pipe.explain(phantom[0], name)
+            np.clip(pipe.processor.to_original_sizes([of_finding], [phantom[0].shape])[0].numpy(), 0, 1),
+            pipe.explain(phantom[0], name),
         )
 
 

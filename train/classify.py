@@ -33,11 +33,10 @@ def main(arguments=None):
     accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
-    with one_after_another():
-        check_run(recipe)
-
     segmenter = load_segmenter(recipe["segmenter"]).to(accelerator.device)
     earlier = load_classifier(recipe["init_from"]) if recipe["init_from"] else None
+    with one_after_another():
+        check_run(recipe)
     config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})

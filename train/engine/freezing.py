@@ -1,5 +1,7 @@
 """Which layers of the branches learn."""
 
+import re
+
 STAGES = ("blocks", "stages", "features")  # what timm's networks call the list of their stages
 
 
@@ -23,9 +25,12 @@ def freeze(branches, frozen):
 
 def first_layers(backbone, stages):
     """The modules before the stages, and the first `stages` of them."""
-    layers = []
+    layers, numbered = [], 0
     for name, child in backbone.named_children():
         if name in STAGES:
             return [*layers, *list(child)[:stages]]
+        numbered += bool(re.fullmatch(r"layer\d", name))  # as ResNets have them
         layers.append(child)
+        if numbered == stages:
+            return layers
     raise ValueError(f"The stages of {type(backbone).__name__} are not known: set frozen to 0 or -1.")

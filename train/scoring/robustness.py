@@ -48,7 +48,7 @@ def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
         versions = {UNALTERED: (image, mask)} | {
             name: alter(name, image, mask, index, alterations) for name in alterations
         }
-        analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()])
+        analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()], correct=False)
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
             of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
             scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])

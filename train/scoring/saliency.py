@@ -54,7 +54,7 @@ def look(pipeline, data, finding):
     index = config.findings.index(finding)
     for row in tqdm(data, desc=f"Explaining {finding}"):
         pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(row["image"]))])
-        output = pipeline.model(pixel_values)
+        output = pipeline.run_model(pixel_values)
         if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
             seen.append((row["patient_id"], pixel_values, output, saliency))

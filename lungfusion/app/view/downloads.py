@@ -37,4 +37,4 @@ def record(analysis, correction, made_by):
         correction: `Correction` that the radiograph had been given first: mask and areas are in that geometry.
         made_by: {"model", "version"}.
     """
-    return analysis.to_dict() | {"applied_correction": vars(correction).copy()} | made_by
+    return analysis.to_dict() | {"applied_correction": correction.to_dict()} | made_by
