@@ -142,7 +142,7 @@ def test_readers_go_before_mined_labels(tmp_path):
     of = {name: row.tolist() for name, row in zip(data["file_name"], who, strict=True)}
     assert of["opaque.png"] == ["rsna", "rsna", "label", "label", "label"]
     assert of["voted.png"] == ["", "", "google14", "google14", "google14"]
-    by_place = known_labels(load_source(tmp_path / "nih-experts", "train"), findings, "nih-experts")
+    by_place = known_labels(load_source(tmp_path / "nih-experts", "validation"), findings, "nih-experts")
     np.testing.assert_array_equal(by_place, labels)
 
 

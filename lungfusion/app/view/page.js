@@ -9,6 +9,7 @@
     document.body.classList.add("embed");
     const open = new URL(location.href);
     open.searchParams.delete("view");
+    for (const line of document.querySelectorAll(".embed-line")) line.style.setProperty("display", "block", "important");
     for (const link of document.querySelectorAll(".embed-line a")) Object.assign(link, {href: open, target: "_blank"});
   }
   if (asked().get("lang")) document.documentElement.lang = asked().get("lang");
@@ -54,6 +55,14 @@
   });
 
   // An answer is there, or none came
+
+  const fetchAnswer = window.fetch;
+  window.fetch = async (...request) => {
+    const answer = await fetchAnswer(...request);
+    const place = request[0]?.url ?? String(request[0]);
+    if (!answer.ok && place.includes("/queue/join")) document.querySelector("#answer .busy")?.classList.add("over");
+    return answer;
+  };
 
   const live = document.body.appendChild(Object.assign(document.createElement("div"), {className: "heard"}));
   live.setAttribute("role", "status");
