@@ -89,3 +89,12 @@ def test_ray_scores_a_folder(checkpoint, files, tmp_path):
     table = ray.data.read_parquet(str(tmp_path / "scored")).take_all()
     assert sorted(row["error"] is None for row in table) == [False, True, True]
     ray.shutdown()
+
+
+def test_a_data_frame_gives_one_back(checkpoint, files):
+    """As Spark's mapInPandas asks for it."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
+    scorer = Scorer(checkpoint)
+    table = pandas.DataFrame(scorer(pandas.DataFrame({"path": ["a", "b"], "bytes": [files[0], b"x"]})))
+    assert list(table.columns) == ["path", *scorer.columns]
+    assert table["error"].isna().tolist() == [True, False]
