@@ -20,7 +20,8 @@ from PIL import Image
 from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune, quickstart
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
-from tests.test_app import browser, server  # noqa: F401 (fixtures)
+from tests.app_server import server  # noqa: F401 (a fixture)
+from tests.test_page import browser  # noqa: F401 (a fixture)
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHANTOM = EXAMPLES / "radiographs" / "phantom_clear.png"
