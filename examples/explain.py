@@ -14,7 +14,9 @@ def main(image, finding, picture="explanation.png", model=None):
     analysis, saliency = pipe.analyse_and_explain(image)
     if finding not in saliency:
         sys.exit(f"The model names {', '.join(saliency) or 'no findings'}, not {finding!r}.")
-    saliency = np.clip(pipe.to_original_size(analysis.radiograph, saliency[finding]), 0, 1)
+    saliency = np.clip(
+        pipe.processor.to_original_sizes([saliency[finding]], [analysis.radiograph.pixels.shape])[0].numpy(), 0, 1
+    )
     for warning in analysis.warnings:
         print(warning.sentence)
     if analysis.findings:

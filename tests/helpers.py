@@ -19,6 +19,7 @@ TINY_LUNGS = [
     "model={encoder: plain, image_size: 64, width: 4}",
     "epochs=2",
     "batch_size=4",
+    "learning_rate=0.01",
     "workers=0",
     "pretrained=null",
 ]
