@@ -146,12 +146,10 @@ def hospital_augmentation(model, preset, **settings):
 
 
 def weighted(recipe, findings):
-    """The recipe's loss, with its weights of the findings if it takes any."""
+    """The recipe's loss, with its weights of those findings that are learned."""
     loss_of, weights = chosen(recipe, "loss", LOSSES), recipe["loss_weights"]
     if not weights:
         return loss_of
-    if unknown := weights.keys() - set(findings):
-        raise ValueError(f"loss_weights names {', '.join(sorted(unknown))}, which is not among the findings.")
     return partial(loss_of, weights=torch.tensor([float(weights.get(name, 1)) for name in findings]))
 
 
