@@ -28,6 +28,7 @@ class ModelPass:
         pixel_values: (1, 1, S, S) float in [0, 1], of the corrected picture.
         output: what the model returned, of this radiograph alone.
         wanted: `Correction` that it would look more like a chest under, angle and inversion.
+        wanted_score: its ood_score under that correction, of a rough look; None where none is wanted.
         several: whether it holds more than one picture.
     """
 
@@ -38,6 +39,7 @@ class ModelPass:
     pixel_values: torch.Tensor
     output: object
     wanted: Correction = UPRIGHT
+    wanted_score: float | None = None
     several: bool = False
 
     @cached_property
@@ -64,6 +66,10 @@ class ModelPass:
     @property
     def ood_score(self):
         return float(self.output.ood_score)
+
+    @property
+    def ood_score_once_corrected(self):
+        return self.ood_score if self.wanted_score is None else self.wanted_score
 
     def over_the_radiograph(self, x, shape):
         """(S, S) float32 map of the corrected picture → (H, W) float32, stretched over the picture as loaded."""
@@ -108,7 +114,7 @@ def with_orientation(pipeline, one, limits):
     several = score > limits.usual_ood_score and holds_several(pipeline.segmenter, one.pixel_values, score)
     if wanted == Correction(0, True) and not inverted:
         wanted = UPRIGHT  # lungs darker than what is around them are not inverted, whatever the score says
-    return replace(one, wanted=wanted, several=several)
+    return replace(one, wanted=wanted, wanted_score=None if wanted == UPRIGHT else score, several=several)
 
 
 def correct_again(pipeline, one):

@@ -166,7 +166,7 @@ class LungFusionPipeline:
             right=right,
             left=left,
             mask_quality=quality,
-            ood_score=one.ood_score,
+            ood_score=one.ood_score_once_corrected,
             correction=one.correction,
             wanted=one.wanted,
             several=one.several,
@@ -178,14 +178,14 @@ class LungFusionPipeline:
             if self.findings:
                 names, logits = self.model.config.findings, one.output.logits[0]
                 probabilities = dict(zip(names, logits.float().sigmoid().tolist(), strict=True))
-                findings = tuple(self.finding(name, probabilities[name], age, one.ood_score) for name in self.findings)
+                findings = tuple(self.finding(name, probabilities[name], age, seen.ood_score) for name in self.findings)
         return Analysis(
             radiograph=one.radiograph,
             alpha=self.to_original_size(one, one.alpha),
             right_lung_area=float(right.mean()),
             left_lung_area=float(left.mean()),
             mask_quality=quality,
-            ood_score=one.ood_score,
+            ood_score=seen.ood_score,
             correction=one.correction,
             findings=findings,
             warnings=warnings,

@@ -12,7 +12,8 @@ from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler
 from train.engine.freezing import freeze
 from train.engine.losses import by_finding
-from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital, write_rows
+from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital
+from train.scoring.images import write_csv
 
 SOURCES = {
     "a": {"hospital": "one", "age": "child"},
@@ -165,7 +166,7 @@ def test_no_auc_where_class_and_device_go_together():
 
 def test_rows_survive_the_file(tmp_path):
     rows = rows_of("no", 2, 1)
-    write_rows(tmp_path / "left_out.csv", rows)
+    write_csv(tmp_path / "left_out.csv", rows)
     assert read_rows(tmp_path / "left_out.csv") == rows
     assert [is_healthy(row) for row in rows] == [False, False, True]
 

@@ -24,8 +24,8 @@ from train.engine.pretrained import load_pretrained_backbone, load_weights
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.recipe import chosen, parse_arguments
 from train.engine.run import drawn_rows, load_part, prepare_output, write_counts
-from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital, write_rows
-from train.scoring.images import evaluate_run
+from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
+from train.scoring.images import evaluate_run, write_csv
 
 
 def main(arguments=None):
@@ -172,7 +172,7 @@ def score_left_out(model, validation, left_out, sources, output):
             facts = {"source": name, "hospital": sources[name].get("hospital", name)}
             facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
             parts.append((facts, data.select(rows), arrays.select(rows), labels[rows]))
-    write_rows(output / "left_out.csv", score_parts(model, parts, model.config.findings))
+    write_csv(output / "left_out.csv", score_parts(model, parts, model.config.findings))
 
 
 @torch.inference_mode()

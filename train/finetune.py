@@ -15,10 +15,10 @@ from pathlib import Path
 import yaml
 
 from lungfusion import LungFusionPipeline
+from lungfusion.loading import BUNDLED
 from train.engine.arguments import command_line
 from train.engine.recipe import load_recipe
 
-BUNDLED = Path(__file__).parent.parent / "lungfusion" / "checkpoints" / "default"
 TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "branch_size")
 
 

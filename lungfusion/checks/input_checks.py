@@ -125,7 +125,7 @@ class Evidence:
         image: (S, S) float32 array in [0, 1], as the model read it.
         right, left: (S, S) bool arrays, the lungs found.
         mask_quality: float in [0, 1].
-        ood_score: float, as `models.ood.MahalanobisDistance` gives it.
+        ood_score: float, as `models.ood.MahalanobisDistance` gives it, of the image as it is wanted.
         correction: `Correction` that it was given.
         wanted: `Correction` that it would still need.
         several: whether a half of it looks more like a chest than the whole.

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 from lungfusion import load_radiograph
 from train.data.cache import weights_digest
 from train.data.pictures import image_bytes
+from train.data.splits import image_digests
 
 DRAWN_SIDE = 256  # pixels at which lungs are drawn for training: their box needs no finer outline
 ALPHA_SIDE = 128  # pixels, of the alpha that is kept
@@ -60,8 +61,8 @@ def lung_arrays(data, processor, segmenter, name=""):
     """
     side = processor.size.height
     digest = hashlib.sha256(f"{side} {DRAWN_SIDE} {ALPHA_SIDE} {weights_digest(segmenter)}".encode())
-    for image in data["image"]:
-        digest.update(hashlib.sha256(image_bytes(image)).digest())
+    for image in image_digests(data):
+        digest.update(image.encode())
     folder = Path(HF_CACHE_HOME) / "lungfusion" / digest.hexdigest()[:32]
     if not folder.exists():
         draw_arrays(data, processor, segmenter, folder.with_suffix(f".{os.getpid()}"), name)

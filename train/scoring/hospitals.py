@@ -8,14 +8,13 @@ import csv
 
 import numpy as np
 import torch
-from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from train.data.arrays import LabelledRadiographs, to_floats
 from train.report.tables import cell, markdown_table
-from train.scoring.metrics import bootstrap
+from train.scoring.metrics import bootstrap, proportion
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 1000  # of the hospital left out, drawn at random
@@ -71,16 +70,8 @@ def score_parts(model, parts, findings):
     return rows
 
 
-def write_rows(path, rows):
-    columns = list(dict.fromkeys(key for row in rows for key in row))
-    with open(path, "w", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def read_rows(path):
-    """As `write_rows` wrote them; a label that is not known is absent."""
+    """left_out.csv, as `scoring.images.write_csv` wrote it; a label that is not known is absent."""
     numbers = ("label_", "logit_", "probability_")
     with open(path, newline="") as file:
         return [
@@ -134,8 +125,7 @@ def auc_of(labels, probabilities):
 
 def share(called):
     """(N,) bool → {"value", "interval" (Wilson 1927, 95 %), "images"}."""
-    interval = binomtest(int(called.sum()), len(called)).proportion_ci(0.95, "wilson")
-    return {"value": float(called.mean()), "interval": [interval.low, interval.high], "images": len(called)}
+    return proportion(called.sum(), len(called)) | {"images": len(called)}
 
 
 def hospitals_table(figures):
