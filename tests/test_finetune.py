@@ -79,7 +79,8 @@ def test_from_a_table_to_a_model_on_the_hub(own, trained, tmp_path):
     assert [finding.name for finding in analysis.findings] == ["opacity"]
     before, after = (LungFusionPipeline.from_pretrained(place).model for place in (trained, run / "model"))
     kept, new = before.segmenter.state_dict(), after.segmenter.state_dict()
-    assert all(np.allclose(kept[key], new[key], atol=1e-2) for key in kept)  # the same U-Net, rounded
+    rounded = {key: x.half().float() if x.is_floating_point() else x for key, x in kept.items()}
+    assert [key for key in rounded if not np.array_equal(rounded[key], new[key])] == []  # the same U-Net
 
 
 def test_a_fault_of_the_data_is_said_before_training(own, trained, tmp_path):
