@@ -14,7 +14,7 @@ import torch
 from transformers.utils import logging
 
 from examples.phantom import draw_phantom
-from lungfusion import Analysis, Radiograph
+from lungfusion import Analysis, LungFusionPipeline, Radiograph
 from lungfusion.checks.orientation import UPRIGHT
 from lungfusion.models import (
     LungFusionConfig,
@@ -24,6 +24,7 @@ from lungfusion.models import (
     LungUNetForSemanticSegmentation,
 )
 from tests.app_server import radiograph_files, server  # noqa: F401  fixtures
+from tests.browser import browser, visit  # noqa: F401  fixtures
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()
@@ -110,6 +111,12 @@ def checkpoint(tmp_path_factory):
     model.save_pretrained(folder)
     LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pipe(checkpoint):
+    """The pipeline of that checkpoint."""
+    return LungFusionPipeline.from_pretrained(checkpoint)
 
 
 @pytest.fixture

@@ -20,8 +20,6 @@ from PIL import Image
 from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune, quickstart
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
-from tests.app_server import server  # noqa: F401 (a fixture)
-from tests.test_page import browser  # noqa: F401 (a fixture)
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PHANTOM = EXAMPLES / "radiographs" / "phantom_clear.png"
@@ -117,12 +115,12 @@ def test_fine_tune_learns_folders_of_radiographs_alone(folder):
 # Against a running app
 
 
-def test_call_api(server, capsys):  # noqa: F811
+def test_call_api(server, capsys):
     analysis = call_api.main(server, PHANTOM)
     assert f"pneumonia: {analysis['findings'][0]['probability']:.1%}, detected" in capsys.readouterr().out
 
 
-def test_call_api_from_javascript(server, tmp_path):  # noqa: F811
+def test_call_api_from_javascript(server, tmp_path):
     if not NODE and not os.environ.get("CI"):
         pytest.skip("node is not installed")
 
@@ -139,7 +137,7 @@ def test_call_api_from_javascript(server, tmp_path):  # noqa: F811
     assert "The app refused" in refused.stderr
 
 
-def test_embed(server, browser, tmp_path):  # noqa: F811
+def test_embed(server, browser, tmp_path):
     page_text = (EXAMPLES / "embed.html").read_text()
     (tmp_path / "index.html").write_text(page_text.replace("http://127.0.0.1:7860", server))
     handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)

@@ -1,0 +1,54 @@
+"""The picture on the page: zoomed, moved, turned."""
+
+import pytest
+
+from tests.browser import upload
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_picture_is_zoomed_moved_and_set_back(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+    box = page.locator(".stage").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def transform():
+        return page.locator(".stack").evaluate("stack => new DOMMatrix(getComputedStyle(stack).transform).toJSON()")
+
+    page.mouse.move(*middle)
+    for _ in range(12):
+        page.mouse.wheel(0, -200)
+    page.wait_for_function("document.querySelector('.zoomed')")
+    assert transform()["a"] == pytest.approx(8)
+    before = transform()
+    page.mouse.down()
+    page.mouse.move(middle[0] + 60, middle[1] - 40)
+    page.mouse.up()
+    moved = transform()
+    assert (moved["e"] - before["e"], moved["f"] - before["f"]) == pytest.approx(
+        (60, -40), abs=1e-4
+    )  # CSS has four digits
+    page.mouse.dblclick(*middle)
+    assert (transform()["a"], transform()["e"]) == (1, 0)
+    page.locator(".stage").focus()
+    page.keyboard.press("i")
+    assert "invert(1)" in page.locator(".base").evaluate("image => getComputedStyle(image).filter")
+    page.keyboard.press("o")
+    assert not page.locator(".contour").is_visible()
+
+
+def test_turns_add_up_and_what_was_chosen_stays(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+    before = page.get_by_alt_text("The radiograph").get_attribute("src")
+    page.get_by_text("Lungs", exact=True).click()
+    for _ in range(2):
+        page.get_by_role("button", name="Turn right").click()
+    page.locator(".answer[data-angle='180']").locator("text=As uploaded").wait_for()
+    page.wait_for_function("src => document.querySelector('.base').src != src", arg=before)
+    page.get_by_role("button", name="As uploaded").click()
+    page.wait_for_function("src => document.querySelector('.base').src == src", arg=before)
+    page.locator(".background").wait_for()  # the lungs are still what is shown; upside down there were none to show
