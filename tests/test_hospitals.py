@@ -1,15 +1,19 @@
 """One hospital against the others: what is augmented, drawn, left out, fitted and shown."""
 
+from io import BytesIO
+
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from examples.phantom import draw_phantom
 from tests.conftest import tiny_model
-from train.augment.hospitals import HospitalAugmentation
+from train.augment.hospitals import HospitalAugmentation, quantised
 from train.calibrate.away import is_shown, operating_point, threshold_at
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
-from train.data.sampler import balanced_sampler
+from train.data.sampler import balanced_sampler, epoch_sampler
 from train.engine.freezing import freeze
 from train.engine.losses import by_finding
 from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital
@@ -178,3 +182,21 @@ def test_a_configuration_holds_what_was_measured():
     assert config.thresholds["tuberculosis"] == point["threshold"]
     assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]
     assert config.hospitals["tuberculosis"]["x"]["n_ill"] == 60
+
+
+def test_a_batch_is_quantised_as_a_jpeg_is():
+    pixels, _ = draw_phantom(seed=0, size=100)
+    image = torch.from_numpy((255 * pixels).round() / 255)[None, None].float()
+    for quality in (20, 80):
+        file = BytesIO()
+        Image.fromarray((255 * pixels).round().astype(np.uint8)).save(file, "JPEG", quality=quality)
+        saved = np.asarray(Image.open(file)) / 255
+        found = quantised(image, torch.full((1, 1, 1, 1), float(quality)))[0, 0].clamp(0, 1).numpy()
+        assert found.shape == saved.shape
+        assert np.abs(found - saved).mean() < 0.002 < 0.004 < np.abs(pixels - saved).mean()
+
+
+def test_a_source_is_drawn_as_often_as_its_share_says():
+    found = [("film", 1)] * 10 + [("digital", 1)] * 30 + [("digital", None)] * 30
+    weights = epoch_sampler(found, 100, shares={"film": 0.5}).weights
+    assert weights[:10].sum() == pytest.approx(1 / 3) and weights[40:].sum() == pytest.approx(2 / 3 * 0.4)

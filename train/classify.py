@@ -42,7 +42,8 @@ def main(arguments=None):
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with one_after_another():
         home, away = split_hospital(recipe)
-        prepare = partial(load_parts, recipe, config, processor, segmenter)
+        workers = loader_workers(accelerator, recipe)
+        prepare = partial(load_parts, recipe, config, processor, segmenter, workers)
         parts = {split: prepare(home, split) for split in ("train", "validation")}
         away = {name: source | {"unused_labels": []} for name, source in away.items()}
         left_out = [part for split in ("train", "validation") for part in prepare(away, split)]
@@ -52,8 +53,9 @@ def main(arguments=None):
     per_batch = recipe["augmentation"]["preset"] == "hospitals"
     train = labelled(parts["train"], None if per_batch else augmentation(**recipe["augmentation"]))
     validation = labelled(parts["validation"])
-    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"])
-    loading = {"batch_size": recipe["batch_size"], "num_workers": loader_workers(accelerator, recipe)}
+    shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
+    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"], shares)
+    loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
     train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
@@ -77,7 +79,7 @@ def main(arguments=None):
         best = round_weights(load_classifier(output / "model"))
         save_model(best, processor, output / "model")
         if recipe["left_out"]:
-            score_left_out(best, parts["validation"], left_out, home | away, output)
+            score_left_out(best.to(accelerator.device), parts["validation"], left_out, home | away, output)
         else:
             evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
@@ -108,12 +110,12 @@ def init_from_checkpoint(model, earlier, classifier_too):
                     own[row] = other[list(earlier.config.findings).index(name)]
 
 
-def load_parts(recipe, config, processor, segmenter, sources, split):
+def load_parts(recipe, config, processor, segmenter, workers, sources, split):
     """One (name, data, arrays, labels) for each source, without the images of which nothing is known."""
     parts = []
     for name, source in sources.items():
         data = load_part(recipe, source, split)
-        arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}")
+        arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}", workers)
         labels = known_labels(data, config.findings, source)
         rows = np.flatnonzero(~np.isnan(labels).all(1))
         if split == "validation" and recipe["validation_images"]:

@@ -6,11 +6,8 @@ applies it to a share of the batch, every image with figures of its own.
 """
 
 import math
-from io import BytesIO
 
-import numpy as np
 import torch
-from PIL import Image
 from torch.nn import functional as F
 
 from lungfusion.models.concatenation import compose, sample
@@ -146,13 +143,43 @@ def coarse(image):
 
 
 def jpeg(image):
-    """Saved as a JPEG of quality 15 … 80."""
-    pictures = []
-    for pixels in (255 * image[:, 0]).byte().cpu().numpy():
-        file = BytesIO()
-        Image.fromarray(pixels).save(file, "JPEG", quality=torch.randint(15, 81, ()).item())
-        pictures.append(np.asarray(Image.open(file)))
-    return torch.from_numpy(np.stack(pictures))[:, None].to(image) / 255
+    """What a JPEG of quality 15 … 80 keeps."""
+    return quantised(image, uniform(image, 15, 80))
+
+
+def quantised(image, quality):
+    """A grey JPEG's loss: cosine transform of 8 × 8 blocks, rounded by the table of ITU-T T.81, K.1, and back.
+
+    Args:
+        image: (B, 1, H, W) float in [0, 1].
+        quality: (B, 1, 1, 1) float, 1 … 100, as libjpeg scales that table.
+    """
+    height, width = image.shape[-2:]
+    padded = F.pad(image, (0, -width % 8, 0, -height % 8), mode="replicate")
+    scale = torch.where(quality < 50, 50 / quality, 2 - quality / 50)
+    step = (LUMINANCE.to(image) * scale + 0.5).floor().clamp(1, 255)[:, :, :, None]  # (B, 1, 8, 1, 8)
+    blocks = (255 * padded - 128).unflatten(3, (-1, 8)).unflatten(2, (-1, 8))[:, 0]  # (B, H/8, 8, W/8, 8)
+    cosines = COSINES.to(image)
+    waves = torch.einsum("ki,bhiwj,lj->bhkwl", cosines, blocks, cosines)
+    blocks = torch.einsum("ki,bhkwl,lj->bhiwj", cosines, (waves / step).round() * step, cosines)
+    kept = blocks.flatten(3).flatten(1, 2)[:, None, :height, :width]
+    return (kept + 128) / 255
+
+
+LUMINANCE = torch.tensor(
+    [
+        [16, 11, 10, 16, 24, 40, 51, 61],
+        [12, 12, 14, 19, 26, 58, 60, 55],
+        [14, 13, 16, 24, 40, 57, 69, 56],
+        [14, 17, 22, 29, 51, 87, 80, 62],
+        [18, 22, 37, 56, 68, 109, 103, 77],
+        [24, 35, 55, 64, 81, 104, 113, 92],
+        [49, 64, 78, 87, 103, 121, 120, 101],
+        [72, 92, 95, 98, 112, 100, 103, 99],
+    ]
+)
+WAVES = torch.arange(8)
+COSINES = ((2 * WAVES + 1) * WAVES[:, None] * math.pi / 16).cos() / 2 * torch.where(WAVES == 0, 0.5**0.5, 1)[:, None]
 
 
 def film(image):

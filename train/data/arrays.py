@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from datasets.config import HF_CACHE_HOME
 from torch.nn import functional as F
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 from torchvision import tv_tensors
 from tqdm.auto import tqdm
 
@@ -19,7 +19,8 @@ from train.data.splits import image_digests
 
 DRAWN_SIDE = 256  # pixels at which lungs are drawn for training: their box needs no finer outline
 ALPHA_SIDE = 128  # pixels, of the alpha that is kept
-ROWS = 8  # at a time
+ROWS = {"cpu": 8}  # drawn at a time, by device
+ROWS_OF_ACCELERATORS = 64
 
 
 class LungArrays:
@@ -46,7 +47,7 @@ class LungArrays:
         return LungArrays(self.pixels, self.alpha, self.rows[rows])
 
 
-def lung_arrays(data, processor, segmenter, name=""):
+def lung_arrays(data, processor, segmenter, name="", workers=0):
     """Decode, resize and draw what is not in the cache yet.
 
     Args:
@@ -54,6 +55,7 @@ def lung_arrays(data, processor, segmenter, name=""):
         processor: `LungFusionImageProcessor`.
         segmenter: `LungUNetForSemanticSegmentation`, on the device that is to draw.
         name: of the source, for the progress bar.
+        workers: processes that decode and resize beside the one that draws.
 
     Returns:
         `LungArrays`, its rows those of `data`. The files lie in the Hugging Face cache, under a digest of the images'
@@ -65,30 +67,45 @@ def lung_arrays(data, processor, segmenter, name=""):
         digest.update(image.encode())
     folder = Path(HF_CACHE_HOME) / "lungfusion" / digest.hexdigest()[:32]
     if not folder.exists():
-        draw_arrays(data, processor, segmenter, folder.with_suffix(f".{os.getpid()}"), name)
+        draw_arrays(data, processor, segmenter, folder.with_suffix(f".{os.getpid()}"), name, workers)
         folder.with_suffix(f".{os.getpid()}").rename(folder)
     return LungArrays(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("pixels", "alpha")))
 
 
 @torch.inference_mode()
-def draw_arrays(data, processor, segmenter, folder, name):
+def draw_arrays(data, processor, segmenter, folder, name, workers=0):
     """Write pixels.npy and alpha.npy into a new folder."""
     folder.mkdir(parents=True)
     side, finest = processor.size.height, segmenter.config.image_size
     shapes = {"pixels": (len(data), side, side), "alpha": (len(data), ALPHA_SIDE, ALPHA_SIDE)}
     files = {key: np.lib.format.open_memmap(folder / f"{key}.npy", "w+", np.uint8, shapes[key]) for key in shapes}
+    rows = ROWS.get(segmenter.device.type, ROWS_OF_ACCELERATORS)
+    loader = DataLoader(ReadRadiographs(data, processor), rows, num_workers=workers)
     segmenter.config.image_size = min(DRAWN_SIDE, finest)
     try:
-        for start in tqdm(range(0, len(data), ROWS), desc=f"Drawing lungs: {name}"):
-            rows = slice(start, min(start + ROWS, len(data)))
-            radiographs = [load_radiograph(image_bytes(image)).pixels for image in data[rows]["image"]]
-            pixels = (processor(radiographs)["pixel_values"] * 255).round()
-            small = F.interpolate(pixels.to(segmenter.device) / 255, (DRAWN_SIDE,) * 2, mode="bilinear", antialias=True)
+        for batch, pixels in enumerate(tqdm(loader, desc=f"Drawing lungs: {name}")):
+            floats = pixels.to(segmenter.device) / 255
+            small = F.interpolate(floats, (DRAWN_SIDE,) * 2, mode="bilinear", antialias=True)
             alpha = F.adaptive_avg_pool2d(segmenter(small).logits.sigmoid(), ALPHA_SIDE).cpu()
-            files["pixels"][rows] = pixels[:, 0].byte().numpy()
-            files["alpha"][rows] = (alpha[:, 0] * 255).round().byte().numpy()
+            place = slice(batch * rows, batch * rows + len(pixels))
+            files["pixels"][place] = pixels[:, 0].numpy()
+            files["alpha"][place] = (alpha[:, 0] * 255).round().byte().numpy()
     finally:
         segmenter.config.image_size = finest
+
+
+class ReadRadiographs(Dataset):
+    """The rows' pictures, decoded and brought to the processor's size: (1, S, S) uint8 each."""
+
+    def __init__(self, data, processor):
+        self.data, self.processor = data, processor
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, row):
+        pixels = load_radiograph(image_bytes(self.data[int(row)]["image"])).pixels
+        return (self.processor(pixels)["pixel_values"][0] * 255).round().byte()
 
 
 class LabelledRadiographs(Dataset):

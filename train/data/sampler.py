@@ -8,18 +8,21 @@ from torch.utils.data import WeightedRandomSampler
 HEALTHY = 0.4  # share of a source's draws that show nothing, where it has both
 
 
-def balanced_sampler(groups, length, max_draws=None):
-    """Draws every source equally often; of a source four in ten without a finding, and the other labels equally often.
+def balanced_sampler(groups, length, max_draws=None, shares=None):
+    """Draws every source equally often, or as `shares` say.
+
+    Of a source four in ten show nothing, and its other labels are drawn equally often.
 
     Args:
         groups: one (source, label) for each image, None being the label of those without a finding.
         length: images in an epoch.
         max_draws: how often one image is drawn in an epoch, on average, at most; None for no limit. What is cut off a
             small source is spread over the others.
+        shares: source → how often it is drawn, beside 1 for a source not named there.
     """
-    counts = Counter(groups)
-    shares = {group: share_of(group, counts) for group in counts}
-    weights = torch.tensor([shares[group] / counts[group] for group in groups], dtype=torch.float64)
+    counts, shares = Counter(groups), shares or {}
+    of_groups = {group: share_of(group, counts) * shares.get(group[0], 1) / counts[group] for group in counts}
+    weights = torch.tensor([of_groups[group] for group in groups], dtype=torch.float64)
     weights /= weights.sum()
     if max_draws:
         weights = weights.clamp(max=max_draws / length)
@@ -37,11 +40,11 @@ def share_of(group, counts):
     return (1 - HEALTHY) / others
 
 
-def epoch_sampler(groups, length, max_draws=None):
+def epoch_sampler(groups, length, max_draws=None, shares=None):
     """`balanced_sampler`; every image once, in random order, where `length` is None.
 
     Both draw from a generator of their own, `sampler.generator`, so that whoever seeds it knows the order.
     """
     if length:
-        return balanced_sampler(groups, length, max_draws)
+        return balanced_sampler(groups, length, max_draws, shares)
     return WeightedRandomSampler([1.0] * len(groups), len(groups), replacement=False, generator=torch.Generator())
