@@ -24,7 +24,7 @@ import psutil
 
 from examples.phantom import draw_phantom
 from tests.app_server import analyze, analyze_upload, serving, upload
-from tests.test_radiograph import encoded
+from tests.image_files import encoded
 
 FILES = 8  # different radiographs
 SIDE = 512  # pixels

@@ -14,7 +14,9 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
 from examples.phantom import draw_phantom
-from tests.test_radiograph import WHOLE, compressed, dataset, dicom, encoded, file_bytes
+from tests.dicom_files import compressed, dataset, dicom, file_bytes
+from tests.image_files import encoded
+from tests.test_refused_files import WHOLE
 
 ODD_BYTES = (0, 1, 2, 127, 128, 129, 254, 255)
 ODD_NUMBERS = (0, 1, 2, 3, 7, 63, 64, 255, 256, 4095, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)

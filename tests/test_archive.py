@@ -10,7 +10,8 @@ import pytest
 from lungfusion import RadiographError, load_radiograph
 from lungfusion.reading import archive
 from lungfusion.reading.archive import numbered, radiographs_in
-from tests.test_radiograph import DICOM_FILES, GREY, encoded
+from tests.dicom_files import DICOM_FILES
+from tests.image_files import GREY, encoded
 
 
 def packed(path, files, **options):

@@ -5,7 +5,8 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from lungfusion import RadiographError, load_radiograph
-from tests.test_radiograph import GREY, UNIT, assert_shows, dicom, refused
+from tests.dicom_files import dicom
+from tests.image_files import GREY, UNIT, assert_shows, refused
 
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
 

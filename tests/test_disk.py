@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
-from tests.test_radiograph import GREY, encoded
+from tests.image_files import GREY, encoded
 from train.engine.loop import resume, save_checkpoint, save_model, write_json
 from train.predict import load_splits, predict, shard_files
 

@@ -15,19 +15,9 @@ from pydicom.uid import (
 )
 
 from lungfusion import load_radiograph
-from tests.test_radiograph import (
-    CURVE,
-    GREY,
-    STORED,
-    UNIT,
-    assert_shows,
-    dataset,
-    dicom,
-    encapsulated,
-    file_bytes,
-    linear,
-    refused,
-)
+from tests.dicom_files import dataset, dicom, encapsulated, file_bytes
+from tests.image_files import GREY, UNIT, assert_shows, refused
+from tests.test_dicom import CURVE, STORED, linear
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of pydicom, over what it is made to write
 

@@ -11,9 +11,10 @@ from pydicom.uid import JPEGBaseline8Bit, RLELossless
 
 from lungfusion.reading.dicom import MAX_LENGTH, MAX_READS
 from lungfusion.reading.headers import MAX_SCANS
+from tests.dicom_files import dataset, dicom, file_bytes
 from tests.fuzz import MEMORY, READ, REFUSED, Reader, fuzz
+from tests.image_files import GREY, assert_shows, encoded
 from tests.mutations import spoiled
-from tests.test_radiograph import GREY, assert_shows, dataset, dicom, encoded, file_bytes
 
 INPUTS = 1500
 LITTLE = 150 * 2**20  # bytes: the files below are of some megabytes

@@ -21,7 +21,8 @@ from lungfusion.app.view.answer import answer_html
 from lungfusion.app.view.steps import steps_html
 from lungfusion.app.view.words import LANGUAGES
 from tests.app_server import ROOT, analyze, analyze_upload, request, serving, upload
-from tests.test_radiograph import GREY, dicom, encoded
+from tests.dicom_files import dicom
+from tests.image_files import GREY, encoded
 
 PNG = encoded(GREY, "PNG")
 SECRET = "Doe^Jane"
