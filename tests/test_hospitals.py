@@ -10,7 +10,7 @@ from PIL import Image
 from examples.phantom import draw_phantom
 from tests.conftest import tiny_model
 from train.augment.hospitals import HospitalAugmentation, quantised
-from train.calibrate.away import is_shown, operating_point, threshold_at
+from train.calibrate.away import dot_strip, is_shown, operating_point, threshold_at
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
@@ -177,11 +177,18 @@ def test_rows_survive_the_file(tmp_path):
 
 def test_a_configuration_holds_what_was_measured():
     config = tiny_model().config
-    point = operating_point({"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}, "tb")
+    runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}
+    point = operating_point(runs, "tb") | {"dots": dot_strip(runs, "tb", dots=25)}
     apply_point(config, "tuberculosis", point)
     assert config.thresholds["tuberculosis"] == point["threshold"]
     assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]
     assert config.hospitals["tuberculosis"]["x"]["n_ill"] == 60
+    scores = config.reference_scores["tuberculosis"]["x"]
+    assert len(scores["healthy"]) == len(scores["ill"]) == 25 and scores["ill"] == sorted(scores["ill"])
+    config._check()
+    scores["ill"].append(1.2)
+    with pytest.raises(ValueError, match="reference_scores holds"):
+        config._check()
 
 
 def test_a_batch_is_quantised_as_a_jpeg_is():

@@ -27,6 +27,7 @@ OF_EACH_FINDING = (  # the settings that name findings
     "max_ood_scores",
     "operating_points",
     "hospitals",
+    "reference_scores",
     "sources",
 )
 
@@ -131,6 +132,9 @@ class LungFusionConfig(SentenceConfig):
         hospitals (`dict[str, dict[str, dict]]`): finding → hospital that training left out → what was measured there:
             `auc`, `called_healthy`, `found_ill` (shares, or None where there are none to measure), `n_healthy`,
             `n_ill`.
+        reference_scores (`dict[str, dict[str, dict[str, list[float]]]]`): finding → hospital that training left out →
+            `healthy` and `ill` → the probabilities that a few of its people were given, each by a model trained
+            without it: what one image's score is looked at among.
         sources (`dict[str, str]`): finding → the data on which it was learned and measured, in plain words.
     """
 
@@ -163,6 +167,7 @@ class LungFusionConfig(SentenceConfig):
     biases: dict[str, float] | None = None
     operating_points: dict[str, dict[str, float | int]] | None = None
     hospitals: dict[str, dict[str, dict[str, float | int | None]]] | None = None
+    reference_scores: dict[str, dict[str, dict[str, list[float | int]]]] | None = None
     sources: dict[str, str] | None = None
 
     @classmethod
@@ -181,14 +186,7 @@ class LungFusionConfig(SentenceConfig):
         self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
         self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
         self.shown = list(self.findings) if self.shown is None else list(self.shown)
-        for name in (
-            "rule_out_thresholds",
-            "populations",
-            "max_ood_scores",
-            "operating_points",
-            "hospitals",
-            "sources",
-        ):
+        for name in OF_EACH_FINDING:
             setattr(self, name, getattr(self, name) or {})
         kwargs["problem_type"] = "multi_label_classification"
         super().__post_init__(**kwargs)
@@ -248,6 +246,9 @@ class LungFusionConfig(SentenceConfig):
         for key, value in (figure for one in figures for figure in one):
             if value is not None and not 0 <= value <= (math.inf if key.startswith("n_") else 1):
                 raise ValueError(f"hospitals gives {key} {value}: give shares from 0 to 1, and n_… for how many.")
+        for groups in (groups for of_finding in self.reference_scores.values() for groups in of_finding.values()):
+            if set(groups) - {"healthy", "ill"} or not all(0 <= x <= 1 for scores in groups.values() for x in scores):
+                raise ValueError("reference_scores holds, of healthy and ill, probabilities: give values from 0 to 1.")
 
 
 def names_of_labels(labels):

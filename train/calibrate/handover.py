@@ -29,6 +29,8 @@ def apply_point(config, name, point):
         figures |= {"away_auc": point["auc"]["value"], "away_auc_low": low, "away_auc_high": high}
     config.operating_points[name] = config.operating_points.get(name, {}) | figures
     config.hospitals[name] = {hospital: plain(figures) for hospital, figures in point["hospitals"].items()}
+    if "dots" in point:
+        config.reference_scores[name] = point["dots"]
 
 
 def plain(figures):
