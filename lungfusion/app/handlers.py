@@ -71,6 +71,10 @@ class Handlers:
         self.concatenation = getattr(pipe.model.config, "concatenation", "segmenter")
         self.examples = examples
         self.made_by = {"model": model, "version": __version__}
+        self.measured = {
+            "reference_scores": getattr(pipe.model.config, "reference_scores", {}),
+            "limits": pipe.limits,
+        }
 
     def analyze_chest_xray(self, radiograph):
         """Analyse a frontal chest X-ray (PNG, JPEG, TIFF, DICOM, …). For research and education; not a medical device.
@@ -129,7 +133,8 @@ class Handlers:
         except RadiographError as error:
             known = Path(path).exists()
             return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
-        return answer_html(words, analysis, saliency, asked.correction, asked.who, self.made_by, asked.by_hand)
+        said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand, "made_by": self.made_by}
+        return answer_html(words, analysis, saliency, **said, **self.measured)
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now."""

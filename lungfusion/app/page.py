@@ -123,7 +123,7 @@ def launch(demo, examples):
     """Serve the page until the process is told to end, and leave nothing behind."""
     demo.launch(
         theme=THEME,
-        css_paths=LOOKS / "style.css",
+        css_paths=sorted(LOOKS.glob("*.css")),
         js=script("page.js"),
         i18n=demo.i18n_instance,
         favicon_path=LOOKS / "icon.png",

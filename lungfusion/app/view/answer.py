@@ -2,6 +2,7 @@
 
 from ...analysis import UPRIGHT
 from .downloads import download_links
+from .likeness import USUAL, dial
 from .phrases import (
     GROUPS,
     age_group,
@@ -13,11 +14,22 @@ from .phrases import (
     reliability,
     to_be_set_right,
 )
+from .reference import strip
 from .render import render
 from .viewer import viewer_html
 
 
-def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, made_by=None, by_hand=False):
+def answer_html(
+    words,
+    analysis,
+    saliency,
+    correction=UPRIGHT,
+    who=None,
+    made_by=None,
+    by_hand=False,
+    reference_scores=None,
+    limits=USUAL,
+):
     """All that is said and shown of one radiograph.
 
     Args:
@@ -28,7 +40,10 @@ def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, made_by
         who: one of `GROUPS`, whom the visitor says it is of; None where the file alone may tell.
         made_by: {"model", "version"}, for the downloads.
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
+        reference_scores: finding → what `reference.strip` takes; as the model's configuration has them.
+        limits: `Limits` of the model.
     """
+    reference_scores = reference_scores or {}
     levels = by_level(analysis.findings)
     reacts = [finding.name for finding in levels["detected"] + levels["unclear"]]
     title, sentences = headline(words, analysis)
@@ -46,7 +61,11 @@ def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, made_by
         sentences=sentences,
         names=words.listed([finding.name for finding in analysis.findings]) if analysis.findings else "",
         viewer=viewer_html(words, analysis, {name: saliency[name] for name in reacts}, state),
-        levels={level: [card(words, finding) for finding in levels[level]] for level in levels},
+        dial=dial(words, analysis, limits),
+        levels={
+            level: [card(words, finding, reference_scores.get(finding.name, {})) for finding in levels[level]]
+            for level in levels
+        },
         below=listed_with_shares(words, levels["not_detected"]),
         not_assessed=words.listed([finding.name for finding in levels["not_assessed"]])
         if levels["not_assessed"]
@@ -68,8 +87,8 @@ def straighten(analysis):
     return round(analysis.tilt) if any(warning.code == "rotated" for warning in analysis.warnings) else 0
 
 
-def card(words, finding):
-    """What the card of a finding says."""
+def card(words, finding, scores=()):
+    """What the card of a finding says. scores: what `reference.strip` takes."""
     if finding.probability is None:
         return {"name": words.title(finding.name), "reason": words(f"reason_{finding.reason}")}
     threshold = words("named_from", threshold=percentage(words, finding.threshold))
@@ -82,6 +101,7 @@ def card(words, finding):
         "fill": f"{finding.probability:.1%}",
         "mark": f"{finding.threshold:.1%}",
         "population": population(words, finding),
+        "strip": strip(words, finding, dict(scores)),
         "mistakes": mistakes(words, finding),
         "more": [sentence for sentence in dict.fromkeys(more) if sentence],
     }

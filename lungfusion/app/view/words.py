@@ -32,6 +32,10 @@ class Words:
         """What a finding is, in a sentence; empty where none is written."""
         return self.sentences.get(f"meaning_{name}", "")
 
+    def hospital(self, name):
+        """A hospital as a label."""
+        return self.sentences.get(f"hospital_{name}", name.replace("_", " ").title())
+
     def error(self, error):
         """A `RadiographError` in a sentence, after the name of its source; English where no translation is written."""
         key = f"error_{error.code}"
