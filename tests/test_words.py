@@ -1,8 +1,6 @@
 """What is said: in every language, of every answer, and never more than is so."""
 
 import base64
-import csv
-import io
 import json
 import re
 from dataclasses import replace
@@ -16,7 +14,8 @@ from PIL import Image
 from pypdf import PdfReader
 
 from lungfusion.analysis import AnalysisWarning, Correction, Finding
-from lungfusion.app.view import answer, batch, comparison, downloads, phrases, viewer
+from lungfusion.app.view import answer, comparison, downloads, phrases, viewer
+from lungfusion.app.view.batch import Batch
 from lungfusion.app.view.pictures import mask_image
 from lungfusion.app.view.render import render
 from lungfusion.app.view.sheet import sheet_pdf
@@ -354,7 +353,7 @@ def test_strangers_text_is_escaped():
     warning = AnalysisWarning("code", f"warning {bad}")
     strange = analysis(findings=[finding], warnings=[warning], name=f"{bad}.png", areas=(0.1, 0.1))
     maps = {finding.name: np.ones((8, 8), np.float32)}
-    table = batch.Batch(ENGLISH, [finding.name], MADE_BY)
+    table = Batch(ENGLISH, [finding.name], MADE_BY)
     table.add(f"{bad}.png", strange)
     for html in (
         answer.answer_html(ENGLISH, strange, maps, UPRIGHT),
@@ -381,29 +380,3 @@ def test_two_are_compared():
     assert said(shown).index("63%") < said(shown).index("11%") < said(shown).index("31%")
     refused = analysis(warnings=[gate.NOT_A_CHEST_RADIOGRAPH])
     assert comparison.rows(ENGLISH, first, refused) == []
-
-
-def test_many_become_one_table():
-    table = batch.Batch(ENGLISH, ["tuberculosis", "pneumonia", "gout"], MADE_BY)
-    table.add("=bad.png", analysis(findings=[TUBERCULOSIS, PNEUMONIA, GOUT]))
-    table.add("b/b.png", analysis(warnings=[gate.NOT_A_CHEST_RADIOGRAPH]))
-    table.add_unreadable("c.txt", "this is not a picture")
-    lines = list(csv.DictReader(io.StringIO(table.csv())))
-    assert [line["file"] for line in lines] == ["'=bad.png", "b/b.png", "c.txt"]  # not taken for a formula
-    first, refused, unreadable = lines
-    assert (first["tuberculosis_probability"], first["tuberculosis_level"]) == ("0.63", "detected")
-    assert (first["pneumonia_threshold"], first["pneumonia_level"]) == ("0.5", "not_detected")
-    assert (first["gout_probability"], first["gout_level"]) == ("", "not_assessed")
-    assert (first["model"], first["version"], first["height"]) == ("owner/model", "9.9", "64")
-    assert refused["warnings"] == "not_a_chest_radiograph" and refused["pneumonia_level"] == ""
-    assert unreadable["error"] == "this is not a picture" and unreadable["mask_quality"] == ""
-    shown = Page(table.html())
-    assert "1 analysed, 1 refused, 1 unreadable." in shown.text
-    assert [cell["data-value"] for cell in shown.having("data-value")][:6] == [
-        "=bad.png",
-        "",
-        "signs of tuberculosis",
-        "0.63",
-        "0.2",
-        "-1",
-    ]

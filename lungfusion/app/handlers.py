@@ -9,13 +9,11 @@ import gradio as gr
 from .. import __version__
 from ..analysis import UPRIGHT, Correction
 from ..checks.geometry import apply_correction
-from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
 from .examples import examples_html
 from .gpu import on_gpu
 from .trace import walk
 from .view.answer import answer_html, message_html
-from .view.batch import Batch
 from .view.comparison import comparison_html
 from .view.phrases import GROUPS
 from .view.render import render
@@ -154,7 +152,7 @@ class Handlers:
             return gr.Markdown(visible=False), message_html(words.error(error))
         return gr.Markdown(visible=False), steps_html(words, steps)
 
-    # Two, and many
+    # Two
 
     def compared(self, first, second, request: gr.Request):
         """Two radiographs side by side, once both are there."""
@@ -165,20 +163,3 @@ class Handlers:
         except RadiographError as error:
             return message_html(words_of(request).error(error))
         return comparison_html(words_of(request), *analyses)
-
-    def analysed_all(self, paths, request: gr.Request, progress=gr.Progress()):  # noqa: B008 (Gradio's way)
-        """A table of many files, the bad ones with their reason, and a link that saves it."""
-        words = words_of(request)
-        if not paths:
-            return message_html(words("batch_none"))
-        try:
-            radiographs = radiographs_in(paths)
-        except RadiographError as error:
-            return message_html(words.error(error))
-        batch = Batch(words, self.findings, self.made_by)
-        for name, read in progress.tqdm(radiographs, desc=words("batch_progress"), unit=""):
-            try:
-                batch.add(name, self.analyse(load_radiograph(read())))
-            except RadiographError as error:
-                batch.add_unreadable(name, words.error(error).split(": ", 1)[-1])
-        return batch.html()

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from .card import SNIPPETS, model_card
 from .examples import examples_html
 from .handlers import Asked
+from .many import ManyFiles, many_tab
 from .theme import THEME
 from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field
 from .view.render import render
@@ -99,10 +100,12 @@ def build_page(handlers, model=None, asked_for=True):
             with texts("tab_compare", gr.Tab, id="compare") as compare_front:
                 compare_tab(texts, handlers)
             with texts("tab_batch", gr.Tab, id="many") as many_front:
-                batch_tab(texts, handlers)
+                many = ManyFiles(handlers)
+                files, table = many_tab(texts, many, script("batch.js"))
             with texts("tab_about", gr.Tab, id="about") as about_front:
                 about_tab(texts, model if asked_for else None)
-        connect(demo, handlers, analyse, steps_front, steps)
+        opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
+        connect(demo, handlers, analyse, steps_front, steps, opening)
         for tab in (analyse_front, steps_front, compare_front, many_front, about_front):
             place = "" if tab is analyse_front else tab.id
             tab.select(None, js=f"() => window.lungfusion?.address({{tab: '{place}'}})")
@@ -168,7 +171,7 @@ def steps_tab(texts, findings):
     return SimpleNamespace(hint=hint, shown=gr.HTML(apply_default_css=False))
 
 
-def connect(demo, handlers, analyse, tab, steps):
+def connect(demo, handlers, analyse, tab, steps, row_opening):
     """The events of one radiograph: it arrives, is answered, is turned, and shown step by step."""
     upload, answer = analyse.upload, analyse.answer
     path, asked = gr.State(), gr.State(Asked())
@@ -180,6 +183,7 @@ def connect(demo, handlers, analyse, tab, steps):
         gr.on([analyse.drawn.click, analyse.real.click], handlers.chosen, None, begun, queue=False, **EVERY_ONE),
         upload.upload(handlers.received, upload, begun, **UNQUEUED),
         restart.click(handlers.restarted, None, begun, **UNQUEUED),
+        row_opening(begun),
     ]
     upload.upload(None, js="() => window.lungfusion?.address({example: null})")
     for beginning in beginnings:
@@ -199,11 +203,14 @@ def compare_tab(texts, handlers):
     gr.on([first.change, second.change], handlers.compared, [first, second], comparison, **ONE_AT_A_TIME)
 
 
-def batch_tab(texts, handlers):
-    files = texts("batch_upload", file_field, file_count="multiple", height=180)
-    run = texts("batch_run", gr.Button, variant="primary")
-    table = gr.HTML(js_on_load=script("batch.js"), apply_default_css=False)
-    run.click(handlers.analysed_all, files, table, **PRIVATE)
+def row_opening(handlers, many, files, table, upload, tabs):
+    """The event of a row that is opened, for its outputs: its answer is that of an upload, in the first tab."""
+
+    def opened(paths, event: gr.EventData, request: gr.Request):
+        path = many.chosen(paths, upload, event.name)
+        return *handlers.begun(path, request), gr.Tabs(selected="analyse")
+
+    return lambda begun: table.click(opened, files, [*begun, tabs], queue=False, **EVERY_ONE)
 
 
 def about_tab(texts, model):

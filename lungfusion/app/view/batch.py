@@ -1,91 +1,126 @@
-"""Many radiographs in one table: to look at in the reader's language, and as CSV with names that never change."""
+"""Many radiographs as a workbench: a table to look at in the reader's language, and files to take home."""
 
-import csv
-import io
+from io import BytesIO
 
-from .phrases import by_level, percentage
-from .pictures import data_address
+from .batch_files import batch_csv, json_lines, masks_zip, snippet
+from .phrases import percentage
+from .pictures import as_rgb, data_address, grey_image, mask_image, picture_address, reduced_to, with_contour
 from .render import render
 
-SHAPE = ("height", "width", "lung_area", "right_lung_area", "left_lung_area", "mask_quality", "ood_score")
-FIGURES = ("probability", "threshold", "level")  # of each finding
-EMPTY = {"said": "", "level": "", "sort": -1}
+SMALL_SIDE = 96  # pixels of a thumbnail's longer side
+MARKS = {"detected": "●", "unclear": "◐", "not_detected": "○", "not_assessed": "–"}  # level, for whom colours are alike
+EMPTY = {"said": "", "mark": "", "level": "", "title": "", "sort": -1}
 
 
 class Batch:
-    """The table as it grows; no radiograph is kept.
+    """The table as it grows; of a radiograph nothing is kept but its thumbnail and its mask.
 
     Args:
         words: `Words`.
         findings: names of the model's findings.
         made_by: {"model", "version"}.
+        uploads: names of the uploaded files.
+
+    Attributes:
+        records: one dict for each file: `file`, and either `Analysis.to_dict` or `error` and `reason`.
+        counts: how many were `read`, `refused`, `unreadable`.
     """
 
-    def __init__(self, words, findings, made_by):
-        self.words, self.findings, self.made_by = words, findings, made_by
-        self.rows, self.lines = [], []
+    def __init__(self, words, findings, made_by, uploads=()):
+        self.words, self.findings, self.made_by, self.uploads = words, findings, made_by, list(uploads)
+        self.rows, self.records, self.masks = [], [], {}
         self.counts = {"read": 0, "refused": 0, "unreadable": 0}
 
     def add(self, name, analysis):
         """name: of the file, with its path in the archive if it was in one."""
         self.counts["refused" if analysis.refused else "read"] += 1
-        told = analysis.to_dict()
-        line = {key: told[key] for key in SHAPE} | {"warnings": " ".join(w.code for w in analysis.warnings)}
-        for finding in analysis.findings:
-            line |= {f"{finding.name}_{figure}": getattr(finding, figure) for figure in FIGURES}
-        self.lines.append({"file": name} | line)
-        reacts = [finding.name for finding in by_level(analysis.findings)["detected"]]
+        self.records.append({"file": name} | analysis.to_dict())
+        notes = [self.words.warning(warning) for warning in analysis.warnings]
+        if not analysis.refused:
+            self.masks[name] = png(mask_image(analysis))
         self.rows.append(
             {
                 "name": name,
-                "note": " ".join(self.words.warning(warning) for warning in analysis.warnings),
-                "bad": analysis.refused,
-                "reacts": self.words.listed(reacts) if reacts else "",
-                "cells": [self.cell(analysis[key]) for key in self.findings if analysis.findings] or self.no_cells(),
+                "picture": thumbnail(analysis),
+                "note": " ".join(notes),
+                "kind": "refused" if analysis.refused else "read",
+                "reacts": any(finding.detected for finding in analysis.findings),
+                "cells": [*self.finding_cells(analysis), *self.lung_cells(analysis)],
             }
         )
 
     def add_unreadable(self, name, error):
-        """error: the sentence that says why."""
+        """error: the `RadiographError` that says why."""
         self.counts["unreadable"] += 1
-        self.lines.append({"file": name, "error": error})
-        self.rows.append({"name": name, "note": error, "bad": True, "reacts": "", "cells": self.no_cells()})
+        self.records.append({"file": name, "error": error.code, "reason": error.reason})
+        said = self.words.error(error).removeprefix(f"{error.name}: ")
+        cells = [EMPTY] * (len(self.findings) + 2)
+        row = {"name": name, "picture": "", "note": said, "kind": "unreadable", "reacts": False, "cells": cells}
+        self.rows.append(row)
 
-    def no_cells(self):
-        return [EMPTY] * len(self.findings)
+    def finding_cells(self, analysis):
+        return [self.finding_cell(analysis[name]) if analysis.findings else EMPTY for name in self.findings]
 
-    def cell(self, finding):
-        if finding.probability is None:
-            return {"said": self.words("level_not_assessed"), "level": finding.level, "sort": -1}
+    def finding_cell(self, finding):
+        level = self.words(f"level_{finding.level}")
+        known = finding.probability is not None
         return {
-            "said": percentage(self.words, finding.probability),
+            "said": percentage(self.words, finding.probability) if known else level,
+            "mark": MARKS[finding.level],
             "level": finding.level,
-            "sort": finding.probability,
+            "title": f"{self.words.title(finding.name)}: {level}",
+            "sort": finding.probability if known else -1,
         }
 
-    def html(self):
-        """The table, and a link that saves it. It holds the file: nothing is stored."""
+    def lung_cells(self, analysis):
+        """How much of the picture the lungs cover, and how good their outline should be."""
+        if analysis.refused:
+            return [EMPTY] * 2
+        shares = (analysis.lung_area, analysis.mask_quality)
+        return [EMPTY | {"said": percentage(self.words, share), "sort": share} for share in shares]
+
+    def html(self, total=None):
+        """The table and its downloads, which hold their files: nothing is stored.
+
+        total: how many files there are, while not all of them are done; then there is nothing to take home yet.
+        """
+        words = self.words
+        done = total is None
         return render(
             "batch.html",
-            words=self.words,
-            counts=self.words("batch_counts", **self.counts),
-            findings=[self.words.title(name) for name in self.findings],
+            words=words,
+            counts=words("batch_counts", **self.counts),
+            progress="" if done else words("batch_done_of", done=len(self.rows), total=total),
+            titles=[*map(words.title, self.findings), words("column_lung_area"), words("column_outline")],
             rows=self.rows,
-            csv=data_address(self.csv().encode("utf-8-sig"), "text/csv"),
+            files=self.files() if done else [],
+            snippet=snippet(self.uploads, self.made_by) if done else "",
         )
 
-    def csv(self):
-        """A line for each file: figures from 0 to 1, levels, and warnings as codes."""
-        columns = ["file", "error", "warnings", *SHAPE]
-        columns += [f"{name}_{figure}" for name in self.findings for figure in FIGURES]
-        file = io.StringIO()
-        writer = csv.DictWriter(file, [*columns, *self.made_by], restval="")
-        writer.writeheader()
-        for line in self.lines:
-            writer.writerow({key: harmless(value) for key, value in (line | self.made_by).items()})
-        return file.getvalue()
+    def files(self):
+        """(file name, address, label) of each download."""
+        table = batch_csv(self.records, self.findings, self.made_by).encode("utf-8-sig")
+        lines = json_lines(self.records, self.made_by).encode()
+        masks = data_address(masks_zip(self.masks), "application/zip")
+        return [
+            ("lungfusion.csv", data_address(table, "text/csv"), self.words("download_table")),
+            ("lungfusion.jsonl", data_address(lines, "application/jsonl"), self.words("download_lines")),
+            *([("lungfusion_masks.zip", masks, self.words("download_masks"))] if self.masks else []),
+        ]
 
 
-def harmless(cell):
-    """A spreadsheet takes text that begins so for a formula; a file's name may be a stranger's."""
-    return f"'{cell}" if isinstance(cell, str) and cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+def thumbnail(analysis):
+    """The radiograph, small, with a line around its lungs: an address."""
+    height, width = analysis.radiograph.pixels.shape
+    scale = min(1, SMALL_SIDE / max(height, width))
+    shape = max(1, round(scale * height)), max(1, round(scale * width))
+    small = reduced_to(analysis.radiograph.pixels, shape)
+    if analysis.refused:
+        return picture_address(grey_image(small), "JPEG")
+    return picture_address(with_contour(as_rgb(small), reduced_to(analysis.alpha, shape)), "JPEG")
+
+
+def png(picture):
+    file = BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()

@@ -1,0 +1,134 @@
+"""Many files: a workbench that analyses them, opens each one's answer, and compares the scores with labels."""
+
+import threading
+from pathlib import Path
+
+import gradio as gr
+from gradio.processing_utils import save_bytes_to_cache
+
+from ..reading.archive import radiographs_in
+from ..reading.radiograph import RadiographError, load_radiograph
+from .handlers import words_of
+from .labels import LabelsError, agreement, read_labels
+from .uploads import KEPT_MINUTES, file_field
+from .view.answer import message_html
+from .view.batch import Batch
+from .view.render import render
+
+SHOWN_AFTER = 1.5  # the table is shown anew when it has grown by this factor
+
+
+class ManyFiles:
+    """The events of the tab.
+
+    Args:
+        handlers: `Handlers`.
+    """
+
+    def __init__(self, handlers):
+        self.handlers = handlers
+        self.stops = {}  # session → `threading.Event` that ends its run
+
+    def analysed(self, paths, request: gr.Request, progress=gr.Progress()):  # noqa: B008 (Gradio's way)
+        """Yield the table of the files as it grows, and what it holds once it is whole or was stopped.
+
+        Yields:
+            HTML, records, whether labels can be compared.
+        """
+        words = words_of(request)
+        if not paths:
+            yield message_html(words("batch_none")), [], gr.Column(visible=False)
+            return
+        try:
+            radiographs = radiographs_in(paths)
+        except RadiographError as error:
+            yield message_html(words.error(error)), [], gr.Column(visible=False)
+            return
+        uploads = [Path(path).name for path in paths]
+        batch = Batch(words, self.handlers.findings, self.handlers.made_by, uploads)
+        stop = self.stops[request.session_hash] = threading.Event()
+        shown = 1
+        for number, (name, read) in enumerate(radiographs, 1):
+            progress((number - 1, len(radiographs)), desc=f"{words('batch_progress')}: {name}", unit="")
+            try:
+                batch.add(name, self.handlers.analyse(load_radiograph(read())))
+            except RadiographError as error:
+                batch.add_unreadable(name, error)
+            if stop.is_set():
+                break
+            if number >= shown:
+                shown = SHOWN_AFTER * number
+                yield batch.html(total=len(radiographs)), [], gr.skip()
+        self.stops.pop(request.session_hash, None)
+        yield batch.html(), batch.records, gr.Column(visible=bool(self.handlers.findings and batch.counts["read"]))
+
+    def stopped(self, request: gr.Request):
+        """End the session's run after the file in work; what is done stays."""
+        if request.session_hash in self.stops:
+            self.stops[request.session_hash].set()
+
+    def chosen(self, paths, upload, name):
+        """The path of a row's file; one of an archive is unpacked into the cache of the field `upload`, which Gradio
+        empties, as if it had been uploaded there. None where it is gone.
+        """
+        try:
+            read = dict(radiographs_in(paths or []))[name]()
+        except (KeyError, RadiographError):
+            return None
+        if isinstance(read, bytes):
+            path = save_bytes_to_cache(read, Path(name).name, upload.GRADIO_CACHE)
+            upload.temp_files.add(path)
+            return path
+        return str(read)
+
+    def compared(self, labels, records, request: gr.Request):
+        """How well the scores agree with a file of labels."""
+        words = words_of(request)
+        if not labels:
+            return ""
+        try:
+            findings = self.handlers.findings
+            rows = agreement(records, read_labels(Path(labels).read_bytes(), findings), findings)
+        except LabelsError as error:
+            return message_html(words(error.key, **error.values))
+        return render("agreement.html", words=words, rows=[agreement_row(words, row) for row in rows])
+
+
+def agreement_row(words, row):
+    """A row of `agreement` in words."""
+    known = row["auc"] is not None
+    return {
+        "title": words.title(row["name"]),
+        "auc": f"{row['auc']:.2f}" if known else words("auc_unknown"),
+        "interval": "{:.2f} – {:.2f}".format(*row["interval"]) if known else "",
+        "present": words("reached", number=row["found"], total=row["present"]),
+        "absent": words("reached", number=row["named"], total=row["absent"]),
+    }
+
+
+def many_tab(texts, many, script):
+    """The tab's components and their events, but the opening of a row.
+
+    Args:
+        texts: `Texts`.
+        many: `ManyFiles`.
+        script: of the table, JavaScript.
+
+    Returns:
+        files, table: components, for the opening of a row.
+    """
+    private = {"api_visibility": "private"}
+    files = texts("batch_upload", file_field, file_count="multiple", height=180)
+    with gr.Row():
+        run = texts("batch_run", gr.Button, variant="primary")
+        stop = texts("batch_stop", gr.Button)
+    table = gr.HTML(js_on_load=script, apply_default_css=False)
+    records = gr.State([], time_to_live=60 * KEPT_MINUTES)
+    with gr.Column(visible=False) as comparison:
+        texts("labels_hint", gr.Markdown)
+        labels = texts("labels_upload", file_field, height=120)
+        compared = gr.HTML(apply_default_css=False)
+    run.click(many.analysed, files, [table, records, comparison], **private)
+    stop.click(many.stopped, None, None, queue=False, **private)
+    gr.on([labels.change, records.change], many.compared, [labels, records], compared, queue=False, **private)
+    return files, table
