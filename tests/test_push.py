@@ -43,6 +43,7 @@ SPACE_KEYS = {
 }  # fmt: skip
 CODE = {path.name for path in (ROOT / "lungfusion" / "models").glob("*.py")} - {"__init__.py"}
 SENT = CODE | {
+    "hub_pipeline.py",
     "README.md",
     "config.json",
     "curves.png",

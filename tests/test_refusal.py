@@ -10,7 +10,7 @@ from PIL import Image
 from lungfusion.checks.input_checks import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHEST_RADIOGRAPH
 from tests.helpers import write_source
 from train import evaluate
-from train.augment.ood_images import DRAWINGS, ood_images
+from train.augment.ood_images import DRAWINGS, not_one_frontal_chest, ood_images
 from train.report.weights import weights_digest
 from train.scoring.rejection import VERSIONS, summarise_answers
 
@@ -35,19 +35,35 @@ def test_versions_of_a_radiograph():
     np.testing.assert_array_equal(turned["inverted"], 1 - pixels)
     assert turned["turned by 90°"].shape == (60, 40)
     assert turned["turned by 40°"].shape == (40, 60) and turned["turned by 40°"][0, 0] == 0
+    assert turned["photographed"].shape == (52, 78, 3)
+    assert turned["twice in one picture"].size == turned["beside a caption"].size == 2 * pixels.size
+
+
+def test_views_of_the_phantom_are_as_many_as_persons(monkeypatch):
+    monkeypatch.setattr("train.augment.ood_images.PERSONS", 2)
+    monkeypatch.setattr("train.augment.ood_images.SIDE", 96)
+    kinds = not_one_frontal_chest()
+    assert kinds["phantoms from the side"][0].shape == (96, 96)
+    assert kinds["two phantoms side by side"][1].shape == (96, 192)
+    for kind, pictures in kinds.items():
+        assert len({picture.tobytes() for picture in pictures}) == 2, kind
 
 
 def test_shares_by_hand():
     answers = [SimpleNamespace(warnings=w) for w in [(LUNGS_NOT_FOUND,), (NOT_A_CHEST_RADIOGRAPH,), (INVERTED,), ()]]
     figures = summarise_answers(answers)
     assert figures["images"] == 4
-    assert figures["no answer"]["value"] == 0.5 and figures["called inverted"]["value"] == 0.25
+    assert figures["no answer"]["value"] == 0.5 and figures["inverted"]["value"] == 0.25
     all_of_four = summarise_answers(answers[:1] * 4)["no answer"]
     assert all_of_four["value"] == 1
     assert all_of_four["interval"] == [pytest.approx(4 / (4 + 1.96**2), abs=1e-3), 1]  # Wilson's, in closed form
 
 
-def test_command_writes_a_table(checkpoint, tmp_path):
+def test_command_writes_a_table(checkpoint, tmp_path, monkeypatch):
+    monkeypatch.setattr("train.augment.ood_images.PERSONS", 2)
+    monkeypatch.setattr("train.augment.ood_images.SIDE", 96)
+    monkeypatch.setattr("train.augment.ood_images.DRAWN", 1)
+    monkeypatch.setattr("train.augment.ood_images.PHOTOGRAPHS", ["camera"])
     write_source(tmp_path / "source", ["normal", "tuberculosis"], "upper_lobe", with_mask=False)
     (tmp_path / "holiday").mkdir()
     Image.fromarray(ood_images()["photographs"][0]).save(tmp_path / "holiday" / "1.jpg")

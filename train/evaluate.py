@@ -11,6 +11,7 @@ drawn on them; of a run its card, README.md. And what is named after --also, eac
 
 - robustness: the lungs, drawn on altered radiographs
 - rejection: what is refused or warned of, among radiographs and pictures that are none
+- photographs: how far findings move in photographs of films and screens
 - shortcuts: what is known of the findings without the lungs, and of the hospital
 - saliency: whether heat maps are about the score
 - curves: the findings, on radiographs tilted, shifted, magnified and more
@@ -42,12 +43,13 @@ from train.scoring.classical import measure_classical
 from train.scoring.curves import measure_curves
 from train.scoring.features import write_features
 from train.scoring.images import evaluate_run, readable, score_parts, summarise_parts
+from train.scoring.photographs import measure_photographs
 from train.scoring.rejection import measure_rejection
 from train.scoring.robustness import measure_robustness
 from train.scoring.saliency import measure_saliency
 from train.scoring.shortcuts import measure_shortcuts
 
-ANALYSES = ("robustness", "rejection", "shortcuts", "saliency", "curves", "classical", "features")
+ANALYSES = ("robustness", "rejection", "photographs", "shortcuts", "saliency", "curves", "classical", "features")
 OF_ANY_MODEL = {"robustness", "rejection"}  # the others need findings
 
 
@@ -68,7 +70,7 @@ def parse(arguments):
     parser.add_argument("--segmenter", type=model_place, help="with --run: draws the lungs from now on; recalibrates")
     parser.add_argument("--card", action="store_true", help="with --run: only draw figures and write the card again")
     parser.add_argument("--also", nargs="+", default=[], choices=ANALYSES, metavar="ANALYSIS", help="see above")
-    parser.add_argument("--images", type=int, help="of each data set at most, for rejection, saliency and curves")
+    parser.add_argument("--images", type=int, help="of each data set at most, for all that change images")
     parser.add_argument("--pictures", type=Path, nargs="+", default=[], help="for rejection: folders of no radiographs")
     arguments = parser.parse_args(arguments)
     of_run = arguments.recalibrate or arguments.segmenter or arguments.card
@@ -170,6 +172,7 @@ def analyse(arguments, pipeline, parts, training_parts, output, weights, declare
     measures = {
         "robustness": lambda: measure_robustness(pipeline, parts, output, weights),
         "rejection": lambda: measure_rejection(pipeline, parts, output, weights, pictures=arguments.pictures, **limit),
+        "photographs": lambda: measure_photographs(pipeline, parts, output, weights, **limit),
         "shortcuts": lambda: measure_shortcuts(pipeline, parts, output, weights, **labels),
         "saliency": lambda: measure_saliency(pipeline, parts, output, weights, **labels, **limit),
         "curves": lambda: measure_curves({name: pipeline}, parts, output, weights, **labels, **limit),

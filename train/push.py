@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import metadata_load, metadata_save
 
-from lungfusion import LungFusionPipeline
+from lungfusion import LungFusionForImageClassification, LungFusionPipeline, hub_pipeline
 from train.engine.arguments import command_line
 from train.publish.hub import PushError, check_name, check_token, publish
 from train.publish.space import space_files, write_space_card
@@ -95,6 +95,8 @@ def gather(source, repo_id, folder, license=None):
         pipeline = LungFusionPipeline.from_pretrained(model, device="cpu", dtype="auto")
     except (OSError, ValueError) as error:
         raise PushError(f"{model} can't be loaded: {error}") from error
+    if isinstance(pipeline.model, LungFusionForImageClassification):
+        add_hub_pipeline(pipeline.model.config, folder)
     pipeline.model.save_pretrained(folder, state_dict=in_half_where_exact(pipeline.model.state_dict()))
     pipeline.processor.save_pretrained(folder)
     card = (source / "README.md").read_text(encoding="utf-8")
@@ -104,6 +106,14 @@ def gather(source, repo_id, folder, license=None):
     for path in (*source.glob("metrics.json"), *figures(source)):
         shutil.copy(path, folder)
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def add_hub_pipeline(config, folder):
+    """Tell transformers.pipeline of the task `hub_pipeline.TASK`, and lay its code beside the model."""
+    code = Path(hub_pipeline.__file__)
+    made_by = f"{code.stem}.{hub_pipeline.ChestRadiographPipeline.__name__}"
+    config.custom_pipelines = {hub_pipeline.TASK: {"impl": made_by, "pt": ["AutoModelForImageClassification"]}}
+    shutil.copy(code, folder)
 
 
 def in_half_where_exact(weights):

@@ -1,4 +1,6 @@
-"""No chest radiographs: photographs that scikit-image and scikit-learn ship, and drawings made here."""
+"""No frontal chest radiographs: photographs that scikit-image and scikit-learn ship, drawings made here, and the
+phantom from the side, in pairs and beside a page of text.
+"""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -6,6 +8,8 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from sklearn.datasets import load_sample_images
 
+from examples.phantom import draw_phantom
+from examples.phantom_views import beside_caption, draw_lateral, pair
 from train.augment.intensity import font
 
 SIDE = 512
@@ -29,6 +33,7 @@ PHOTOGRAPHS = (  # those that come with scikit-image itself
     "text",
 )
 DRAWN = 8  # of each kind of drawing
+PERSONS = 24  # drawn from each side, and in pairs
 
 
 def ood_images():
@@ -39,6 +44,24 @@ def ood_images():
         "photographs without colour": [grey(Image.fromarray(p)) for p in photographs if p.ndim == 3],
         **{kind.__name__: [kind(np.random.default_rng(seed)) for seed in range(DRAWN)] for kind in DRAWINGS},
     }
+
+
+def not_one_frontal_chest():
+    """kind → list of pictures, (H, W) float32 in [0, 1], of the drawn persons."""
+    frontal, lateral = ([draw(seed, SIDE)[0] for seed in range(PERSONS)] for draw in (draw_phantom, draw_lateral))
+    others = frontal[1:] + frontal[:1]
+    return {
+        "phantoms from the side": lateral,
+        "two phantoms side by side": [pair(*two) for two in zip(frontal, others, strict=True)],
+        "two phantoms, one above the other": [pair(*two, axis=0) for two in zip(frontal, others, strict=True)],
+        "phantoms from both sides": [pair(*views) for views in zip(frontal, lateral, strict=True)],
+        "phantoms beside a caption": [beside_caption(pixels, seed) for seed, pixels in enumerate(frontal)],
+    }
+
+
+def beside_its_mirror(pixels, generator):
+    """(H, W) → a radiograph and its mirror image in one picture, beside each other or one above the other."""
+    return pair(pixels, pixels[:, ::-1], axis=int(generator.integers(2)))
 
 
 def grey(picture):

@@ -36,7 +36,9 @@ print(model("xray.png"))
 
 WITHOUT = {
     "image-classification": "That way nothing refuses or warns of an unsuitable image, as the package does, and "
-    "findings that did not prove to work are named too: `model.config.shown` lists those that did.",
+    "findings that did not prove to work are named too: `model.config.shown` lists those that did. It reads pictures of "
+    "8 bits; give it the pixels of deeper ones as an array. With the package installed, the task `chest-radiograph` in "
+    "place of `image-classification` reads DICOM and 16-bit files, and refuses and warns as the package does.",
     "image-segmentation": "It names each lung found, with its mask.",
 }
 PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
@@ -85,6 +87,12 @@ TABLES = {
         "Share of pictures that are no chest radiographs, and of validation patients' radiographs, which get no answer "
         "or a warning; 95 % intervals after Wilson (`python -m train.evaluate --also rejection`). No "
         "answer: no findings are named.",
+    ),
+    "photographs.md": (
+        "Photographs of films and screens",
+        "Photographs made of the same validation patients' radiographs: aslant, with glare, moiré and a cast, as JPEG "
+        "(`python -m train.evaluate --also photographs`). How far each finding's probability moves from that of the "
+        "radiograph itself; an image that gets no answer counts as one whose findings moved.",
     ),
     "shortcuts.md": (
         "Shortcuts",

@@ -9,14 +9,19 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from lungfusion.checks.input_checks import (
+    CORRECTED,
     INVERTED,
+    LATERAL_VIEW,
     LOW_MASK_QUALITY,
     LUNGS_NOT_FOUND,
     NOT_A_CHEST_RADIOGRAPH,
     NOT_UPRIGHT,
+    PHOTOGRAPH,
     ROTATED,
+    SEVERAL_PICTURES,
 )
-from train.augment.ood_images import grey, ood_images
+from train.augment.ood_images import beside_caption, beside_its_mirror, grey, not_one_frontal_chest, ood_images
+from train.augment.photographs import photograph
 from train.data.pictures import image_bytes
 from train.report.tables import cell, markdown_table, write_table
 from train.scoring.metrics import proportion
@@ -26,13 +31,19 @@ VERSIONS = {
     "inverted": lambda pixels, generator: 1 - pixels,
     "turned by 40°": lambda pixels, generator: turned(pixels, 40 * generator.choice([-1, 1])),
     "turned by 90°": lambda pixels, generator: np.rot90(pixels, generator.choice([-1, 1])).copy(),
+    "photographed": lambda pixels, generator: photograph(pixels, generator)[0],
+    "twice in one picture": beside_its_mirror,
+    "beside a caption": lambda pixels, generator: beside_caption(pixels, int(generator.integers(1000))),
 }
-ANSWERS = {
-    "no answer": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND, NOT_UPRIGHT},
-    "called no chest radiograph": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND},
-    "called not upright": {NOT_UPRIGHT},
-    "called inverted": {INVERTED},
-    "called tilted": {ROTATED},
+ANSWERS = {  # column: the warnings that it counts
+    "no chest radiograph": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND},
+    "from the side": {LATERAL_VIEW},
+    "several pictures": {SEVERAL_PICTURES},
+    "not upright": {NOT_UPRIGHT},
+    "set right": {CORRECTED},
+    "photograph": {PHOTOGRAPH},
+    "inverted": {INVERTED},
+    "tilted": {ROTATED},
     "low mask quality": {LOW_MASK_QUALITY},
 }
 
@@ -42,15 +53,14 @@ def measure_rejection(pipeline, parts, output, weights, images=200, pictures=())
 
     Args:
         pipeline: `LungFusionPipeline`.
-        parts: source → `datasets.Dataset` as `load_source` gives it; its radiographs are shown as they are, inverted,
-            turned by 90 degrees and turned by 40.
+        parts: source → `datasets.Dataset` as `load_source` gives it; its radiographs are shown in each of `VERSIONS`.
         output: `Path` of the folder to write to.
         weights: as `weights_digest` returns it.
         images: of each source at most.
         pictures: `Path`s of folders of pictures that are no chest radiographs, beside `train.augment.ood_images`; read
             without their colours.
     """
-    kinds = ood_images() | {folder.name: read_pictures(folder) for folder in pictures}
+    kinds = ood_images() | not_one_frontal_chest() | {folder.name: read_pictures(folder) for folder in pictures}
     figures = {kind: summarise_answers([pipeline(picture) for picture in of_kind]) for kind, of_kind in kinds.items()}
     for name, data in parts.items():
         drawn = data.shuffle(seed=0).select(range(min(images, len(data))))
@@ -84,7 +94,8 @@ def turned(pixels, angle):
 
 def summarise_answers(analyses):
     """Share of the pictures that get each answer, with its interval, and how many there are."""
-    figures = {"images": len(analyses)}
+    refused = sum(any(warning.rejects for warning in analysis.warnings) for analysis in analyses)
+    figures = {"images": len(analyses), "no answer": proportion(refused, len(analyses))}
     for answer, warnings in ANSWERS.items():
         count = sum(bool(set(analysis.warnings) & warnings) for analysis in analyses)
         figures[answer] = proportion(count, len(analyses))
@@ -93,5 +104,6 @@ def summarise_answers(analyses):
 
 def refusal_table(figures):
     """Markdown: one row for each kind of picture."""
-    rows = [[kind, row["images"], *[cell(row[name]) for name in ANSWERS]] for kind, row in figures.items()]
-    return markdown_table(["pictures", "n", *ANSWERS], rows)
+    columns = ["no answer", *ANSWERS]
+    rows = [[kind, row["images"], *[cell(row[name]) for name in columns]] for kind, row in figures.items()]
+    return markdown_table(["pictures", "n", *columns], rows)
