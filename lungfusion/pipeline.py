@@ -142,7 +142,7 @@ class LungFusionPipeline:
     @property
     def limits(self):
         """`Limits` of the segmenter."""
-        return Limits(**(getattr(self.segmenter.config, "input_limits", None) or {}))
+        return Limits(**self.segmenter.config.input_limits)
 
     def pixel_values(self, radiographs):
         pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]

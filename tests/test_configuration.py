@@ -33,6 +33,7 @@ WRONG = {
     "segmenter": [3],
 }
 WRONG_SEGMENTER = {
+    "input_limits": [{"max_novelty": 2.0}, {"max_ood_score": -1.0}, 3, {"max_ood_score": "much"}],
     "image_size": [0, 33],
     "encoder": ["no_such", "tu-no_such", "tu-hf-hub:owner/name", 3],
     "width": [0, -4, 10**9],

@@ -1,6 +1,6 @@
 """What speaks against an image: on phantoms and on masks drawn by hand."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from lungfusion.checks.input_checks import (
     is_lateral,
     white_share,
 )
+from lungfusion.models import LungUNetConfig
+from lungfusion.models.configuration_lungfusion import INPUT_LIMITS
 from lungfusion.models.mask_postprocessing import split_lungs
 from lungfusion.reading.radiograph import load_radiograph
 
@@ -91,6 +93,11 @@ def test_the_limits_of_a_checkpoint_go_before_the_usual_ones(chest):
     assert [w.code for w in check_input(seen, Limits(max_ood_score=3.0, min_mask_quality=0.95))] == [
         "not_a_chest_radiograph"
     ]
+
+
+def test_the_configuration_names_the_limits_that_there_are():
+    assert tuple(field.name for field in fields(Limits)) == INPUT_LIMITS
+    assert Limits(**LungUNetConfig(input_limits={"max_ood_score": 3}).input_limits).max_ood_score == 3
 
 
 def test_a_lateral_view_is_one_region_upright_in_the_middle():

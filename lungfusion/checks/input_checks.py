@@ -98,7 +98,7 @@ def none_shown(config):
 
 @dataclass(frozen=True)
 class Limits:
-    """What depends on the segmenter; a checkpoint's `input_limits` go before these values.
+    """What depends on the segmenter; its configuration's `input_limits` go before these values.
 
     Attributes:
         usual_ood_score: up to this an image is not looked at turned and inverted.

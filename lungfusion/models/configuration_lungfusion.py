@@ -17,6 +17,7 @@ MAX_BRANCHES = 16
 DEFAULT_FINDINGS = ("pneumonia", "tuberculosis")
 LABELS = ("id2label", "label2id", "num_labels")  # how transformers names them
 LUNGS = ("background", "right lung", "left lung")  # the patient's right is on the left of the picture
+INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest_quality", "min_mask_quality")
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
 OF_EACH_FINDING = (  # the settings that name findings
     "thresholds",
@@ -61,6 +62,8 @@ class LungUNetConfig(SentenceConfig):
         quality_slope, quality_offset (`float`): how the mask's expected Dice d becomes the quality shown,
             sigmoid(slope · logit(d) + offset); fitted to the true Dice by `train.calibrate.mask_quality`. 1 and 0: not
             calibrated.
+        input_limits (`dict[str, float]`): by which scores an image is refused or warned of, where this U-Net needs
+            others than the usual ones: see `lungfusion.checks.input_checks.Limits`, whose names these are.
     """
 
     model_type = "lung_unet"
@@ -73,8 +76,10 @@ class LungUNetConfig(SentenceConfig):
     image_std: float = 0.5
     quality_slope: float = 1.0
     quality_offset: float = 0.0
+    input_limits: dict[str, float | int] | None = None
 
     def __post_init__(self, **kwargs):
+        self.input_limits = self.input_limits or {}
         self.id2label = dict(enumerate(LUNGS))  # of the segments that the image processor makes of the one map drawn
         self.label2id = {name: number for number, name in enumerate(LUNGS)}
         super().__post_init__(**kwargs)
@@ -90,6 +95,10 @@ class LungUNetConfig(SentenceConfig):
         if not (self.encoder == "plain" or self.encoder in encoders or is_backbone(self.encoder.removeprefix("tu-"))):
             raise ValueError(f"encoder is {self.encoder!r}: give plain, or an encoder of segmentation_models_pytorch.")
         check_finite(self, "image_mean", "image_std", "quality_slope", "quality_offset")
+        if unknown := set(self.input_limits) - set(INPUT_LIMITS):
+            raise ValueError(f"input_limits names {', '.join(unknown)}: choose out of {', '.join(INPUT_LIMITS)}.")
+        if not all(0 < value < math.inf for value in self.input_limits.values()):
+            raise ValueError("input_limits holds scores: give values above 0.")
         if self.image_std <= 0:
             raise ValueError(f"image_std is {self.image_std}: the image is divided by it, so give a value above 0.")
 

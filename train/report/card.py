@@ -36,9 +36,9 @@ print(model("xray.png"))
 
 WITHOUT = {
     "image-classification": "That way nothing refuses or warns of an unsuitable image, as the package does, and "
-    "findings that did not prove to work are named too: `model.config.shown` lists those that did. It reads pictures of "
-    "8 bits; give it the pixels of deeper ones as an array. With the package installed, the task `chest-radiograph` in "
-    "place of `image-classification` reads DICOM and 16-bit files, and refuses and warns as the package does.",
+    "findings that did not prove to work are named too: `model.config.shown` lists those that did. It reads 8-bit "
+    "pictures; give it the pixels of deeper ones as an array. With the package installed, the task `chest-radiograph` "
+    "in place of `image-classification` reads DICOM and 16-bit files, and refuses and warns as the package does.",
     "image-segmentation": "It names each lung found, with its mask.",
 }
 PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
@@ -258,9 +258,9 @@ def card_data(recipe, metrics):
     for source, summary in metrics.items():
         data = {
             "dataset_name": recipe["sources"][source]["title"],
-            "dataset_type": recipe["sources"][source]["dataset"],
+            "dataset_type": recipe["sources"][source].get("hub_id") or recipe["sources"][source]["title"],
+            "dataset_split": "validation patients",
         }
-        data["dataset_split"] = "validation patients"
         for name, figures in summary["findings"].items():
             auc = {"metric_type": "roc_auc", "metric_name": f"ROC AUC, {name}", "metric_value": figures["auc"]["value"]}
             results.append(EvalResult(task_type="image-classification", **data, **auc))
