@@ -9,7 +9,7 @@ from PIL import Image
 
 from examples.phantom import draw_phantom
 from tests.conftest import tiny_model
-from train.augment.hospitals import HospitalAugmentation, quantised
+from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
 from train.calibrate.away import dot_strip, is_shown, operating_point, threshold_at
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
@@ -207,3 +207,14 @@ def test_a_source_is_drawn_as_often_as_its_share_says():
     found = [("film", 1)] * 10 + [("digital", 1)] * 30 + [("digital", None)] * 30
     weights = epoch_sampler(found, 100, shares={"film": 0.5}).weights
     assert weights[:10].sum() == pytest.approx(1 / 3) and weights[40:].sum() == pytest.approx(2 / 3 * 0.4)
+
+
+def test_grey_values_move_to_those_of_another_picture():
+    torch.manual_seed(0)
+    dark, bright = torch.rand(1, 1, 16, 16) * 0.3, 0.6 + torch.rand(1, 1, 16, 16) * 0.3
+    moved = mixed_histogram(torch.cat([dark, bright] * 4))
+    assert moved.min() >= 0 and moved.max() <= 0.9
+    changed = (moved - torch.cat([dark, bright] * 4)).abs().amax((1, 2, 3)) > 0.05
+    assert changed.any()
+    order = torch.cat([dark, bright] * 4).flatten(1).argsort(1)
+    assert (moved.flatten(1).gather(1, order).diff(dim=1) >= 0).all()  # what was brighter stays brighter

@@ -29,7 +29,7 @@ def test_a_recipe_holds_what_differs_from_its_base(tmp_path):
     (tmp_path / "first.yaml").write_text(text)
     (tmp_path / "own.yaml").write_text("base: first.yaml\naugmentation: {flip: 0.5}\nsources: {kermany: {}}\n")
     recipe = load_recipe(tmp_path / "own.yaml", ["model.image_size=32"])
-    usual = load_recipe(FINDINGS)
+    usual = load_recipe(RECIPES / "base_findings.yaml")
     assert recipe["name"] == "own" and recipe["epochs"] == 2 and recipe["batch_size"] == usual["batch_size"]
     wanted = {"concatenation": "crop", "fusion": "concat", "branch_size": 64, "image_size": 32}
     assert recipe["model"] == usual["model"] | wanted

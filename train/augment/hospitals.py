@@ -24,11 +24,13 @@ class HospitalAugmentation:
         film: share of the pictures that are made to look like scanned or photographed film.
         fourier: share whose amplitude spectrum is mixed with that of another picture of the batch, as a rule from
             another hospital (Xu et al. 2021, CVPR, "A Fourier-based framework for domain generalization").
+        histogram: share whose grey values are distributed somewhat as another picture's of the batch.
         flip: share mirrored; 0 where a finding is of one side.
     """
 
-    def __init__(self, size, region, film=0.35, fourier=0.3, flip=0.5):
-        self.size, self.region, self.film, self.fourier, self.flip = size, region, film, fourier, flip
+    def __init__(self, size, region, film=0.35, fourier=0.3, histogram=0.0, flip=0.5):
+        self.size, self.region, self.flip = size, region, flip
+        self.film, self.fourier, self.histogram = film, fourier, histogram
 
     def __call__(self, image, alpha):
         """image, alpha: (B, 1, S, S) and (B, 1, s, s) float in [0, 1] → both (B, 1, size, size)."""
@@ -47,6 +49,7 @@ class HospitalAugmentation:
             (self.film, film),
             (self.film / 3, grid),
             (self.fourier, mixed_amplitude),
+            (self.histogram, mixed_histogram),
             (0.3, noise),
         ):
             image = sometimes(share, change, image)
@@ -203,6 +206,15 @@ def mixed_amplitude(image):
     share, other = uniform(image, 0.2, 1), torch.randperm(len(image), device=image.device)
     amplitude = (1 - share) * spectrum.abs() + share * spectrum[other].abs()
     return torch.fft.irfft2(torch.polar(amplitude, spectrum.angle()), s=image.shape[-2:])
+
+
+def mixed_histogram(image):
+    """Grey values moved, by a random share of the way, to those of the same rank in another picture of the batch."""
+    flat = image.flatten(1)
+    ordered = flat.sort(1).values
+    ranks = torch.searchsorted(ordered, flat).clamp(max=flat.shape[1] - 1)
+    others = ordered[torch.randperm(len(image), device=image.device)].gather(1, ranks).view_as(image)
+    return image + uniform(image, 0, 1) * (others - image)
 
 
 def noise(image):
