@@ -71,7 +71,8 @@ def calibrate_run(recipe, output):
         calibrate(config, name, labels, probabilities, points.get(name))
         config.populations[name] = age_groups(taught_by)
         low = lowest_auc(patients(known), labels, probabilities)
-        if recipe.get("shown") == "all" or proves_to_work(points.get(name), config.operating_points[name], low):
+        told = recipe.get("shown") == "all" or proves_to_work(points.get(name), config.operating_points[name], low)
+        if told and name not in recipe.get("auxiliary", ()):
             config.shown.append(name)
         for row in rows:
             if row[f"probability_{name}"] is not None:
