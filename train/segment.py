@@ -8,10 +8,11 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
+from train.augment.lungs import LungAugmentation
 from train.augment.mild_corruptions import AlteredRadiographs
 from train.augment.presets import augmentation
 from train.calibrate.mask_quality import calibrate_quality
-from train.data.cache import RadiographDataset, cache_arrays
+from train.data.cache import RadiographBytes, RadiographDataset, cache_arrays
 from train.data.check import check_run
 from train.data.sampler import epoch_sampler
 from train.data.splits import with_mask
@@ -43,10 +44,13 @@ def main(arguments=None):
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with one_after_another():
         parts = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
-        parts["train"] |= drawn_arrays(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
+        drawn = drawn_arrays(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
+    for name, arrays in drawn.items():
+        if len(arrays):
+            parts["train"][name] = concatenate_arrays([parts["train"].get(name, []), arrays])
     if accelerator.is_main_process:
         write_counts(parts, output)
-    train = RadiographDataset(concatenate_arrays(parts["train"].values()), side, augmentation(**recipe["augmentation"]))
+    train, augment = augmented(concatenate_arrays(parts["train"].values()), side, **recipe["augmentation"])
     validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
     groups = [(name, None) for name, part in parts["train"].items() for _ in range(len(part))]
     sampler = epoch_sampler(groups, recipe["epoch_size"])
@@ -55,11 +59,14 @@ def main(arguments=None):
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
     model = LungUNetForSemanticSegmentation(config)
-    if recipe["pretrained"] and config.encoder.startswith("tu-"):
+    if recipe["init_from"]:
+        init_from_checkpoint(model, recipe["init_from"])
+    elif recipe["pretrained"] and config.encoder.startswith("tu-"):
         load_pretrained_backbone(model.unet.encoder.model, config.encoder.removeprefix("tu-"), recipe["pretrained"])
     model.to(memory_format=torch.channels_last)
 
     validate = partial(mean_scores, accelerator, validation_loader, recipe["validate_on"])
+    loss_of = partial(augmented_loss, loss_of, augment) if augment else loss_of
     fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     if accelerator.is_main_process:
         save_model(round_weights(load_segmenter(output / "model")), processor, output / "model")
@@ -74,6 +81,26 @@ def load_arrays(recipe, split, processor):
         data = with_mask(load_part(recipe, source, split))
         parts[name] = cache_arrays(data, processor, recipe["workers"])
     return parts
+
+
+def augmented(arrays, side, preset, **settings):
+    """The training images, and what augments a batch of them; None where the images are augmented one by one."""
+    if preset == "lungs":
+        return RadiographBytes(arrays, side), LungAugmentation(**settings)
+    return RadiographDataset(arrays, side, augmentation(preset, **settings)), None
+
+
+def augmented_loss(loss_of, augment, model, batch):
+    image, mask = augment(batch["pixel_values"].float() / 255, batch["labels"].float() / 255)
+    return loss_of(model, {"pixel_values": image, "labels": mask})
+
+
+def init_from_checkpoint(model, place):
+    """Begin with the weights of a trained segmenter: `load_segmenter` says which; its image size may be another."""
+    try:
+        model.load_state_dict(load_segmenter(place).state_dict())
+    except RuntimeError as error:
+        raise ValueError(f"init_from: {place} is another network; give `model` its encoder and widths.") from error
 
 
 @torch.inference_mode()

@@ -1,6 +1,7 @@
 """Decode and resize each radiograph once, draw its lungs once; serve augmented tensors."""
 
 import hashlib
+from contextlib import contextmanager
 
 import torch
 from datasets import Features, Value
@@ -8,6 +9,7 @@ from torch.utils.data import Dataset
 from torchvision import tv_tensors
 
 from lungfusion import load_radiograph
+from lungfusion.models.modeling_lung_unet import resize
 from train.data.pictures import image_bytes, read_mask
 from train.engine.processes import has_bfloat16
 
@@ -22,9 +24,7 @@ def cache_arrays(data, processor, workers=2):
     Returns:
         `datasets.Dataset` with `pixels` (S · S bytes, 0 … 255) and, where there are masks, `mask` likewise.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # the images are small and the processes several: threads would wait for each other
-    try:
+    with one_thread():
         return data.map(
             to_arrays,
             fn_kwargs={"processor": processor},
@@ -33,6 +33,18 @@ def cache_arrays(data, processor, workers=2):
             num_proc=workers or None,
             desc="Reading radiographs",
         )
+
+
+@contextmanager
+def one_thread():
+    """Torch computes in one thread meanwhile, as processes that are forked must.
+
+    Where their images are small threads would wait for each other, and after a fork for those left behind: for ever.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(threads)
 
@@ -46,20 +58,22 @@ def to_arrays(row, processor):
     return {"pixels": to_bytes(pixels), "mask": mask}
 
 
-def draw_alpha(arrays, segmenter, size, batch_size=4):
+def draw_alpha(arrays, segmenter, size, kept_size=None):
     """Draw the lungs of every cached radiograph once, so that image and mask can be augmented together.
 
-    Few at a time, and in bfloat16 where the device has it, which takes a third of the time: alpha is kept in 256 steps
-    anyway.
+    Few at a time on a CPU, and in bfloat16 where the device has it, which takes a third of the time: alpha is kept in
+    256 steps anyway.
 
     Args:
         arrays: as `cache_arrays` returns.
         segmenter: `LungUNetForSemanticSegmentation`, on the device that is to draw.
         size: side S of the arrays.
+        kept_size: side of the arrays returned; S unless given.
 
     Returns:
         the same data set, `mask` holding the drawn alpha.
     """
+    kept_size = kept_size or size
     segmenter.eval().to(memory_format=torch.channels_last)
     device, in_bfloat16 = segmenter.device, has_bfloat16(segmenter.device)
 
@@ -68,14 +82,15 @@ def draw_alpha(arrays, segmenter, size, batch_size=4):
         pixels = pixels.to(device, memory_format=torch.channels_last)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
             alpha = segmenter(pixels).logits.float().sigmoid()
-        return {"mask": [to_bytes(a) for a in alpha.cpu()]}
+        kept = {"pixels": pixels, "mask": alpha}
+        return {key: [to_bytes(one) for one in resize(x, (kept_size,) * 2).cpu()] for key, x in kept.items()}
 
-    drawn_with = f"{arrays._fingerprint} {weights_digest(segmenter)} {in_bfloat16}"
+    drawn_with = f"{arrays._fingerprint} {weights_digest(segmenter)} {in_bfloat16} {kept_size}"
     fingerprint = hashlib.sha256(drawn_with.encode()).hexdigest()[:32]
     return arrays.map(
         draw,
         batched=True,
-        batch_size=batch_size,
+        batch_size=4 if device.type == "cpu" else 64,
         new_fingerprint=fingerprint,
         desc="Drawing lungs",
         features=arrays.features,
@@ -92,12 +107,37 @@ def weights_digest(model):
 
 def from_bytes(buffer, size):
     """Bytes 0 … 255 → (1, S, S) float tensor in [0, 1]."""
-    return torch.frombuffer(bytearray(buffer), dtype=torch.uint8).view(1, size, size) / 255
+    return byte_tensor(buffer, size) / 255
+
+
+def byte_tensor(buffer, size):
+    """Bytes → (1, S, S) uint8 tensor."""
+    return torch.frombuffer(bytearray(buffer), dtype=torch.uint8).view(1, size, size)
 
 
 def to_bytes(x):
     """Tensor of floats in [0, 1] → bytes 0 … 255."""
     return (x * 255).round().byte().numpy().tobytes()
+
+
+class RadiographBytes(Dataset):
+    """Radiographs and masks as bytes, to be augmented by the batch where the model computes.
+
+    Args:
+        arrays, size: as for `RadiographDataset`.
+
+    Each item: `pixel_values` and `labels`, (1, S, S) uint8 both.
+    """
+
+    def __init__(self, arrays, size):
+        self.arrays, self.size = arrays, size
+
+    def __len__(self):
+        return len(self.arrays)
+
+    def __getitem__(self, index):
+        row = self.arrays[int(index)]
+        return {key: byte_tensor(row[of], self.size) for key, of in (("pixel_values", "pixels"), ("labels", "mask"))}
 
 
 class RadiographDataset(Dataset):

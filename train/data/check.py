@@ -60,7 +60,7 @@ def recipe_faults(recipe):
         yield "sources is empty: name at least one data set to learn from."
     if recipe["validation_fold"] not in range(FOLDS):
         yield f"validation_fold is {recipe['validation_fold']}: there are {FOLDS}, 0 to {FOLDS - 1}."
-    wanted = ["segmenter", "init_from"] if recipe["task"] == "classification" else ["teacher"]
+    wanted = ["segmenter" if recipe["task"] == "classification" else "teacher", "init_from"]
     for key in wanted:
         place = recipe.get(key)
         if place is None and key == "segmenter":

@@ -105,3 +105,9 @@ def image_digest(row):
 
 def with_mask(data):
     return data.select([i for i, mask in enumerate(data["mask"]) if mask is not None])
+
+
+def without_mask(data):
+    if "mask" not in data.column_names:
+        return data
+    return data.select([i for i, mask in enumerate(data["mask"]) if mask is None])

@@ -7,9 +7,11 @@ saw (noisy student, Xie et al. 2020, CVPR). So it has seen other hospitals, scan
 import numpy as np
 import torch
 
+from lungfusion.models import LungFusionImageProcessor
 from lungfusion.models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
 from lungfusion.pipeline import calibrated_quality
-from train.data.cache import cache_arrays, draw_alpha, from_bytes, to_bytes
+from train.data.cache import cache_arrays, draw_alpha, from_bytes, one_thread, to_bytes
+from train.data.splits import without_mask
 from train.engine.checkpoints import load_segmenter
 from train.engine.run import load_part
 
@@ -19,27 +21,29 @@ MIN_QUALITY = 0.93  # of a mask to learn from; the segmenter's Dice on radiograp
 def drawn_arrays(recipe, processor, device="cpu"):
     """Source → its training patients' radiographs with the teacher's masks, as `cache_arrays` gives them.
 
-    Only masks to be trusted are kept: two lungs, and a mask quality of 0.93 or more.
+    The teacher draws at its own size. Only masks to be trusted are kept: two lungs, and a mask quality of 0.93 or more.
+    A radiograph that has a mask drawn by hand needs no other.
     """
     teacher = load_segmenter(recipe["teacher"]).to(device)
-    side = processor.size.height
+    side, finer = processor.size.height, teacher.config.image_size
+    teachers = LungFusionImageProcessor(size={"height": finer, "width": finer})
     parts = {}
     for name, source in recipe["unlabelled"].items():
-        data = load_part(recipe, source, "train")
-        data = data.shuffle(seed=recipe["seed"]).select(range(min(source["images"], len(data))))
-        drawn = draw_alpha(cache_arrays(data, processor, recipe["workers"]), teacher, side)
-        trusted = drawn.filter(to_be_trusted, fn_kwargs={"side": side, "config": teacher.config})
-        parts[name] = trusted.map(cleaned, fn_kwargs={"side": side})
+        data = without_mask(load_part(recipe, source, "train"))
+        if "images" in source:
+            data = data.shuffle(seed=recipe["seed"]).select(range(min(source["images"], len(data))))
+        drawn = draw_alpha(cache_arrays(data, teachers, recipe["workers"]), teacher, finer, side)
+        settings = {"fn_kwargs": {"side": side, "config": teacher.config}, "num_proc": recipe["workers"] or None}
+        with one_thread():
+            trusted = drawn.map(clean_if_trusted, **settings, desc="Cleaning masks")
+        parts[name] = trusted.select([row for row, mask in enumerate(trusted["mask"]) if mask is not None])
         print(f"{name}: {len(parts[name])} of {len(drawn)} masks of the teacher are kept.")
     return parts
 
 
-def cleaned(row, side):
-    alpha = keep_lungs(from_bytes(row["mask"], side)[0].numpy())
-    return {"mask": to_bytes(torch.from_numpy(alpha)[None])}
-
-
-def to_be_trusted(row, side, config):
+def clean_if_trusted(row, side, config):
+    """The row's mask without specks and holes; None where it is not to be trusted."""
     alpha = from_bytes(row["mask"], side)[0].numpy()
     quality = calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
-    return quality >= MIN_QUALITY and all(np.any(lung) for lung in split_lungs(alpha > 0.5))
+    trusted = quality >= MIN_QUALITY and all(np.any(lung) for lung in split_lungs(alpha > 0.5))
+    return {"mask": to_bytes(torch.from_numpy(keep_lungs(alpha))) if trusted else None}
