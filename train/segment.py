@@ -53,7 +53,8 @@ def main(arguments=None):
     train, augment = augmented(concatenate_arrays(parts["train"].values()), side, **recipe["augmentation"])
     validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
     groups = [(name, None) for name, part in parts["train"].items() for _ in range(len(part))]
-    sampler = epoch_sampler(groups, recipe["epoch_size"])
+    shares = {name: source.get("share", 1) for name, source in (recipe["unlabelled"] | recipe["sources"]).items()}
+    sampler = epoch_sampler(groups, recipe["epoch_size"], shares=shares)
     loading = {"batch_size": recipe["batch_size"], "num_workers": loader_workers(accelerator, recipe)}
     train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
