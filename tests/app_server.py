@@ -80,6 +80,13 @@ def server(checkpoint, tmp_path_factory):
     assert served.raised() <= {"gradio.exceptions.InvalidPathError"}  # asked for by a test
 
 
+@pytest.fixture(scope="session")
+def served(checkpoint, tmp_path_factory):
+    """Another one, for what strangers try: it may log errors and keep what they leave."""
+    with serving(checkpoint, tmp_path_factory.mktemp("served")) as served:
+        yield served
+
+
 def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -23,8 +23,9 @@ from lungfusion.models import (
     LungUNetConfig,
     LungUNetForSemanticSegmentation,
 )
-from tests.app_server import radiograph_files, server  # noqa: F401  fixtures
+from tests.app_server import radiograph_files, served, server  # noqa: F401  fixtures
 from tests.browser import browser, visit  # noqa: F401  fixtures
+from tests.publishing import finished_run, hub, online  # noqa: F401  fixtures
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()
@@ -117,6 +118,21 @@ def checkpoint(tmp_path_factory):
 def pipe(checkpoint):
     """The pipeline of that checkpoint."""
     return LungFusionPipeline.from_pretrained(checkpoint)
+
+
+@pytest.fixture(scope="session")
+def masks_alone(tmp_path_factory):
+    """Folder of a data set with neither `label` nor `findings`."""
+    from datasets import Dataset
+
+    from tests.helpers import write_source
+
+    root = tmp_path_factory.mktemp("data")
+    write_source(root / "labelled", ["normal", "tuberculosis"], "nodule", with_mask=True)
+    data = Dataset.from_parquet(str(root / "labelled" / "train-00000-of-00001.parquet"))
+    (root / "masks").mkdir()
+    data.remove_columns("label").to_parquet(root / "masks" / "train-00000-of-00001.parquet")
+    return root / "masks"
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from lungfusion.app.view.batch import Batch
 from lungfusion.app.view.batch_files import batch_csv, json_lines, masks_zip, snippet
 from lungfusion.checks import input_checks as gate
 from lungfusion.reading.errors import refusal
+from tests.answers import ENGLISH, GOUT, MADE_BY, PNEUMONIA, TUBERCULOSIS, Page
 from tests.conftest import analysis
-from tests.test_words import ENGLISH, GOUT, MADE_BY, PNEUMONIA, TUBERCULOSIS, Page
 
 FINDINGS = ["tuberculosis", "pneumonia", "gout"]
 

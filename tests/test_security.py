@@ -1,38 +1,19 @@
-"""What a stranger may try: others' files, other servers, code in files, garbage. Each is refused, and survived."""
+"""What a stranger may ask of the app: others' files, other servers, garbage. Each is refused, and survived."""
 
-import ast
-import base64
 import json
-import re
-import shutil
 import threading
 import urllib.error
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-import pydicom
 import pytest
-import torch
 
-from examples.phantom import draw_phantom, write_dicom
-from lungfusion import LungFusionPipeline
-from lungfusion.app.trace import walk
-from lungfusion.app.view.answer import answer_html
-from lungfusion.app.view.steps import steps_html
-from lungfusion.app.view.words import LANGUAGES
-from tests.app_server import ROOT, analyze, analyze_upload, request, serving, upload
+from tests.app_server import ROOT, analyze, analyze_upload, request, upload
 from tests.dicom_files import dicom
 from tests.image_files import GREY, encoded
 
 PNG = encoded(GREY, "PNG")
-SECRET = "Doe^Jane"
 JSON = {"Content-Type": "application/json"}
-
-
-@pytest.fixture(scope="module")
-def served(checkpoint, tmp_path_factory):
-    with serving(checkpoint, tmp_path_factory.mktemp("served")) as served:
-        yield served
 
 
 @pytest.fixture(autouse=True)
@@ -66,9 +47,6 @@ def neighbour():
     yield f"127.0.0.1:{server.server_port}", requests
     server.shutdown()
     server.server_close()
-
-
-# Other people's files
 
 
 def of_file(path, **more):
@@ -107,9 +85,6 @@ def test_file_names_do_not_lead_out_of_the_upload_folder(served):
     assert all(served.cache in path.parents for path in served.cache.parent.rglob("*escaped*"))
 
 
-# Other servers
-
-
 def test_nothing_is_fetched_from_anywhere(served, neighbour):
     """Not by the API, nor by the routes through which Gradio hands on what lies elsewhere."""
     here, requests = neighbour
@@ -133,102 +108,7 @@ def test_other_protocols_are_not_spoken(served):
         assert analyze(served.address, of_file(url))[0] == "error"
 
 
-# Code in files
-
-
-def test_weights_are_never_unpickled(checkpoint, tmp_path):
-    folder = tmp_path / "pickled"
-    shutil.copytree(checkpoint, folder)
-    (folder / "model.safetensors").unlink()
-    torch.save({"weight": Exploit(tmp_path / "it_ran")}, folder / "pytorch_model.bin")
-    with pytest.raises((OSError, ValueError), match="safetensors"):
-        LungFusionPipeline.from_pretrained(folder)
-    assert not (tmp_path / "it_ran").exists()
-
-
-class Exploit:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return Path.touch, (self.path,)
-
-
 PARTS = ("lungfusion", "train")
-UNPICKLING = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
-
-
-@pytest.mark.parametrize(
-    "path", sorted([*(ROOT / "lungfusion").rglob("*.py"), *(ROOT / "train").glob("*.py")]), ids=str
-)
-def test_no_module_unpickles_or_evaluates(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            names = [alias.name for alias in node.names] + [getattr(node, "module", None) or ""]
-            assert not {name.split(".")[0] for name in names} & UNPICKLING
-        if isinstance(node, ast.Call):
-            called = ast.unparse(node.func)
-            assert called not in ("torch.load", "torch.hub.load", "eval", "exec", "yaml.load", "os.system")
-            if called == "np.load":
-                assert not any(keyword.arg == "allow_pickle" for keyword in node.keywords)
-
-
-# HTML and patients' names
-
-
-TELLING = ("PatientName", "PatientID", "InstitutionName", "StudyDescription", "SeriesDescription", "Manufacturer")
-
-
-def test_nothing_of_a_dicom_header_comes_out(served, checkpoint, tmp_path):
-    pixels, _ = draw_phantom(seed=0, size=128)
-    path = tmp_path / "chest.dcm"
-    write_dicom(path, pixels)
-    ds = pydicom.dcmread(path)
-    for keyword in TELLING:
-        setattr(ds, keyword, SECRET)
-    ds.PatientComments = f"<script>{SECRET}</script>"
-    ds.add_new(0x00091001, "LO", SECRET)
-    ds.save_as(path)
-    assert path.read_bytes().count(SECRET.encode()) >= 8
-    pipeline = LungFusionPipeline.from_pretrained(checkpoint)
-    analysis, saliency = pipeline.analyse_and_explain(path)
-    pages = (answer_html(LANGUAGES["en"], analysis, saliency), steps_html(LANGUAGES["en"], walk(pipeline, path)))
-    for said in (*pages, json.dumps(analysis.to_dict()), repr(analysis)):
-        assert SECRET not in said
-    for file in re.findall(r"base64,([^\"]+)", "".join(pages)):  # the pictures, the page to print, the numbers
-        assert SECRET.encode() not in base64.b64decode(file)
-    event, answer = analyze_upload(served.address, "chest.dcm", path.read_bytes())
-    assert event == "complete"
-    assert "Doe" not in json.dumps(answer)
-    event, answer = analyze_upload(served.address, "chest.dcm", path.read_bytes()[:-500])
-    assert event == "error"
-    assert "Doe" not in json.dumps(answer) and "Doe" not in served.log.read_text()
-
-
-def page_of(folder, source):
-    """The page's text without its own pictures."""
-    page = answer_html(LANGUAGES["en"], *LungFusionPipeline.from_pretrained(folder).analyse_and_explain(source))
-    return re.sub(r'<img class="\w+"( data-finding="[^"<>]*")? src="data:[^"]*" alt="[^"<>]*">', "", page)
-
-
-@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>.png", '"><script>alert(1)</script>.png'])
-def test_names_are_text(checkpoint, tmp_path, name):
-    path = tmp_path / name.replace("/", "_")
-    path.write_bytes(PNG)
-    report = page_of(checkpoint, path)
-    assert "<img" not in report and "<script" not in report
-
-
-def test_names_of_findings_from_a_strange_checkpoint_are_text(checkpoint, tmp_path):
-    folder = tmp_path / "strange"
-    shutil.copytree(checkpoint, folder)
-    config = (folder / "config.json").read_text().replace("tuberculosis", "<script>alert(1)<\\/script>")
-    (folder / "config.json").write_text(config.replace('"phantoms"', '"<img src=x>"'))
-    report = page_of(folder, PNG)
-    assert "<script" not in report and "<img" not in report
-
-
-# Who may embed and call
 
 
 def test_any_page_may_embed_the_app(served):
@@ -251,9 +131,6 @@ def test_only_local_pages_may_call_a_local_app_from_a_browser(served):
         assert (headers.get("Access-Control-Allow-Origin") == origin) == allowed, origin
 
 
-# Garbage
-
-
 BODIES = (
     b"", b"{", b"null", b"[]", b"3", b'"x"', b"\xff\xfe\x00", b"{}", b'{"data": null}', b'{"data": {}}',
     b'{"data": []}',
@@ -262,7 +139,6 @@ BODIES = (
     b'{"data": [{"path": "\\u0000", "meta": {"_type": "gradio.FileData"}}]}', b'{"fn_index": 99, "data": []}',
     b'{"fn_index": -1, "data": [], "session_hash": "x"}', b'{"data": ' + b"[" * 50_000, b'{"data": [NaN]}',
 )  # fmt: skip
-
 
 ROUTES = ("call/analyze", "queue/join", "run/analyze", "api/analyze", "call/v2/analyze", "cancel")
 

@@ -10,8 +10,8 @@ from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographE
 from lungfusion.app.trace import walk
 from lungfusion.app.view.steps import fusion_words, steps_html
 from lungfusion.app.view.words import LANGUAGES
+from tests.answers import Page
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
-from tests.test_words import Page
 
 ENGLISH = LANGUAGES["en"]
 
