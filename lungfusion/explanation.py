@@ -14,6 +14,7 @@ def grad_cam(model, output, size):
     Each branch's deepest feature map is weighed by the mean gradient of the finding's logit, what speaks for the
     finding is kept and laid back into the part of the radiograph the branch saw; the mean of the branches is scaled to
     a largest value of 1. So a branch counts as much as the finding's logit depends on it.
+    A finding of the lesion branch has its map instead: each place's own score.
     A coarse map (about 8 × 8 places) and weak evidence (Saporta et al. 2022): it says where the score is sensitive,
     not where disease is. Only fusion and classifier are run again, so it costs little.
 
@@ -36,6 +37,11 @@ def grad_cam(model, output, size):
             maps.append((weights * features.detach()).sum(1, keepdim=True).relu())
         seen = [F.interpolate(m, output.cnn_input.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
         saliency.append(unit_maximum(paste_back(torch.stack(seen).mean(0), output.roi_affine.clone(), size)))
+    for number, name in enumerate(model.config.lesion_findings):
+        of_places = output.lesion_map[:, number : number + 1].detach().float().sigmoid()
+        seen = F.interpolate(of_places, [model.config.lesion_size] * 2, mode="bilinear", align_corners=False)
+        map_of_image = unit_maximum(paste_back(seen, output.roi_affine.clone(), size))
+        saliency[model.config.findings.index(name)] = map_of_image
     return torch.cat(saliency, dim=1)
 
 

@@ -16,7 +16,7 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
-COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
+COMMANDS = {"prepare", "segment", "classify", "lesions", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
 ROOMS = {"augment", "calibrate", "data", "engine", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
     "dataclasses",

@@ -7,7 +7,7 @@ from huggingface_hub.errors import StrictDataclassError
 from segmentation_models_pytorch.encoders import encoders
 from transformers import PreTrainedConfig
 
-from .config_checks import check_finite, check_range, is_backbone, within
+from .config_checks import check_finite, check_lesions, check_range, is_backbone, within
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
 FUSIONS = ("concat", "gated", "lstm")
@@ -117,6 +117,13 @@ class LungFusionConfig(SentenceConfig):
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
         fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
         dropout (`float`): dropout before each layer of the classifier.
+        lesion_backbone (`str`): timm name of the lesion branch's CNN, which looks closer and says where as well; None
+            for a model without it.
+        lesion_size (`int`): side in pixels of the square picture of the lungs that the lesion branch reads; a multiple
+            of 16.
+        lesion_findings (`list[str]`): the findings whose logits the lesion branch gives in place of the classifier.
+        coarse_size (`int`): side in pixels to which `pixel_values` are reduced for the other branches, where the lesion
+            branch wants finer ones than they were trained on; `image_size` if None.
         findings (`list[str]`): the names of the findings, in the order of the logits: transformers' `id2label` as a
             list, and saved as that. `from_pretrained` takes other ones, as `findings`, `id2label` or `num_labels`;
             what was said of the old ones is then left out.
@@ -156,6 +163,7 @@ class LungFusionConfig(SentenceConfig):
         "fused_features",
         "fusion_weights",
         "ood_score",
+        "lesion_map",
     ]
     sub_configs = {"segmenter": LungUNetConfig}
 
@@ -167,6 +175,10 @@ class LungFusionConfig(SentenceConfig):
     fusion: str = "concat"
     fusion_size: int = 256
     dropout: float = 0.3
+    lesion_backbone: str | None = None
+    lesion_size: int = 448
+    lesion_findings: list[str] | tuple[str, ...] = ()
+    coarse_size: int | None = None
     shown: list[str] | tuple[str, ...] | None = None
     thresholds: dict[str, float] | None = None
     rule_out_thresholds: dict[str, float] | None = None
@@ -227,7 +239,8 @@ class LungFusionConfig(SentenceConfig):
         for name in self.branches:
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
-        for name in ("shown", *OF_EACH_FINDING):
+        check_lesions(self, SIDES)
+        for name in ("shown", "lesion_findings", *OF_EACH_FINDING):
             if unknown := set(getattr(self, name)) - set(self.findings):
                 raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
         if missing := set(self.findings) - set(self.thresholds):
@@ -299,7 +312,9 @@ def with_labels(settings, changes):
     """
     names = names_of_labels(changes)
     before = names_of_labels({key: settings.get(key) for key in ("findings", *LABELS)})
-    said = ("findings", *LABELS) if names == before else ("findings", *LABELS, "shown", *OF_EACH_FINDING)
+    said = ("findings", *LABELS)
+    if names != before:
+        said += ("shown", "lesion_backbone", "lesion_findings", *OF_EACH_FINDING)
     return {key: value for key, value in settings.items() if key not in said} | {"findings": names}
 
 

@@ -12,7 +12,8 @@ from .branches import Branch
 from .concatenation import CONCATENATION_MODULES
 from .configuration_lungfusion import LungFusionConfig
 from .fusion import FUSION_MODULES
-from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize
+from .lesion_branch import LesionBranch, pool_lesions
+from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize, resize
 
 
 @dataclass
@@ -49,6 +50,8 @@ class LungFusionOutput(ModelOutput):
         loss: () float, binary cross-entropy over the known labels; only with `labels`.
         logits: (B, findings) float, calibrated; `sigmoid(logits)` are the probabilities.
         fused_features: (B, D) float, the `pooler_output` of [`LungFusionModel`].
+        lesion_map: (B, lesion findings, h, w) float logits over the region that `roi_affine` says: where lesions are;
+            only with a `lesion_backbone`.
         alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score: see [`LungFusionModelOutput`].
     """
 
@@ -61,6 +64,7 @@ class LungFusionOutput(ModelOutput):
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
+    lesion_map: torch.FloatTensor | None = None
 
 
 class LungFusionModel(PreTrainedModel):
@@ -73,7 +77,7 @@ class LungFusionModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
-    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.", r"^lesions\.")
 
     def __init__(self, config: LungFusionConfig):
         config._check()
@@ -114,7 +118,9 @@ class LungFusionModel(PreTrainedModel):
         if alpha is None:
             drawn = self.segmenter(pixel_values)
             alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
-        cnn_input, roi_affine = self.concatenation(pixel_values, alpha.to(self.dtype))
+        coarse = [self.config.coarse_size or pixel_values.shape[-1]] * 2  # what the branches were trained on
+        image, mask = (resize(x, coarse) for x in (pixel_values, alpha.to(self.dtype)))
+        cnn_input, roi_affine = self.concatenation(image, mask)
         feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -125,7 +131,7 @@ class LungFusionModel(PreTrainedModel):
     def train(self, mode=True):
         """As usual, but whatever is frozen stays in evaluation: its batch norms do not drift."""
         super().train(mode)
-        for part in self.modules():
+        for part in list(self.modules())[1:]:
             parameters = list(part.parameters())
             if parameters and not any(parameter.requires_grad for parameter in parameters):
                 part.eval()
@@ -150,7 +156,7 @@ class LungFusionForImageClassification(LungFusionModel):
     _keys_to_ignore_on_load_unexpected = ()
 
     def add_head(self, config):
-        """A shallow classifier: one logit for each finding."""
+        """A shallow classifier: one logit for each finding; and the lesion branch, where there is one."""
         self.num_labels = config.num_labels
         self.classifier = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -159,6 +165,9 @@ class LungFusionForImageClassification(LungFusionModel):
             nn.Dropout(config.dropout),
             nn.Linear(config.fusion_size, config.num_labels),
         )
+        self.lesions = None
+        if config.lesion_backbone:
+            self.lesions = LesionBranch(config.lesion_backbone, config.lesion_size, len(config.lesion_findings))
 
     def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None):
         """Name the findings.
@@ -168,9 +177,14 @@ class LungFusionForImageClassification(LungFusionModel):
             pixel_values, alpha, output_hidden_states, return_dict: see [`LungFusionModel`].
         """
         base = self.fuse(pixel_values, alpha, output_hidden_states)
-        logits = self.calibrate(self.classifier(base.pooler_output))
+        logits, lesion_map = self.classifier(base.pooler_output), None
+        if self.lesions is not None:
+            lesion_map = self.lesions(pixel_values.to(self.dtype), base.roi_affine)
+            logits = self.with_lesions(logits, pool_lesions(lesion_map))
+        logits = self.calibrate(logits)
         loss = None if labels is None else masked_bce_loss(logits, labels)
-        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen(base))
+        seen_too = seen(base) | {"lesion_map": lesion_map}
+        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen_too)
         return output.to_tuple() if return_dict is False else output
 
     def save_pretrained(self, *args, **kwargs):
@@ -180,6 +194,14 @@ class LungFusionForImageClassification(LungFusionModel):
                 f"{self.classifier[-1].out_features}: give from_pretrained the new names, with ignore_mismatched_sizes."
             )
         super().save_pretrained(*args, **kwargs)
+
+    def with_lesions(self, logits, of_lesions):
+        """The classifier's logits (B, findings), those of the lesion findings by the lesion branch instead."""
+        columns = [
+            of_lesions[:, self.config.lesion_findings.index(name)] if name in self.config.lesion_findings else logit
+            for name, logit in zip(self.config.findings, logits.unbind(1), strict=True)
+        ]
+        return torch.stack(columns, dim=1)
 
     def calibrate(self, logits):
         """Divide by each finding's temperature and add its bias: (B, findings) → the same."""
