@@ -78,7 +78,8 @@ def learn(accelerator, recipe, output, model, processor, train, validation):
     loader = DataLoader(LesionRadiographs(parts), sampler=sampler, drop_last=True, **loading)
     read = [(arrays, known) for _, arrays, known in validation.values()]
     validate = partial(auc_of_either, accelerator, DataLoader(LesionRadiographs(read), **loading))
-    loss_of = partial(loss_of_views, accelerator, model.concatenation.roi_affine, recipe["augmentation"]["made_nodules"])
+    made = recipe["augmentation"]["made_nodules"]
+    loss_of = partial(loss_of_views, accelerator, model.concatenation.roi_affine, made)
     fit(accelerator, model, processor, loader, sampler, validate, recipe, output, loss_of)
 
 
