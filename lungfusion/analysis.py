@@ -1,9 +1,11 @@
 """What the pipeline says of a radiograph."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+from .checks.geometry import bring_back
 from .reading.radiograph import Radiograph
 
 LEVELS = ("detected", "unclear", "not_detected", "not_assessed")
@@ -123,7 +125,8 @@ class Analysis:
 
     Attributes:
         radiograph: what was analysed.
-        alpha: (H, W) float32 in [0, 1], the lung mask in the geometry of the radiograph as loaded.
+        model_alpha: (S, S) float32 in [0, 1], the lung mask in the model's geometry: stretched over the picture that
+            was analysed, it fits. `alpha` is the same over the radiograph as loaded.
         right_lung_area: share of the radiograph that the patient's right lung covers, in [0, 1]; 0 if it was not found.
         left_lung_area: the same of the left lung.
         mask_quality: the Dice to expect between alpha and an outline drawn by hand, in [0, 1]; calibrated on validation
@@ -135,10 +138,11 @@ class Analysis:
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
         tilt: degrees that the lungs lean clockwise in the picture that was analysed, and so what straightens it.
+        matrix: (3, 3) float, from the picture that was analysed to the one as loaded; see `checks.geometry`.
     """
 
     radiograph: Radiograph
-    alpha: np.ndarray
+    model_alpha: np.ndarray
     right_lung_area: float
     left_lung_area: float
     mask_quality: float
@@ -147,6 +151,16 @@ class Analysis:
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
     tilt: float = 0.0
+    matrix: np.ndarray = field(default_factory=lambda: np.eye(3), repr=False)
+
+    @cached_property
+    def alpha(self) -> np.ndarray:
+        """(H, W) float32 in [0, 1], the lung mask in the geometry of the radiograph as loaded; made when asked for."""
+        return self.alpha_at(self.radiograph.pixels.shape)
+
+    def alpha_at(self, shape: tuple[int, int]) -> np.ndarray:
+        """The same for the radiograph made as small as `shape`, (h, w), from the outset: cheaper than to shrink it."""
+        return bring_back(self.model_alpha, self.matrix, shape)
 
     def __getitem__(self, name: str) -> Finding:
         for finding in self.findings:

@@ -8,7 +8,7 @@ import torch
 
 from .analysis import UPRIGHT, Correction
 from .checks.framing import find_frame
-from .checks.geometry import bring_back, correct
+from .checks.geometry import correct
 from .checks.input_checks import brightness
 from .checks.orientation import estimate_correction, holds_several, ood_score
 from .models.concatenation import MIN_AREA
@@ -70,10 +70,6 @@ class ModelPass:
     @property
     def ood_score_once_corrected(self):
         return self.ood_score if self.wanted_score is None else self.wanted_score
-
-    def over_the_radiograph(self, x, shape):
-        """(S, S) float32 map of the corrected picture → (H, W) float32, stretched over the picture as loaded."""
-        return bring_back(x, self.matrix, shape)
 
 
 def run(pipeline, radiographs, corrections):

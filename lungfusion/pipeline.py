@@ -9,6 +9,7 @@ import torch
 from transformers import AutoImageProcessor
 
 from .analysis import UPRIGHT, Analysis, Finding, age_group
+from .checks.geometry import bring_back
 from .checks.input_checks import Evidence, Limits, check_input, none_shown
 from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
@@ -181,7 +182,7 @@ class LungFusionPipeline:
                 findings = tuple(self.finding(name, probabilities[name], age, seen.ood_score) for name in self.findings)
         return Analysis(
             radiograph=one.radiograph,
-            alpha=self.to_original_size(one, one.alpha),
+            model_alpha=one.alpha,
             right_lung_area=float(right.mean()),
             left_lung_area=float(left.mean()),
             mask_quality=quality,
@@ -190,6 +191,7 @@ class LungFusionPipeline:
             findings=findings,
             warnings=warnings,
             tilt=seen.tilt,
+            matrix=one.matrix,
         )
 
     def mask_quality(self, alpha):
@@ -219,13 +221,6 @@ class LungFusionPipeline:
             away={key.removeprefix("away_"): value for key, value in point.items() if key.startswith("away_")},
             reason=reason,
         )
-
-    def to_original_size(self, one, x):
-        """(S, S) float32 map of a `ModelPass` → (H, W) float32 array in the geometry of its radiograph as loaded."""
-        shape = one.radiograph.pixels.shape
-        if one.correction != UPRIGHT:
-            return one.over_the_radiograph(x, shape)
-        return self.processor.to_original_sizes([x], [shape])[0].numpy()
 
     @answering
     def features(self, source):
@@ -289,7 +284,7 @@ class LungFusionPipeline:
         with torch.inference_mode(False):
             maps = grad_cam(self.model, one.output, size)[0].float().cpu().numpy()
         if one.correction != UPRIGHT:
-            maps = np.stack([one.over_the_radiograph(x, (size, size)) for x in maps])
+            maps = np.stack([bring_back(x, one.matrix, (size, size)) for x in maps])
         return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
 
 

@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from examples.phantom import draw_phantom
-from lungfusion.models.concatenation import CONCATENATION_MODULES, compose, inverse, lung_frame, paste_back, sample
+from lungfusion.models.concatenation import (
+    CONCATENATION_MODULES,
+    box_to_affine,
+    compose,
+    inverse,
+    lung_box,
+    lung_frame,
+    paste_back,
+    sample,
+)
 
 SIDE = 96
 TURN = torch.tensor([[[0.6, -0.8, 0.1], [0.8, 0.6, -0.2]]])
@@ -95,3 +104,11 @@ def test_unsample_lays_back_where_it_was_seen():
     assert 0.2 < seen.float().mean() < 0.9
     assert (again - image)[seen].abs().mean() < 0.02
     assert again[paste_back(torch.ones(1, 1, SIDE, SIDE), roi_affine, SIDE) == 0].abs().max() == 0
+
+
+@pytest.mark.parametrize("side", [256, 384])
+def test_the_box_of_turned_lungs_needs_no_full_size(side):
+    alpha = torch.from_numpy(draw_phantom(1, side, tilt=20)[1].astype(np.float32))[None, None]
+    frame = lung_frame(alpha)
+    expected = compose(frame, box_to_affine(lung_box(sample(alpha, frame, side))))
+    np.testing.assert_allclose(CONCATENATION_MODULES["align"](224).roi_affine(alpha), expected, atol=0.01)

@@ -72,6 +72,9 @@ def bring_back(x, matrix, shape):
     Returns:
         (H, W) float32 array; 0 where the corrected picture does not reach.
     """
+    if (matrix == np.eye(3)).all():  # nothing was done
+        x = torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None]
+        return F.interpolate(x, shape, mode="bilinear", antialias=True, align_corners=False)[0, 0].numpy()
     back, result = np.linalg.inv(matrix), np.empty(shape, np.float32)
     for start in range(0, shape[0], ROWS):
         rows = slice(start, min(start + ROWS, shape[0]))

@@ -10,6 +10,7 @@ WHOLE_IMAGE = (0.0, 0.0, 1.0, 1.0)
 # Of the image: where alpha covers less, no lungs were found. The smallest of the 566 human masks of the Shenzhen set
 # covers 0.08.
 MIN_AREA = 0.02
+BOX_CELLS = 128  # rows and columns in which the box of turned lungs is looked for; its ends lie between them
 MAX_TILT = math.radians(45)  # beyond, the lungs were not seen well enough to tell
 
 
@@ -17,9 +18,9 @@ class Concatenation(nn.Module):
     """Joins image and alpha.
 
     A variation says in `join` what becomes of the two, in `channels` how many channels come out (the first three
-    are an image in [0, 1]; a fourth is alpha), and in `roi_affine` which part of the radiograph the branches see: a
-    (B, 2, 3) float32 affine map from places in what they see to places in the image, both from −1 to 1, as
-    `torch.nn.functional.affine_grid` takes it.
+    are an image in [0, 1], which `join` may give as one, grey; a fourth is alpha), and in `roi_affine` which part of
+    the radiograph the branches see: a (B, 2, 3) float32 affine map from places in what they see to places in the
+    image, both from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
     """
 
     channels = 3
@@ -43,13 +44,13 @@ class Concatenation(nn.Module):
         cnn_input = self.join(image, alpha)
         if image.shape[-1] >= 2 * self.size:
             cnn_input = F.avg_pool2d(cnn_input, 2)  # bilinear sampling alone would skip every other pixel
-        return sample(cnn_input, roi_affine, self.size), roi_affine
+        return sample(cnn_input, roi_affine, self.size).expand(-1, self.channels, -1, -1), roi_affine
 
     def roi_affine(self, alpha):
         return box_to_affine(alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4))
 
     def join(self, image, alpha):
-        return image.expand(-1, 3, -1, -1)
+        return image
 
 
 class FullImage(Concatenation):
@@ -60,7 +61,7 @@ class Multiply(Concatenation):
     """Background removed pixel by pixel."""
 
     def join(self, image, alpha):
-        return (image * alpha).expand(-1, 3, -1, -1)
+        return image * alpha
 
 
 class Rgba(Concatenation):
@@ -103,8 +104,8 @@ class LungAlignment(Concatenation):
     """The lungs' box, turned with them: the branches see a tilted patient upright."""
 
     def roi_affine(self, alpha):
-        frame = lung_frame(alpha)
-        return compose(frame, box_to_affine(lung_box(sample(alpha, frame, alpha.shape[-1]))))
+        frame, coarse = lung_frame(alpha), F.avg_pool2d(alpha, max(1, alpha.shape[-1] // BOX_CELLS))
+        return compose(frame, box_to_affine(lung_box(sample(coarse, frame, coarse.shape[-1]))))
 
 
 CONCATENATION_MODULES = {
@@ -134,9 +135,10 @@ def lung_box(alpha, margin=0.06, tail=0.005):
     alpha = (alpha > 0.5).float()
     ends = []
     for axis in (2, 3):  # mass along x, then along y
-        share = alpha.sum((1, axis)).cumsum(1) / alpha.sum((1, 2, 3)).clamp(min=1)[:, None]  # (B, W) or (B, H)
-        low = (share < tail).float().mean(1)
-        high = 1 - (share > 1 - tail).float().mean(1)
+        mass = alpha.sum((1, axis)) / alpha.sum((1, 2, 3)).clamp(min=1)[:, None]  # (B, W) or (B, H)
+        share, spread = mass.cumsum(1), mass.clamp(min=1e-6)  # evenly over its row or column
+        low = ((tail - share + mass) / spread).clamp(0, 1).mean(1)
+        high = 1 - ((share - 1 + tail) / spread).clamp(0, 1).mean(1)
         pad = margin * (high - low)
         ends.append((low - pad, high + pad))
     (left, right), (top, bottom) = ends
