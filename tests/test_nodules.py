@@ -107,11 +107,12 @@ def test_millimetres_come_from_the_lungs_width():
 def test_random_ones_are_in_the_lungs_and_in_bounds():
     torch.manual_seed(0)
     lungs = torch.zeros(64, 1, SIDE, SIDE)
-    lungs[..., 32:96, 16:48] = 1
+    lungs[:, :, 32:96, 16:48] = lungs[:, :, 32:96, 80:112] = 1
     x, y = random_places(lungs)
-    assert ((x > -0.76) & (x < -0.24) & (y.abs() < 0.51)).all()
-    x, _ = random_places(lungs, reach=4, share=0.2)
-    assert 0.02 < float((x > -0.24).float().mean()) < 0.2  # some beside the lung
+    assert ((x.abs() > 0.24) & (x.abs() < 0.76) & (y.abs() < 0.51)).all()
+    x, y = random_places(lungs, reach=4, share=0.2)
+    beside = (x.abs() < 0.24) | (y > 0.51)
+    assert 0.05 < float(beside.float().mean()) < 0.3 and x.abs().max() < 0.76 and y.min() > -0.51
     bodies = random_lesions(lungs)
     assert bodies.diameter.min() >= 5 and bodies.diameter.max() <= 40 and (bodies.present[:, 0] == 1).all()
     assert ((bodies.kind == 1) == (bodies.diameter > 30)).all()

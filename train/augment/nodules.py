@@ -23,6 +23,8 @@ LUNG_SCATTER, HEART_SCATTER = 0.4, 0.8  # share of scattered rays with a grid, b
 MEDIASTINUM = 0.7  # by so much the logarithm at the detector differs between lung and mediastinum, scatter included
 SIZES = 5.0, 40.0  # mm, diameter
 MASS = 30.0  # mm, from which a nodule is called a mass (Hansell et al. 2008, Fleischner Society)
+GAINS = 1.0, 2.2  # digital radiographs are processed so that small things stand out more than large ones, by so much
+MIN_CONTRAST = 0.015  # of the grey range: nobody could see a lesion of less
 BODIES = 3  # lesions in a picture at most; as many look-alikes
 
 
@@ -54,7 +56,7 @@ class Bodies:
         return Bodies(*(torch.cat(pair, dim=1) for pair in zip(vars(self).values(), vars(other).values(), strict=True)))
 
 
-def add_bodies(picture, lungs, bodies, view, mm):
+def add_bodies(picture, lungs, bodies, view, mm, gain=1.0):
     """Draw bodies into pictures of the lungs' region.
 
     Args:
@@ -63,11 +65,12 @@ def add_bodies(picture, lungs, bodies, view, mm):
         bodies: `Bodies`.
         view: (B, 2, 3), from places in the picture to places in the radiograph.
         mm: (B,) millimetres to one unit of the radiograph, whose sides are 2 units long.
+        gain: (B, 1, 1, 1) or one for all: how much the radiograph's processing raises small things.
 
     Returns:
         picture: (B, 1, S, S) float in [0, 1].
         boxes: (B, M, 5): kind, centre x, y, half width and half height in the radiograph, as `train.data.lesions` has
-            them; NaN for what is no lesion.
+            them; NaN for what is no lesion, or one that cannot be seen (`MIN_CONTRAST`).
         contrast: (B, M): by how much of the grey range each body's centre is lighter than it was.
     """
     inside, outside = mean_within(picture, lungs), mean_within(picture, 1 - lungs)
@@ -77,12 +80,12 @@ def add_bodies(picture, lungs, bodies, view, mm):
     scatter = LUNG_SCATTER + (HEART_SCATTER - LUNG_SCATTER) * denser  # (B, 1, S, S)
     thickness, offset = body_shapes(bodies, view, mm, picture.shape[-1])  # (B, M, S, S), mm
     path = attenuating_path(thickness, bodies.density[..., None, None])
-    lighter = shadow((path * bodies.present[..., None, None]).sum(1, keepdim=True), scatter) * span / MEDIASTINUM
+    lighter = shadow((path * bodies.present[..., None, None]).sum(1, keepdim=True), scatter) * gain * span / MEDIASTINUM
     centres = torch.stack([bodies.x, bodies.y], dim=-1)[:, :, None]  # (B, M, 1, 2)
     contrast = F.grid_sample(lighter, centres, align_corners=False)[:, 0, :, 0]
     place, radius = offset, bodies.diameter * bodies.aspect.sqrt() / 2 / mm[:, None]
     boxes = torch.stack([bodies.kind, place[..., 0], place[..., 1], radius, radius], dim=-1)
-    lesion = (bodies.kind >= 0) & (bodies.present > 0)
+    lesion = (bodies.kind >= 0) & (bodies.present > 0) & (contrast >= MIN_CONTRAST)
     boxes = torch.where(lesion[..., None], boxes, torch.nan)
     return (picture + lighter).clamp(0, 1), boxes, contrast * bodies.present
 
@@ -196,10 +199,14 @@ def random_look_alikes(lungs):
 
 
 def random_places(lungs, reach=0, share=0.0, cells=56):
-    """Centres (x, y), (B, `BODIES`) each from −1 to 1: in the lungs, a share of them up to `reach` cells beside."""
+    """Centres (x, y), (B, `BODIES`) each from −1 to 1: in the lungs, a share of them up to `reach` cells between them
+    or below.
+    """
     likely = F.adaptive_avg_pool2d(lungs, cells)
     if reach:
         near = F.max_pool2d(likely, 2 * reach + 1, stride=1, padding=reach) - likely
+        left, right = likely.cummax(3).values, likely.flip(3).cummax(3).values.flip(3)
+        near = near * torch.maximum(torch.minimum(left, right), likely.cummax(2).values)  # between them or below
         per_lung = likely.sum((2, 3), keepdim=True) / near.sum((2, 3), keepdim=True).clamp(min=1)
         likely = (1 - share) * likely + share * per_lung * near
     cell = torch.multinomial(likely.flatten(1) + 1e-6, BODIES)
@@ -224,4 +231,5 @@ def with_made_lesions(picture, alpha, view, mm, chosen):
     lesions, others = random_lesions(lungs), random_look_alikes(lungs)
     lesions.present = lesions.present * chosen[:, None]
     others.present = others.present * (torch.rand(len(picture), 1, device=picture.device) < 0.5)
-    return add_bodies(picture, lungs, lesions.joined(others), view, mm)
+    gain = torch.empty(len(picture), 1, 1, 1, device=picture.device).uniform_(*GAINS)
+    return add_bodies(picture, lungs, lesions.joined(others), view, mm, gain)

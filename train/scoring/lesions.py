@@ -170,6 +170,8 @@ def find_made(model, arrays, threshold, images=200, seed=0):
         bodies, mm = random_lesions(lungs, SIZES), mm_per_unit(view)
         bodies.present[:, 1:] = 0  # one in each
         drawn, boxes, contrast = add_bodies(picture, lungs, bodies, view, mm)
+        if boxes[0, 0].isnan().any():
+            continue  # so faint that nobody could see it
         place = peaks(torch.logsumexp(model.lesions.look(drawn)[0].float(), 0), view[0])
         best = judge(place | {"boxes": boxes[0, :1].cpu().numpy()})[0][0]
         sizes.append(float(bodies.diameter[0, 0]))
