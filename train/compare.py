@@ -16,7 +16,9 @@ With --leave-one-hospital-out each hospital of the recipe is left out once, unde
 is scored on it. Written to OUTPUT: hospitals.md and hospitals.json, which a recipe's `away` names.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
-OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json.
+OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json. With --hardest N it is their lungs
+that are compared, segmenters' too, on the N radiographs of whose outline the first model is least sure: hardest.md,
+hardest.json and images/hardest.png.
 """
 
 import itertools
@@ -31,6 +33,7 @@ from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.recipe import load_recipe
 from train.engine.yaml12 import read_yaml
+from train.report.hardest import compare_hardest
 from train.report.lesions import lesions_table, summarise_lesions
 from train.report.tables import write_table
 from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
@@ -52,6 +55,7 @@ def main(arguments=None):
     parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
     parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
+    parser.add_argument("--hardest", type=int, help="with --models: compare the lungs of so many radiographs")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe everywhere")
     arguments = parser.parse_args(arguments)
     if arguments.models and arguments.dataset:
@@ -73,6 +77,10 @@ def compare_models(parser, arguments):
         parts = {Path(name).name: load_source(name, arguments.split) for name in arguments.dataset}
     except (OSError, ValueError) as error:
         parser.error(str(error))
+    if arguments.hardest:
+        compare_hardest(pipelines, parts, arguments.output, arguments.hardest, arguments.images)
+        print((arguments.output / "hardest.md").read_text())
+        return
     findings = measure_curves(pipelines, parts, arguments.output, images=arguments.images)
     if not findings:
         sys.exit("No finding that all models tell of has images with it and images without it.")
