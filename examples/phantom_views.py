@@ -7,15 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.interpolate import PchipInterpolator
 
-from examples.phantom import (
-    LUNG_DENSITY,
-    Body,
-    Film,
-    branches,
-    expose,
-    ribs,
-    spine,
-)
+from examples.phantom import LUNG_DENSITY, expose
+from examples.phantom_anatomy import Body, branches, ribs, spine
+from examples.phantom_film import Film
 
 DEPTH = 0.68  # of the rib cage, as a share of its width
 EXPOSURE = 11.0  # cm of soft tissue that the automatic exposure makes up for: a chest is thicker from the side

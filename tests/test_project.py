@@ -46,6 +46,7 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 }
+MAX_LINES = 300
 IGNORED = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines()} | {"lungfusion.egg-info"}
 
 
@@ -133,6 +134,14 @@ def test_nothing_imports_a_command(name):
 def test_no_import_circle():
     graph = {name: {other for other in IMPORTS[name] if other in FILES and other != name} for name in FILES}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def test_no_file_is_longer_than_300_lines():
+    code = [path for path in ROOT.rglob("*") if path.suffix in (".py", ".js", ".mjs", ".css", ".html")]
+    code = [path.relative_to(ROOT) for path in code if not IGNORED & set(path.relative_to(ROOT).parts)]
+    lines = {str(path): len((ROOT / path).read_text().splitlines()) for path in code}
+    assert len(lines) > 200
+    assert not {path: number for path, number in lines.items() if number > MAX_LINES}
 
 
 def test_train_holds_commands_on_the_top_floor_and_rooms_below():
