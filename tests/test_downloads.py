@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -11,12 +10,12 @@ from PIL import Image
 from pypdf import PdfReader
 
 from lungfusion.analysis import Correction, Finding
-from lungfusion.app.view import comparison, downloads
+from lungfusion.app.view import downloads
 from lungfusion.app.view.pictures import mask_image
 from lungfusion.app.view.sheet import sheet_pdf
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.orientation import UPRIGHT
-from tests.answers import ENGLISH, GOUT, MADE_BY, TUBERCULOSIS, Page, said
+from tests.answers import ENGLISH, GOUT, MADE_BY, TUBERCULOSIS
 from tests.conftest import analysis
 
 
@@ -67,16 +66,3 @@ def test_the_printed_page_is_one_and_says_what_the_screen_does(count):
     assert text.count(": detected") == count
     assert text.count(" 63% ") == count == text.count("it found 91 of 100")
     assert len(pages[0].images) == 2
-
-
-def test_two_are_compared():
-    other = replace(TUBERCULOSIS, probability=0.11)
-    first, second = (analysis(findings=[f], name=n) for f, n in ((TUBERCULOSIS, "a.png"), (other, "b.png")))
-    shown = Page(comparison.comparison_html(ENGLISH, first, second))
-    assert shown.headings == ["First X-ray", "Second X-ray"]
-    assert "a.png: PNG" in shown.text and "b.png: PNG" in shown.text
-    answers = [(a["class"], a) for tag, a in shown.tags if tag == "td" and "class" in a]
-    assert [level for level, _ in answers] == ["detected", "not_detected"]
-    assert said(shown).index("63%") < said(shown).index("11%") < said(shown).index("31%")
-    refused = analysis(warnings=[gate.NOT_A_CHEST_RADIOGRAPH])
-    assert comparison.rows(ENGLISH, first, refused) == []

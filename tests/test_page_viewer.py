@@ -1,7 +1,9 @@
 """The picture on the page: zoomed, moved, turned."""
 
+import numpy as np
 import pytest
 
+from lungfusion import load_radiograph
 from tests.browser import upload
 
 pytestmark = pytest.mark.browser
@@ -34,7 +36,7 @@ def test_the_picture_is_zoomed_moved_and_set_back(visit, radiograph_files):
     assert (transform()["a"], transform()["e"]) == (1, 0)
     page.locator(".stage").focus()
     page.keyboard.press("i")
-    assert "invert(1)" in page.locator(".base").evaluate("image => getComputedStyle(image).filter")
+    assert page.locator("feFuncR").get_attribute("slope") == "-1"
     page.keyboard.press("o")
     assert not page.locator(".contour").is_visible()
 
@@ -52,3 +54,28 @@ def test_turns_add_up_and_what_was_chosen_stays(visit, radiograph_files):
     page.get_by_role("button", name="As uploaded").click()
     page.wait_for_function("src => document.querySelector('.base').src == src", arg=before)
     page.locator(".background").wait_for()  # the lungs are still what is shown; upside down there were none to show
+
+
+def test_window_and_level_are_set_by_drag_from_all_pixels(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["deep.png"])
+    page.locator(".answer").wait_for()
+    box = page.locator(".stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down(button="right")
+    page.mouse.move(x - box["width"] / 3, y)
+    page.mouse.up(button="right")
+    assert page.locator(".stage output").inner_text() == "W 50 · L 50"  # a third of the width to the left halves it
+    page.locator(".viewer.is-deep canvas").wait_for()
+    greys = page.locator("canvas.deep").evaluate(
+        """canvas => new Promise(done => requestAnimationFrame(() =>
+            done([...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data])))"""
+    )
+    pixels = load_radiograph(radiograph_files["deep.png"]).pixels
+    wanted = np.round(255 * ((pixels - 0.5) / 0.5 + 0.5).clip(0, 1))
+    assert np.abs(np.reshape(greys, (*pixels.shape, 4))[..., 0] - wanted).max() <= 1
+    page.mouse.dblclick(x, y)
+    assert page.locator(".stage output").inner_text() == ""
+    page.keyboard.press("1")
+    page.locator(".heat.chosen").wait_for()

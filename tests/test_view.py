@@ -121,7 +121,7 @@ def laid(layer, under):
 
 def test_layers_look_as_the_pictures_do():
     chest = analysis(ramp(300, 400), left_half(300, 400))
-    overlay = laid(view.contour_layer(chest), chest.radiograph.pixels).astype(int)
+    overlay = laid(view.contour_layer(chest.alpha), chest.radiograph.pixels).astype(int)
     assert np.abs(overlay - np.asarray(view.overlay_image(chest))).max() <= 2
     masked = laid(view.background_layer(chest), chest.radiograph.pixels)[..., 0].astype(int)
     assert np.abs(masked - np.asarray(view.masked_image(chest))).max() <= 2

@@ -16,8 +16,10 @@ from .trace import walk
 from .view.answer import answer_html, message_html
 from .view.comparison import comparison_html
 from .view.phrases import GROUPS
+from .view.pixels import pixels_html
 from .view.render import render
 from .view.steps import steps_html
+from .view.upright import upright
 from .view.words import LANGUAGES, words_for
 
 AGES = dict(zip(GROUPS, (3, 12, 40), strict=True))  # years, as the pipeline takes them
@@ -136,10 +138,23 @@ class Handlers:
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now."""
+        if path is None or not Path(path).exists():
+            gr.Warning(words_of(request)("deleted"))
+            return gr.skip(), gr.skip()
         turned = Correction(180 - (180 - int(event.angle)) % 360, bool(event.invert))
         by_hand, who = bool(event.by_hand), event.who if event.who in GROUPS else None
         asked = Asked(turned if by_hand else UPRIGHT, who, by_hand)
         return self.answered(path, asked, request), asked
+
+    def detailed(self, path, asked):
+        """All pixels of the same radiograph, as the answer shows it; nothing once it is deleted."""
+        try:
+            radiograph = apply_correction(load_radiograph(path), asked.correction)
+        except RadiographError:
+            return gr.skip()
+        if not asked.by_hand:
+            radiograph = upright(self.analyse(radiograph))[0].radiograph
+        return pixels_html(radiograph.pixels)
 
     def stepped(self, path, asked, request: gr.Request):
         """The way of the same radiograph through the model."""
@@ -155,11 +170,16 @@ class Handlers:
     # Two
 
     def compared(self, first, second, request: gr.Request):
-        """Two radiographs side by side, once both are there."""
-        if not first or not second:
+        """Two radiographs, the second laid over the first; of one alone, what to do next."""
+        words = words_of(request)
+        if not first and not second:
             return ""
         try:
-            analyses = [self.analyse(load_radiograph(path)) for path in (first, second)]
+            analyses = [path and self.analyse(load_radiograph(path)) for path in (first, second)]
         except RadiographError as error:
-            return message_html(words_of(request).error(error))
-        return comparison_html(words_of(request), *analyses)
+            return message_html(words.error(error))
+        return comparison_html(words, *analyses)
+
+    def compare_with(self, path):
+        """The radiograph of the first tab as the first of two, and that tab in front."""
+        return path, None, gr.Tabs(selected="compare")

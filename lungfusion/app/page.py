@@ -15,11 +15,13 @@ from .handlers import Asked
 from .many import ManyFiles, many_tab
 from .theme import THEME
 from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field
+from .view.pictures import data_address
 from .view.render import render
 from .view.words import LANGUAGES
 
 LOOKS = Path(str(files("lungfusion.app.view")))  # style, scripts and icon of the page
 ANSWERED_JS = "() => window.lungfusion?.answered()"
+PIXELS_JS = "() => { window.dispatchEvent(new Event('lungfusion:pixels')) }"
 TABS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
 UNQUEUED = {"queue": False, **PRIVATE}
@@ -98,14 +100,16 @@ def build_page(handlers, model=None, asked_for=True):
             with texts("tab_steps", gr.Tab, id="steps") as steps_front:
                 steps = steps_tab(texts, handlers.findings)
             with texts("tab_compare", gr.Tab, id="compare") as compare_front:
-                compare_tab(texts, handlers)
+                compare = compare_tab(texts, handlers)
             with texts("tab_batch", gr.Tab, id="many") as many_front:
                 many = ManyFiles(handlers)
                 files, table = many_tab(texts, many, script("batch.js"))
             with texts("tab_about", gr.Tab, id="about") as about_front:
                 about_tab(texts, model if asked_for else None)
         opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
-        connect(demo, handlers, analyse, steps_front, steps, opening)
+        path = connect(demo, handlers, analyse, steps_front, steps, opening)
+        compare_with = gr.Button(elem_id="compare-with", elem_classes="unseen")
+        compare_with.click(handlers.compare_with, path, [*compare, tabs], **UNQUEUED)
         for tab in (analyse_front, steps_front, compare_front, many_front, about_front):
             place = "" if tab is analyse_front else tab.id
             tab.select(None, js=f"() => window.lungfusion?.address({{tab: '{place}'}})")
@@ -142,7 +146,8 @@ def launch(demo, examples):
 
 def header(texts, asked_for):
     with gr.Column(elem_classes="header"):
-        gr.HTML(render("header.html", languages=LANGUAGES))
+        icon = data_address((LOOKS / "icon.png").read_bytes(), "image/png")
+        gr.HTML(render("header.html", languages=LANGUAGES, icon=icon))
         texts("purpose", gr.Markdown)
         texts("notice", gr.Markdown)
         texts("model_unreachable", gr.Markdown, elem_classes="message", visible=not asked_for)
@@ -161,7 +166,7 @@ def analyse_tab(texts, drawings):
         real = gr.HTML(visible=False, **buttons)
     with gr.Column(scale=3, min_width=320):
         welcome = texts("welcome", gr.Markdown, elem_classes="welcome")
-        scripts = script("viewer.js") + script("answer.js")
+        scripts = script("zoom.js") + script("viewer.js") + script("answer.js")
         answer = gr.HTML(visible=False, elem_id="answer", js_on_load=scripts, apply_default_css=False)
     return SimpleNamespace(upload=upload, drawn=drawn, real_words=real_words, real=real, welcome=welcome, answer=answer)
 
@@ -191,7 +196,11 @@ def connect(demo, handlers, analyse, tab, steps, row_opening):
         answering.then(None, js=ANSWERED_JS)
     again = {"show_progress_on": answer, "concurrency_id": "model", **EVERY_ONE}
     answer.click(handlers.asked_again, path, [answer, asked], **again).then(None, js=ANSWERED_JS)
+    pixels = gr.HTML(elem_id="pixels", elem_classes="unseen")
+    detail = answer.submit(handlers.detailed, [path, asked], pixels, show_progress="hidden", **ONE_AT_A_TIME)
+    detail.then(None, js=PIXELS_JS)
     tab.select(handlers.stepped, [path, asked], [steps.hint, steps.shown], **ONE_AT_A_TIME)
+    return path
 
 
 def compare_tab(texts, handlers):
@@ -199,8 +208,12 @@ def compare_tab(texts, handlers):
     with gr.Row():
         first = texts("compare_first", file_field, height=140)
         second = texts("compare_second", file_field, height=140)
-    comparison = gr.HTML(apply_default_css=False)
+    scripts = script("zoom.js") + script("comparison.js")
+    comparison = gr.HTML(js_on_load=scripts, apply_default_css=False)
     gr.on([first.change, second.change], handlers.compared, [first, second], comparison, **ONE_AT_A_TIME)
+    exchange = gr.Button(elem_id="exchange", elem_classes="unseen")
+    exchange.click(lambda one, other: (other, one), [first, second], [first, second], **UNQUEUED)
+    return first, second
 
 
 def row_opening(handlers, many, files, table, upload, tabs):

@@ -19,6 +19,7 @@ element.addEventListener("click", event => {
   if (turn) ask({angle: Number(answer.dataset.angle) + Number(turn), invert: String(answer.dataset.invert ^ swap), byHand: "1"});
   if ("original" in button.dataset) ask({angle: 0, invert: "0", byHand: "1"});
   if ("another" in button.dataset) document.querySelector("#upload input[type=file]")?.click();
+  if ("compare" in button.dataset) document.querySelector("#compare-with")?.click();
   if ("restart" in button.dataset) {
     window.lungfusion?.address({example: null});
     document.querySelector("#restart")?.click();

@@ -16,6 +16,7 @@ from .phrases import (
 )
 from .reference import strip
 from .render import render
+from .upright import upright
 from .viewer import viewer_html
 
 
@@ -48,6 +49,7 @@ def answer_html(
     reacts = [finding.name for finding in levels["detected"] + levels["unclear"]]
     title, sentences = headline(words, analysis)
     state = correction if by_hand else analysis.correction
+    seen, maps = upright(analysis, {name: saliency[name] for name in reacts})
     return render(
         "answer.html",
         words=words,
@@ -60,7 +62,7 @@ def answer_html(
         title=title,
         sentences=sentences,
         names=words.listed([finding.name for finding in analysis.findings]) if analysis.findings else "",
-        viewer=viewer_html(words, analysis, {name: saliency[name] for name in reacts}, state),
+        viewer=viewer_html(words, seen, maps, state),
         dial=dial(words, analysis, limits),
         levels={
             level: [card(words, finding, reference_scores.get(finding.name, {})) for finding in levels[level]]

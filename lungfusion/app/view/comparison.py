@@ -1,41 +1,131 @@
-"""Two radiographs side by side, and what is said of each."""
+"""Two radiographs of one person, the second laid over the first, and what is said of each."""
 
+import numpy as np
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import percentage
-from .pictures import overlay_image, picture_address
+from .pictures import as_bytes, contour_layer, grey_image, picture_address, reduced
 from .render import render
+from .upright import upright
+
+DARKER, DENSER = (86, 180, 233), (230, 159, 0)  # sky blue and orange of Okabe and Ito 2008
+FULL = 0.25  # difference of grey that has the full colour
+FAINT = 0.04  # difference that has none: noise, and what registration leaves
+BLUR = 1 / 150  # of the picture's side, before greys are compared
+RIM = 1 / 25  # of the picture's side: how far around the lungs a difference is shown
 
 
-def comparison_html(words, first, second):
-    """Both with their outlines, and a table of probabilities. first, second: `Analysis`."""
-    sides = [
-        {
-            "title": words(title),
-            "picture": picture_address(overlay_image(analysis), "JPEG"),
-            "warnings": [words.warning(warning) for warning in analysis.warnings],
-            "details": details(words, analysis),
-        }
-        for title, analysis in (("compare_first", first), ("compare_second", second))
-    ]
-    return render("comparison.html", words=words, sides=sides, rows=rows(words, first, second))
+def comparison_html(words, first=None, second=None):
+    """What is said and shown of two radiographs; of one, and what to do, while there is no other.
+
+    first, second: `Analysis`, or None.
+    """
+    sides = {"first": first, "second": second}
+    sides = {key: upright(analysis)[0] for key, analysis in sides.items() if analysis}
+    found = register(*sides.values()) if len(sides) == 2 and not any(one.refused for one in sides.values()) else None
+    difference = ""
+    if found and found.holds:
+        first, second = sides.values()
+        shown, alpha, layer = over_the_first(first, second, found)
+        pictures = {"first": (first.radiograph.pixels, first.alpha), "second": (shown, alpha)}
+        difference = picture_address(layer)
+    else:
+        pictures = {key: (one.radiograph.pixels, one.alpha) for key, one in sides.items()}
+    return render(
+        "comparison.html",
+        words=words,
+        sides=[side(words, key, sides[key], *pictures[key]) for key in sides],
+        laid_over=bool(difference),
+        difference=difference,
+        apart=len(sides) == 2 and not difference,
+        missing=next((key for key in ("first", "second") if key not in sides), None),
+        rows=rows(words, *sides.values()) if len(sides) == 2 else [],
+    )
+
+
+def over_the_first(first, second, found):
+    """The second as the first lies: pixels and alpha (H, W), on the first's greys; and the layer of differences."""
+    shape = first.alpha.shape
+    alpha = laid_over(second.alpha, found, shape)
+    pixels = laid_over(second.radiograph.pixels, found, shape)
+    region = lungs_box(np.maximum(first.alpha, alpha) > 0.5)
+    pixels = on_one_scale(first.radiograph.pixels, pixels, region)
+    return pixels, alpha, difference_layer(first.radiograph.pixels, pixels, np.maximum(first.alpha, alpha))
+
+
+def lungs_box(lungs):
+    """(H, W) bool → the smallest box around the lungs, bool."""
+    rows, columns = (np.flatnonzero(lungs.any(axis)) for axis in (1, 0))
+    box = np.zeros_like(lungs)
+    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
+    return box
+
+
+def difference_layer(first, second, alpha):
+    """Where the second is darker or denser (whiter) than the first, in and around the lungs: a picture, mode RGBA.
+
+    first, second, alpha: (H, W) float32 in [0, 1].
+    """
+    first, second, alpha = (reduced(x) for x in (first, second, alpha))
+    side = max(first.shape)
+    change = gaussian_filter(second, BLUR * side) - gaussian_filter(first, BLUR * side)
+    near = (2 * gaussian_filter(alpha, RIM * side)).clip(0, 1)
+    opacity = ((abs(change) - FAINT) / (FULL - FAINT)).clip(0, 1) * near
+    colours = np.where(change[..., None] > 0, DENSER, DARKER)
+    return Image.fromarray(np.dstack([as_bytes(colours), as_bytes(230 * opacity)]))
+
+
+def side(words, key, analysis, pixels, alpha):
+    height, width = pixels.shape
+    drawn = not analysis.refused and (alpha > 0.5).any()
+    return {
+        "key": key,
+        "title": words(f"compare_{key}"),
+        "ratio": f"{width / height:.4f}",
+        "picture": picture_address(grey_image(pixels), "JPEG"),
+        "contour": picture_address(contour_layer(alpha)) if drawn else "",
+        "warnings": [words.warning(warning) for warning in analysis.warnings],
+        "details": details(words, analysis),
+    }
 
 
 def rows(words, first, second):
-    """Name, both answers and the threshold of each finding; none where one radiograph was refused."""
-    if not first.findings or not second.findings:
+    """Name, both answers and the change: of the lungs' areas, then of each finding; none where one was refused."""
+    if first.refused or second.refused:
         return []
-    return [
-        {
-            "name": words.title(finding.name),
-            "answers": [answer(words, finding), answer(words, second[finding.name])],
-            "threshold": percentage(words, finding.threshold),
-        }
-        for finding in first.findings
-    ]
+    areas = [share_row(words, "row_lungs", *(one.lung_area for one in (first, second)))]
+    if first.lung_area and second.lung_area:
+        areas.append(share_row(words, "row_right", *(one.right_lung_area / one.lung_area for one in (first, second))))
+    return areas + [finding_row(words, finding, second[finding.name]) for finding in first.findings if second.findings]
+
+
+def share_row(words, key, before, after):
+    answers = [{"level": "", "said": percentage(words, share)} for share in (before, after)]
+    return {"name": words(key), "answers": answers, "change": change(words, before, after)}
+
+
+def finding_row(words, before, after):
+    return {
+        "name": words.title(before.name),
+        "answers": [answer(words, finding) for finding in (before, after)],
+        "change": change(words, before.probability, after.probability),
+    }
 
 
 def answer(words, finding):
     """A finding's level and its share in words."""
     level = finding.level
-    said = words(f"level_{level}") if finding.probability is None else percentage(words, finding.probability)
-    return {"level": level, "said": said}
+    if finding.probability is None:
+        return {"level": level, "said": words(f"level_{level}")}
+    return {"level": level, "said": f"{percentage(words, finding.probability)} · {words(f'level_{level}')}"}
+
+
+def change(words, before, after):
+    """How many percentage points more or fewer, as whole percents are shown; empty where one is not known."""
+    if before is None or after is None:
+        return ""
+    points = round(100 * after) - round(100 * before)
+    return words("points", points=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")

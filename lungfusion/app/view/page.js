@@ -14,16 +14,25 @@
   }
   if (asked().get("lang")) document.documentElement.lang = asked().get("lang");
 
-  // Files for the tab in front: into its first empty field
+  // Files for the tab in front: into its first empty field; where none is empty, in place of the last one
 
-  function give(files) {
-    const tab = [...document.querySelectorAll("[role=tabpanel]")].find(isShown);
-    const input = (tab ?? document).querySelector("input[type=file]");
-    if (!input || !files?.length) return;
+  async function give(files) {
+    const tab = [...document.querySelectorAll("[role=tabpanel]")].find(isShown) ?? document;
+    if (!files?.length) return;
+    const input = tab.querySelector("input[type=file]") ?? await emptied(tab);
+    if (!input) return;
     const kept = new DataTransfer();
     for (const file of input.multiple ? files : [files[0]]) kept.items.add(file);
     input.files = kept.files;
     input.dispatchEvent(new Event("change", {bubbles: true}));
+  }
+  async function emptied(tab) {
+    const field = [...tab.querySelectorAll(".block:has(.file-preview)")].pop();
+    field?.querySelector(".icon-button-wrapper button, [aria-label=Clear]")?.click();
+    for (let wait = 0; field && wait < 20; wait++) {
+      await new Promise(done => setTimeout(done, 50));
+      if (field.querySelector("input[type=file]")) return field.querySelector("input[type=file]");
+    }
   }
   document.addEventListener("paste", event => give(event.clipboardData.files));
   document.addEventListener("dragover", event => event.preventDefault());
@@ -54,22 +63,75 @@
     (button ?? document.querySelector("#restart"))?.click();
   });
 
-  // An answer is there, or none came
+  // A language keeps what is seen
 
+  document.addEventListener("click", event => {
+    const link = event.target.closest?.(".languages a");
+    if (!link) return;
+    event.preventDefault();
+    const address = new URL(location.href);
+    address.searchParams.set("lang", link.lang);
+    location.assign(address);
+  });
+
+  // Arrow keys go from tab to tab
+
+  document.addEventListener("keydown", event => {
+    const tab = event.target.closest?.("[role=tab]"), step = {ArrowRight: 1, ArrowLeft: -1}[event.key];
+    if (!tab || !step) return;
+    const tabs = [...tab.closest("[role=tablist]").querySelectorAll("[role=tab]")].filter(isShown);
+    const next = tabs[(tabs.indexOf(tab) + step + tabs.length) % tabs.length];
+    next.focus();
+    next.click();
+  });
+
+  // While an answer is awaited: the picture that was sent, the place in the queue, and what to do if none comes
+
+  const busy = () => document.querySelector("#answer .busy");
+  let sent = "";
+  document.addEventListener("change", event => {
+    const file = event.target.matches?.("#upload input[type=file]") && event.target.files?.[0];
+    if (!file) return;
+    URL.revokeObjectURL(sent);
+    sent = /^image\/(png|jpeg|webp|bmp)$/.test(file.type) ? URL.createObjectURL(file) : "";
+  }, true);
+  new MutationObserver(() => {
+    if (!sent || !busy() || busy().querySelector(".sent")) return;
+    const picture = Object.assign(new Image(), {src: sent, alt: "", className: "sent"});
+    picture.onload = () => busy()?.prepend(picture);
+    sent = "";
+  }).observe(document.body, {childList: true, subtree: true});
+
+  async function readPlaces(stream) {
+    const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+    for (let read = await reader.read(); !read.done; read = await reader.read()) {
+      const ranks = [...read.value.matchAll(/"msg": ?"estimation".*?"rank": ?(\d+)/g)], place = busy()?.querySelector(".place");
+      if (!ranks.length || !place) continue;
+      const before = Number(ranks.pop()[1]);
+      place.textContent = before ? place.dataset.before.replace("#", before) : "";
+    }
+  }
   const fetchAnswer = window.fetch;
   window.fetch = async (...request) => {
-    const answer = await fetchAnswer(...request);
     const place = request[0]?.url ?? String(request[0]);
-    if (!answer.ok && place.includes("/queue/join")) document.querySelector("#answer .busy")?.classList.add("over");
+    let answer;
+    try {
+      answer = await fetchAnswer(...request);
+    } catch (error) {
+      if (place.includes("/queue/join")) busy()?.classList.add("over");
+      throw error;
+    }
+    if (!answer.ok && place.includes("/queue/join")) busy()?.classList.add("over");
+    if (answer.ok && place.includes("/queue/data")) readPlaces(answer.clone().body).catch(() => {});
     return answer;
   };
 
   const live = document.body.appendChild(Object.assign(document.createElement("div"), {className: "heard"}));
   live.setAttribute("role", "status");
   window.lungfusion.answered = () => {
-    const busy = document.querySelector("#answer .busy"), answer = document.querySelector("#answer .answer");
-    busy?.classList.add("over");
-    live.textContent = answer?.querySelector("h2")?.textContent ?? "";
+    const answer = document.querySelector("#answer .answer");
+    busy()?.classList.add("over");
+    live.textContent = answer?.querySelector("h2, .message")?.textContent ?? "";
     if (answer && window === window.top && answer.getBoundingClientRect().top < 0) answer.scrollIntoView();
   };
 }

@@ -62,9 +62,9 @@ def saliency_image(analysis: Analysis, saliency: np.ndarray) -> Image.Image:
     return with_contour(picture, reduced(analysis.alpha))
 
 
-def contour_layer(analysis: Analysis) -> Image.Image:
-    """The line around the lungs, on nothing: mode P."""
-    return layer(contour(reduced(analysis.alpha)), np.tile(CONTOUR_COLOUR, (256, 1)))
+def contour_layer(alpha: np.ndarray) -> Image.Image:
+    """The line around the lungs of a mask (H, W), on nothing: mode P."""
+    return layer(contour(reduced(alpha)), np.tile(CONTOUR_COLOUR, (256, 1)))
 
 
 def background_layer(analysis: Analysis) -> Image.Image:
@@ -99,9 +99,9 @@ def grey_image(values: np.ndarray) -> Image.Image:
     return Image.fromarray(as_bytes(255 * reduced(values)))
 
 
-def reduced(values: np.ndarray) -> np.ndarray:
-    """(H, W) float → (h, w) float32 of the same proportions, no side longer than MAX_SIDE."""
-    scale = min(1, MAX_SIDE / max(values.shape))
+def reduced(values: np.ndarray, max_side: int = MAX_SIDE) -> np.ndarray:
+    """(H, W) float → (h, w) float32 of the same proportions, no side longer than `max_side`."""
+    scale = min(1, max_side / max(values.shape))
     return reduced_to(values, tuple(max(1, round(scale * side)) for side in values.shape))
 
 

@@ -1,21 +1,21 @@
-// How a radiograph is looked at. `element` is the component that holds an answer; listeners stand on it and find what
-// was touched within, so that they last when the answer is replaced. What was chosen outlives a turn, not a new image.
+// How a radiograph is looked at. What was chosen outlives a turn, not a new image. zoom.js stands before it.
 
-const MAX_ZOOM = 8;
-const FRESH = {layer: "xray", finding: "", outline: true, opacity: 100, brightness: 100, contrast: 100, negative: false};
-const CENTRED = {zoom: 1, x: 0, y: 0};
-let seen = {...FRESH, ...CENTRED};
-const pointers = new Map();
+const FRESH = {layer: "xray", finding: "", outline: true, opacity: 100, window: 1, level: 0.5, negative: false, greys: false};
+const MIN_WINDOW = 0.02, DEEP_FROM = 1.5;  // zoom from which all pixels are asked for
+let seen = {...FRESH};
+let deep = null;  // {key, bits, values, canvas}: all pixels of one radiograph, once they are here
+let asked = "";  // key of the radiograph whose pixels were asked for
+let painting = 0;
 
 const viewer = () => element.querySelector(".viewer");
-const stage = () => element.querySelector(".stage");
+const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 function show() {
   const shown = viewer();
   if (!shown) return;
   const layers = [...shown.querySelectorAll("input[name=layer]")];
-  if (!layers.some(layer => layer.value === seen.layer)) seen.layer = "xray";
-  for (const layer of layers) layer.checked = layer.value === seen.layer;
+  const front = layers.some(layer => layer.value === seen.layer) ? seen.layer : "xray";
+  for (const layer of layers) layer.checked = layer.value === front;
   const select = shown.querySelector("select[name=finding]");
   if (select) {
     if ([...select.options].some(option => option.value === seen.finding)) select.value = seen.finding;
@@ -23,19 +23,79 @@ function show() {
   }
   for (const part of shown.querySelectorAll("[data-finding]"))
     part.classList.toggle("chosen", part.dataset.finding === seen.finding);
-  for (const name of ["opacity", "brightness", "contrast"]) {
+  const sliders = {opacity: seen.opacity, brightness: 100 - 200 * seen.level, contrast: -25 * Math.log2(seen.window)};
+  for (const [name, value] of Object.entries(sliders)) {
     const slider = shown.querySelector(`input[name=${name}]`);
-    if (slider) slider.value = seen[name];
-    shown.style.setProperty(`--${name}`, seen[name] / 100);
+    if (slider) slider.value = value;
   }
+  shown.style.setProperty("--opacity", seen.opacity / 100);
   const outline = shown.querySelector("input[name=outline]");
   if (outline) outline.checked = seen.outline;
-  shown.dataset.layer = seen.layer;
+  shown.dataset.layer = front;
   shown.classList.toggle("bare", !seen.outline);
-  shown.classList.toggle("as-negative", seen.negative);
-  shown.querySelector(".stack").style.transform = `translate(${seen.x}px, ${seen.y}px) scale(${seen.zoom})`;
-  shown.classList.toggle("zoomed", seen.zoom > 1);
+  shown.classList.toggle("greys", seen.greys);
+  for (const name of ["greys", "negative"])
+    shown.querySelector(`[data-lens=${name}]`).setAttribute("aria-pressed", seen[name]);
+  const percent = share => Math.round(100 * share);
+  shown.querySelector("output").textContent =
+    seen.window === 1 && seen.level === 0.5 ? "" : `W ${percent(seen.window)} · L ${percent(seen.level)}`;
+  showGreys(shown);
 }
+
+// Window and level: at once by a filter over the small picture, and from all pixels as soon as they are here.
+function showGreys(shown) {
+  const sign = seen.negative ? -1 : 1, slope = sign / seen.window;
+  const intercept = 0.5 - slope * seen.level;
+  const changed = seen.window !== 1 || seen.level !== 0.5 || seen.negative;
+  for (const part of shown.querySelectorAll("filter *[type=linear]")) {
+    part.setAttribute("slope", slope);
+    part.setAttribute("intercept", intercept);
+  }
+  shown.classList.toggle("filtered", changed);
+  const fits = deep?.key === shown.dataset.key;
+  shown.classList.toggle("is-deep", fits);
+  if (fits) {
+    if (deep.canvas.parentNode !== shown.querySelector(".stack")) shown.querySelector(".base").after(deep.canvas);
+    cancelAnimationFrame(painting);
+    painting = requestAnimationFrame(() => paint(slope, intercept));
+  } else if (changed && !(seen.negative && seen.window === 1) || place.zoom >= DEEP_FROM) askAll(shown.dataset.key);
+}
+
+function paint(slope, intercept) {
+  const {canvas, values, bits} = deep, most = 2 ** bits - 1, context = canvas.getContext("2d");
+  const greys = Uint32Array.from({length: most + 1}, (_, value) => {
+    const grey = clamp(Math.round(255 * (slope * value / most + intercept)), 0, 255);
+    return 0xff000000 | grey << 16 | grey << 8 | grey;
+  });
+  const picture = context.createImageData(canvas.width, canvas.height), pixels = new Uint32Array(picture.data.buffer);
+  for (let index = 0; index < values.length; index++) pixels[index] = greys[values[index]];
+  context.putImageData(picture, 0, 0);
+}
+
+function askAll(key) {
+  if (asked === key) return;
+  asked = key;
+  trigger("submit", {});
+}
+
+// What the server sent: differences along each row, the lower bytes before the higher ones, deflated.
+window.addEventListener("lungfusion:pixels", async () => {
+  const sent = document.querySelector("#pixels [data-key]")?.dataset;
+  if (!sent || sent.key !== viewer()?.dataset.key || deep?.key === sent.key) return;
+  const packed = Uint8Array.from(atob(sent.pixels), letter => letter.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const bytes = new Uint8Array(await new Response(unpacked).arrayBuffer());
+  const width = Number(sent.width), height = Number(sent.height), count = width * height;
+  const values = new Uint16Array(count);
+  for (let index = 0, value = 0; index < count; index++) {
+    value = (index % width ? value : 0) + bytes[index] + (bytes[count + index] << 8) & 0xffff;
+    values[index] = value;
+  }
+  const canvas = Object.assign(document.createElement("canvas"), {width, height, className: "deep"});
+  canvas.setAttribute("aria-hidden", "true");
+  deep = {key: sent.key, bits: Number(sent.bits), values, canvas};
+  show();
+});
 
 function look(changes) {
   seen = {...seen, ...changes};
@@ -43,49 +103,54 @@ function look(changes) {
   show();
 }
 
-// x, y: the point that stays where it is, in pixels from the middle of the picture.
-function zoomTo(zoom, x = 0, y = 0) {
-  zoom = Math.min(MAX_ZOOM, Math.max(1, zoom));
-  const grown = zoom / seen.zoom;
-  moveTo({zoom, x: x - (x - seen.x) * grown, y: y - (y - seen.y) * grown});
-}
-
-function moveTo(place) {
-  const {zoom, x, y} = {...seen, ...place}, box = stage();
-  const far = size => (zoom - 1) / 2 * size;
-  const within = (value, most) => Math.min(most, Math.max(-most, value));
-  look({zoom, x: within(x, far(box.clientWidth)), y: within(y, far(box.clientHeight))});
-}
-
-function fromMiddle(event) {
-  const box = stage().getBoundingClientRect();
-  return [event.clientX - box.left - box.width / 2, event.clientY - box.top - box.height / 2];
-}
-
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
   else viewer().requestFullscreen?.();
 }
 
+function reset() {
+  setPlace({zoom: 1});
+  look({window: 1, level: 0.5, negative: false});
+}
+
+function heatOf(number) {
+  const option = viewer().querySelectorAll("select[name=finding] option")[number];
+  if (!option) return;
+  const again = seen.layer === "heat" && seen.finding === option.value;
+  look(again ? {layer: "xray"} : {layer: "heat", finding: option.value});
+}
+
 const LENS = {
-  zoom_in: () => zoomTo(seen.zoom * 1.5),
-  zoom_out: () => zoomTo(seen.zoom / 1.5),
-  reset_view: () => look({...CENTRED, brightness: 100, contrast: 100, negative: false}),
+  zoom_in: ZOOM_KEYS["+"],
+  zoom_out: ZOOM_KEYS["-"],
+  reset_view: reset,
+  greys: () => look({greys: !seen.greys}),
   negative: () => look({negative: !seen.negative}),
   full_screen: fullScreen,
 };
-const KEYS = {
-  "+": LENS.zoom_in, "=": LENS.zoom_in, "-": LENS.zoom_out, "0": LENS.reset_view, f: fullScreen, i: LENS.negative,
-  o: () => look({outline: !seen.outline}),
-  ArrowLeft: () => moveTo({x: seen.x + 40}), ArrowRight: () => moveTo({x: seen.x - 40}),
-  ArrowUp: () => moveTo({y: seen.y + 40}), ArrowDown: () => moveTo({y: seen.y - 40}),
+const NUMBERS = Object.fromEntries([1, 2, 3, 4, 5, 6, 7].map(number => [number, () => heatOf(number - 1)]));
+onKeys({...NUMBERS, "0": reset, f: fullScreen, i: LENS.negative, w: LENS.greys, o: () => look({outline: !seen.outline})});
+onPlace.push(() => place.zoom >= DEEP_FROM && show());
+
+// Sideways is the window, wider to the right; up and down is the level, brighter upwards.
+onDrag = (event, dx, dy) => {
+  if (!(seen.greys || event.shiftKey || event.buttons === 2)) return false;
+  const box = stage().getBoundingClientRect();
+  look({
+    window: clamp(seen.window * 2 ** (3 * dx / box.width), MIN_WINDOW, 4),
+    level: clamp(seen.level + dy / box.height * seen.window, 0, 1),
+  });
+  return true;
 };
+element.addEventListener("contextmenu", event => event.target.closest(".stage") && event.preventDefault());
 
 element.addEventListener("input", event => {
   const {name, value, checked} = event.target;
   if (name === "layer" || name === "finding") look({[name]: value});
   if (name === "outline") look({outline: checked});
-  if (["opacity", "brightness", "contrast"].includes(name)) look({[name]: Number(value)});
+  if (name === "opacity") look({opacity: Number(value)});
+  if (name === "brightness") look({level: (100 - Number(value)) / 200});
+  if (name === "contrast") look({window: 2 ** (-Number(value) / 25)});
 });
 
 element.addEventListener("click", event => {
@@ -97,46 +162,18 @@ element.addEventListener("click", event => {
   }
 });
 
-document.addEventListener("keydown", event => {
-  if (event.ctrlKey || event.metaKey || event.altKey || !stage()?.getClientRects().length) return;
-  const free = event.target === document.body || event.target.closest?.(".stage") || document.fullscreenElement;
-  const key = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-  if (!free || !key || (event.key.startsWith("Arrow") && seen.zoom === 1)) return;
-  event.preventDefault();
-  key();
-});
-
-element.addEventListener("wheel", event => {
-  if (!event.target.closest(".stage") || (seen.zoom === 1 && event.deltaY > 0)) return;  // else the page scrolls
-  event.preventDefault();
-  zoomTo(seen.zoom * Math.exp(-event.deltaY / 300), ...fromMiddle(event));
-}, {passive: false});
-
 element.addEventListener("dblclick", event => {
-  if (event.target.closest(".stage") && !event.target.closest("button")) LENS.reset_view();
+  if (event.target.closest(".stage") && !event.target.closest("button")) reset();
 });
 
-element.addEventListener("pointerdown", event => {
-  if (!event.target.closest(".stage") || event.target.closest("button")) return;
-  pointers.set(event.pointerId, event);
-  if (seen.zoom > 1) stage().setPointerCapture(event.pointerId);
-});
-
-element.addEventListener("pointermove", event => {
-  const before = pointers.get(event.pointerId);
-  if (!before) return;
-  pointers.set(event.pointerId, event);
-  if (pointers.size === 1)
-    return moveTo({x: seen.x + event.clientX - before.clientX, y: seen.y + event.clientY - before.clientY});
-  const other = [...pointers.values()].find(pointer => pointer.pointerId !== event.pointerId);
-  const apart = pointer => Math.hypot(pointer.clientX - other.clientX, pointer.clientY - other.clientY);
-  zoomTo(seen.zoom * apart(event) / Math.max(1, apart(before)), ...fromMiddle(event));
-});
-
-for (const end of ["pointerup", "pointercancel"])
-  element.addEventListener(end, event => pointers.delete(event.pointerId));
-
+let known = null;  // the viewer that was there last
 new MutationObserver(() => {
-  if (element.querySelector(".busy")) seen = {...FRESH, ...CENTRED};
+  if (element.querySelector(".busy")) {
+    seen = {...FRESH};
+    setPlace({zoom: 1});
+  }
+  if (viewer() === known) return;
+  known = viewer();
   show();
+  setPlace({});
 }).observe(element, {childList: true, subtree: true});

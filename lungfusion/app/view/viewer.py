@@ -1,11 +1,15 @@
 """The radiograph with its layers, to be looked at in a browser: viewer.js makes the controls work."""
 
+from scipy.ndimage import gaussian_filter
+
 from ...analysis import Correction
 from ...explanation import share_inside
 from .phrases import percentage
 from .pictures import background_layer, contour_layer, heat_layer, picture_address, radiograph_image, reduced_to
+from .pixels import key
 from .render import render
 
+SOFT_EDGE = 1 / 30  # of a heat map's side
 TURNS = (("turn_left", 90, False), ("turn_right", -90, False), ("invert", 0, True))
 
 
@@ -14,7 +18,7 @@ def viewer_html(words, analysis, saliency, correction):
 
     Args:
         words: `Words`.
-        analysis: `Analysis`.
+        analysis: `Analysis`, upright.
         saliency: finding → (S, S) float array in [0, 1], of those that have a heat map; may be empty.
         correction: `Correction` that the radiograph has been given already.
     """
@@ -24,11 +28,12 @@ def viewer_html(words, analysis, saliency, correction):
     return render(
         "viewer.html",
         words=words,
+        key=key(analysis.radiograph.pixels),
         ratio=f"{width / height:.4f}",
         drawn=drawn,
         base=picture_address(radiograph_image(analysis), "JPEG"),
         background=picture_address(background_layer(analysis)) if drawn else "",
-        contour=picture_address(contour_layer(analysis)) if drawn else "",
+        contour=picture_address(contour_layer(analysis.alpha)) if drawn else "",
         maps=[heat_map(words, analysis, name, heat) for name, heat in saliency.items()],
         turns=TURNS,
         corrected=correction != Correction(0, False),
@@ -39,9 +44,15 @@ def heat_map(words, analysis, name, heat):
     return {
         "key": name,
         "name": words.title(name),
-        "picture": picture_address(heat_layer(heat)),
+        "picture": picture_address(heat_layer(faded(heat))),
         "share": share_words(words, analysis, heat),
     }
+
+
+def faded(heat):
+    """(S, S) float in [0, 1] → the same, but where the part that the networks saw ends it fades out."""
+    soft = gaussian_filter(heat, SOFT_EDGE * len(heat))
+    return soft * (heat.max() / max(soft.max(), 1e-12))
 
 
 def share_words(words, analysis, heat):
