@@ -209,7 +209,8 @@ def test_the_page_says_which_model_answers_while_the_hub_is_down(app):
 def test_a_deep_link_names_an_example_and_a_tab(app):
     path = app.handlers.opened(request(example="upper_lobe"))[1]
     assert path.endswith("phantom_upper_lobe.png")
-    assert app.handlers.opened(request(example="../../etc/passwd"))[1] is None
+    unknown = app.handlers.opened(request(example="../../etc/passwd"))
+    assert unknown[1] is None and "There is no example of that name" in unknown[3].value
     assert tab_of(request(tab="steps")).selected == "steps"
     assert not hasattr(tab_of(request(tab="nowhere")), "selected")
 

@@ -1,33 +1,63 @@
 """The model's card as the page shows it, and how to use the page from elsewhere."""
 
+import os
 import re
 from pathlib import Path
-
-import gradio as gr
+from urllib.parse import quote
 
 from .. import __version__
 from ..loading import BUNDLED
 from .view.pictures import data_address
+from .view.render import render
 
-SNIPPETS = f"""
-```text
-<iframe src="https://OWNER-NAME.hf.space/?view=embed" width="100%" height="900"></iframe>
+ADDRESS = "ADDRESS"  # stands for the page's own, which about.js fills in
+HUB = "https://huggingface.co/"
+PYTHON = """from lungfusion import LungFusionPipeline
 
-<script type="module" src="https://gradio.s3-us-west-2.amazonaws.com/{gr.__version__}/gradio.js"></script>
-<gradio-app src="https://OWNER-NAME.hf.space"></gradio-app>
-```
+pipe = LungFusionPipeline.from_pretrained({model})
+for finding in pipe("xray.png").findings:
+    print(finding.name, finding.probability, finding.level)"""
+TRANSFORMERS = """import lungfusion  # registers the model
+from transformers import pipeline
 
-```text
-from gradio_client import Client, handle_file
+print(pipeline("image-classification", {model})("xray.png"))"""
+EMBED = f'<iframe src="{ADDRESS}?view=embed" width="100%" height="900"></iframe>'
+API = f"""from gradio_client import Client, handle_file
 
-client = Client("https://OWNER-NAME.hf.space")
-print(client.predict(radiograph=handle_file("xray.png"), api_name="/analyze"))
-```
+client = Client("{ADDRESS}")
+print(client.predict(radiograph=handle_file("xray.png"), api_name="/analyze"))"""
+CITE = (
+    f"@software{{lungfusion, title = {{LungFusion}}, version = {{{__version__}}}, "
+    "year = {2026}, license = {Apache-2.0}}"
+)
 
-```text
-@software{{lungfusion, title = {{LungFusion}}, version = {{{__version__}}}, year = {{2026}}, license = {{Apache-2.0}}}}
-```
-"""
+
+def about_html(words, model=None):
+    """How to use the model and the page from elsewhere, each with a button that copies it.
+
+    Args:
+        words: `Words`.
+        model: folder or id on the Hub; None for the bundled one.
+    """
+    on_hub = model and not Path(model).exists()
+    name = f'"{model}"' if on_hub else ""
+    snippets = {"use_python": PYTHON.format(model=name)}
+    if on_hub:
+        snippets["use_transformers"] = TRANSFORMERS.format(model=name)
+    snippets |= {"use_embed": EMBED, "use_api": API, "use_cite": CITE}
+    space = os.environ.get("SPACE_ID")
+    links = {"link_model": HUB + model} if on_hub else {}
+    links |= {"link_code": f"{HUB}spaces/{space}/tree/main"} if space else {}
+    return render("about.html", words=words, snippets=snippets, links=links)
+
+
+def preview_head(example):
+    """What a link to the page shows where it is posted, for the page's head; "" where its address is not known.
+
+    example: path of a picture that the page serves.
+    """
+    host = os.environ.get("SPACE_HOST")
+    return render("preview.html", address=f"https://{host}", picture=quote(str(example))) if host else ""
 
 
 def model_card(name=None):

@@ -118,9 +118,14 @@ class Handlers:
 
     def opened(self, request: gr.Request):
         """What a page begins with: the example its address asks for (?example=NAME), and real ones if there are any."""
-        path, fetched = self.examples.path(request.query_params.get("example")), self.examples.fetched
+        name, fetched = request.query_params.get("example"), self.examples.fetched
+        path = self.examples.path(name)
+        begun = list(self.begun(path, request))
+        if name and path is None:
+            words = words_of(request)
+            begun[3] = gr.HTML(render("error.html", words=words, sentence=words("no_example")), visible=True)
         real = gr.Markdown(visible=bool(fetched)), gr.HTML(examples_html(fetched), visible=bool(fetched))
-        return *self.begun(path, request), *real
+        return *begun, *real
 
     def answered(self, path, asked, request: gr.Request):
         """The answer for the file at `path`, turned or inverted first."""

@@ -9,9 +9,9 @@ import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
 from starlette.middleware import Middleware
 
-from .card import SNIPPETS, model_card
+from .card import about_html, model_card, preview_head
 from .examples import examples_html
-from .handlers import Asked
+from .handlers import Asked, words_of
 from .many import ManyFiles, many_tab
 from .theme import THEME
 from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field
@@ -105,7 +105,7 @@ def build_page(handlers, model=None, asked_for=True):
                 many = ManyFiles(handlers)
                 files, table = many_tab(texts, many, script("batch.js"))
             with texts("tab_about", gr.Tab, id="about") as about_front:
-                about_tab(texts, model if asked_for else None)
+                about_tab(demo, texts, model if asked_for else None)
         opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
         path = connect(demo, handlers, analyse, steps_front, steps, opening)
         compare_with = gr.Button(elem_id="compare-with", elem_classes="unseen")
@@ -132,6 +132,7 @@ def launch(demo, examples):
         theme=THEME,
         css_paths=sorted(LOOKS.glob("*.css")),
         js=script("page.js"),
+        head=preview_head(examples.drawn[0]),
         i18n=demo.i18n_instance,
         favicon_path=LOOKS / "icon.png",
         max_file_size=MAX_FILE_SIZE,
@@ -226,11 +227,16 @@ def row_opening(handlers, many, files, table, upload, tabs):
     return lambda begun: table.click(opened, files, [*begun, tabs], queue=False, **EVERY_ONE)
 
 
-def about_tab(texts, model):
+def about_tab(demo, texts, model):
+    shown = gr.HTML(js_on_load=script("about.js"), apply_default_css=False)
     texts("about", gr.Markdown)
-    gr.Markdown(SNIPPETS)
     with texts("about_card", gr.Accordion, open=False) as fold:
         card = gr.Markdown()
+
+    def in_language(request: gr.Request):
+        return about_html(words_of(request), model)
+
+    demo.load(in_language, None, shown, **UNQUEUED)
     fold.expand(partial(model_card, model), None, card, **UNQUEUED)  # it is large, and few read it
 
 

@@ -128,4 +128,5 @@ def details(words, analysis):
         "left": analysis.left_lung_area,
     }
     shares = {name: percentage(words, share) for name, share in shares.items()}
-    return f"{looked_at} {words('lungs_cover', **shares)} {words('quality', quality=f'{analysis.mask_quality:.2f}')}"
+    quality = f"{analysis.mask_quality:.2f}".replace(".", words("decimal"))
+    return f"{looked_at} {words('lungs_cover', **shares)} {words('quality', quality=quality)}"
