@@ -257,10 +257,12 @@ class LungFusionPipeline:
             (H, W) float32 array in [0, 1], in the geometry of the radiograph; what it means: `explanation.grad_cam`.
 
         Raises:
-            ValueError: the model does not tell of that finding.
+            ValueError: the model does not tell of that finding, or has no heat map of it that is worth a look.
         """
         if finding not in self.findings:
             raise ValueError(f"The model names {', '.join(self.findings) or 'no findings'}, not {finding!r}.")
+        if finding not in self.model.config.explained:
+            raise ValueError(f"There is no heat map of {finding}: it says no more than the finding's mean map does.")
         analysis, saliency = self.analyse_and_explain(source)
         shape = analysis.radiograph.pixels.shape
         return np.clip(self.processor.to_original_sizes([saliency[finding]], [shape])[0].numpy(), 0, 1)
@@ -275,17 +277,19 @@ class LungFusionPipeline:
         Returns:
             analysis: `Analysis`.
             saliency: finding → (S, S) float32 array in [0, 1], as for `explain`, but square: stretched over the
-                radiograph as loaded it fits. Of every finding the model tells of, answered or not.
+                radiograph as loaded it fits. Of every finding the model tells of, answered or not, whose map says
+                more of a radiograph than the finding's mean map (`config.explained`).
         """
         one = self.passes([load(source, age)], correct)[0]
         analysis, size = self.analysis(one), self.processor.size.height
-        if not self.findings:
+        explained = [name for name in self.findings if name in self.model.config.explained]
+        if not explained:
             return analysis, {}
         with torch.inference_mode(False):
             maps = grad_cam(self.model, one.output, size)[0].float().cpu().numpy()
         if one.correction != UPRIGHT:
             maps = np.stack([bring_back(x, one.matrix, (size, size)) for x in maps])
-        return analysis, {name: maps[self.model.config.findings.index(name)] for name in self.findings}
+        return analysis, {name: maps[self.model.config.findings.index(name)] for name in explained}
 
 
 def calibrated_quality(expected, slope, offset):

@@ -1,16 +1,18 @@
 """The check of the heat maps: what is hidden, what is compared, and a table from tiny real data."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lungfusion import LungFusionPipeline
 from lungfusion.models.concatenation import box_to_affine
 from tests.helpers import Elsewhere, write_source
 from train import evaluate
 from train.report.weights import weights_digest
-from train.scoring.saliency import falls, hide, hottest
+from train.scoring.saliency import falls, hide, hottest, tells_more
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 
@@ -49,6 +51,10 @@ def test_maps_that_point_at_the_score_fall_further_than_others():
     assert figures["images"] == 4 and figures["inside"]["value"] == 1
     assert figures["own"]["value"] > 10 * abs(figures["other"]["value"])
     assert figures["difference"]["value"] == pytest.approx(figures["own"]["value"] - figures["other"]["value"])
+    assert figures["above_mean"]["value"] == pytest.approx(figures["own"]["value"] - figures["mean"]["value"])
+    assert tells_more(figures)
+    same = [(patient, pixels, output, seen[0][-1]) for patient, pixels, output, _ in seen]
+    assert not tells_more(falls(pipeline, same, "mass"))  # one map for all, whoever it is
 
 
 def on_another_device(output):
@@ -71,6 +77,25 @@ def test_command_writes_a_table(checkpoint, tmp_path):
     evaluate.main([*command, "--also", "saliency"])
     figures = json.loads((tmp_path / "explanations.json").read_text())
     assert figures.pop("weights") == weights_digest(checkpoint)
-    assert list(figures) == ["pneumonia, source"]
+    assert list(figures) == ["pneumonia, source", "pneumonia, all"]
     assert figures["pneumonia, source"]["images"] == 12
     assert "| pneumonia, source | 12 |" in (tmp_path / "explanations.md").read_text()
+
+
+def test_a_finding_without_a_map_worth_a_look_has_none(checkpoint, phantom):
+    pipe = LungFusionPipeline.from_pretrained(checkpoint)
+    first, *others = pipe.findings
+    pipe.model.config.explained = others
+    assert first not in pipe.analyse_and_explain(phantom[0])[1]
+    with pytest.raises(ValueError, match=f"There is no heat map of {first}"):
+        pipe.explain(phantom[0], first)
+    pipe.model.config.explained = []
+    analysis, saliency = pipe.analyse_and_explain(phantom[0])
+    assert saliency == {} and analysis.findings
+
+
+def test_a_run_offers_the_maps_that_proved_to_tell_more(checkpoint, tmp_path):
+    shutil.copytree(checkpoint, tmp_path / "model")
+    pipe = LungFusionPipeline.from_pretrained(checkpoint)
+    evaluate.offer_maps(pipe, list(pipe.findings[:1]), tmp_path)
+    assert LungFusionPipeline.from_pretrained(tmp_path / "model").model.config.explained == list(pipe.findings[:1])

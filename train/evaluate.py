@@ -13,7 +13,7 @@ drawn on them; of a run its card, README.md. And what is named after --also, eac
 - rejection: what is refused or warned of, among radiographs and pictures that are none
 - photographs: how far findings move in photographs of films and screens
 - shortcuts: what is known of the findings without the lungs, and of the hospital
-- saliency: whether heat maps are about the score
+- saliency: whether heat maps are about the score; of a run, which findings they are offered of
 - curves: the findings, on radiographs tilted, shifted, magnified and more
 - classical: classical classifiers on the fused features, fitted to the training patients
 - features: the fused features themselves, features.parquet
@@ -174,13 +174,22 @@ def analyse(arguments, pipeline, parts, training_parts, output, weights, declare
         "rejection": lambda: measure_rejection(pipeline, parts, output, weights, pictures=arguments.pictures, **limit),
         "photographs": lambda: measure_photographs(pipeline, parts, output, weights, **limit),
         "shortcuts": lambda: measure_shortcuts(pipeline, parts, output, weights, **labels),
-        "saliency": lambda: measure_saliency(pipeline, parts, output, weights, **labels, **limit),
+        "saliency": lambda: offer_maps(
+            pipeline, measure_saliency(pipeline, parts, output, weights, **labels, **limit), arguments.run
+        ),
         "curves": lambda: measure_curves({name: pipeline}, parts, output, weights, **labels, **limit),
         "classical": lambda: measure_classical(pipeline, training_parts(), parts, output, weights, **labels),
         "features": lambda: write_features(pipeline, parts, output, **labels),
     }
     for analysis in arguments.also:
         measures[analysis]()
+
+
+def offer_maps(pipeline, explained, run):
+    """Heat maps are offered of these findings alone from now on, where the model is a run's."""
+    if run:
+        pipeline.model.config.explained = explained
+        pipeline.model.config.save_pretrained(run / "model")
 
 
 def load_pipeline(place, analyses):

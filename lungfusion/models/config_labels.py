@@ -56,5 +56,5 @@ def with_labels(settings, changes):
     before = names_of_labels({key: settings.get(key) for key in ("findings", *LABELS)})
     said = ("findings", *LABELS)
     if names != before:
-        said += ("shown", "lesion_backbone", "lesion_findings", *OF_EACH_FINDING)
+        said += ("shown", "explained", "lesion_backbone", "lesion_findings", *OF_EACH_FINDING)
     return {key: value for key, value in settings.items() if key not in said} | {"findings": names}

@@ -125,6 +125,8 @@ class LungFusionConfig(SentenceConfig):
             always is where absent.
         shown (`list[str]`): the findings that the pipeline tells users of; all unless given. The others are learned,
             but were not shown to work.
+        explained (`list[str]`): the findings that heat maps are offered of, whose maps tell more of a radiograph than
+            the finding's mean map does; all unless given.
         temperatures (`dict[str, float]`): finding → divisor of its logit (Guo et al. 2017); 1 where absent.
         biases (`dict[str, float]`): finding → what is then added to it (Platt 1999), for training draws the finding
             more often than it occurs; 0 where absent.
@@ -168,6 +170,7 @@ class LungFusionConfig(SentenceConfig):
     lesion_findings: list[str] | tuple[str, ...] = ()
     coarse_size: int | None = None
     shown: list[str] | tuple[str, ...] | None = None
+    explained: list[str] | tuple[str, ...] | None = None
     thresholds: dict[str, float] | None = None
     rule_out_thresholds: dict[str, float] | None = None
     populations: dict[str, list[str] | tuple[str, ...]] | None = None
@@ -195,6 +198,7 @@ class LungFusionConfig(SentenceConfig):
         self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
         self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
         self.shown = list(self.findings) if self.shown is None else list(self.shown)
+        self.explained = list(self.findings) if self.explained is None else list(self.explained)
         for name in OF_EACH_FINDING:
             setattr(self, name, getattr(self, name) or {})
         kwargs["problem_type"] = "multi_label_classification"
@@ -228,7 +232,7 @@ class LungFusionConfig(SentenceConfig):
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
         check_lesions(self, SIDES)
-        for name in ("shown", "lesion_findings", *OF_EACH_FINDING):
+        for name in ("shown", "explained", "lesion_findings", *OF_EACH_FINDING):
             if unknown := set(getattr(self, name)) - set(self.findings):
                 raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
         if missing := set(self.findings) - set(self.thresholds):

@@ -104,7 +104,8 @@ TABLES = {
         "Heat maps",
         "Whether Grad-CAM is about the score: how far a detected finding's logit falls when the tenth of the region "
         "seen that its map calls most important is blurred away, and when the tenth is that of another radiograph's "
-        "map (`python -m train.evaluate --also saliency`).",
+        "map, or of the finding's mean map over the others (`python -m train.evaluate --also saliency`). A heat map is "
+        "offered only of findings where both differences, over all data sets, surely lie above 0.",
     ),
     "curves_*.md": (
         "Changed images",
@@ -148,7 +149,6 @@ def card_text(run):
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     metrics, history, counts = (json.loads((run / f"{n}.json").read_text()) for n in ("metrics", "history", "counts"))
     tag = PIPELINE_TAGS[recipe["task"]]
-    best = max(history, key=lambda epoch: epoch[chosen_by(history)])
     lines = [
         "---",
         card_data(recipe, metrics).to_yaml(),
@@ -178,8 +178,7 @@ def card_text(run):
         *[line for table, (title, words) in own_tables(run).items() for line in section(title, words, table)],
         "## Training",
         "",
-        f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients. "
-        f"{weights_in(run) / 1e6:.1f} million weights.",
+        f"{which_epoch(history)} {weights_in(run) / 1e6:.1f} million weights.",
         "",
         *[f"Radiographs, {split}: {count_words(of_split)}." for split, of_split in counts.items()],
         "",
@@ -241,6 +240,14 @@ def section(title, words, table):
     picture = table.with_suffix(".png")
     drawn = [f"![{title}]({picture.name})", ""] if picture.exists() else []
     return [f"## {title}", "", words, "", *drawn, *table.read_text().splitlines(), ""]
+
+
+def which_epoch(history):
+    """The sentence that says which epoch's weights these are."""
+    if len(history) == 1:
+        return "One epoch, whose last weights are kept: no validation image had a say in when to stop."
+    best = max(history, key=lambda epoch: epoch[chosen_by(history)])
+    return f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients."
 
 
 def chosen_by(history):

@@ -20,7 +20,7 @@ FIGURES = {  # file name: title
 
 def write_figures(metrics, rows, history, output):
     """Draw those of `FIGURES` for which there is something to draw: of findings those shown to users, if there are."""
-    if history:
+    if len(history) > 1:
         draw_history(history).savefig(output / "history.png", dpi=120)
     curves = [(s, f, row["shown"]) for s, summary in metrics.items() for f, row in summary["findings"].items()]
     shown = [(source, finding) for source, finding, is_shown in curves if is_shown]

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
 from train.calibrate.away import dot_strip, operating_point
 from train.engine.recipe import load_recipe
 from train.report.tables import write_table
@@ -22,16 +24,25 @@ def leave_one_hospital_out(recipe_path, overrides, output: Path, train: Callable
         finding → `operating_point`, with `dots` (see `dot_strip`): what hospitals.json holds.
     """
     recipe = load_recipe(recipe_path, overrides)
-    rows = {}
+    rows, drawn = {}, {}
     for hospital in hospitals_of(recipe):
         folder = output / f"without_{hospital}"
         if not (folder / "left_out.csv").exists():
             train([*overrides, f"left_out={hospital}"], folder)
         rows[hospital] = read_rows(folder / "left_out.csv")
+        drawn[hospital] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
     points = {}
     for finding in recipe["model"]["findings"]:
         if point := operating_point(rows, finding):
             points[finding] = point | {"dots": dot_strip(rows, finding)}
-    lines = hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
+    sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
+    lines = [f"Images drawn in training: {sizes}.", ""]
+    lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
     write_table(output, "hospitals", lines, points)
     return points
+
+
+def images_drawn(recipe):
+    """How many images a run's training draws, as words."""
+    size = recipe["epoch_size"]
+    return f"{recipe['epochs'] * size:,}" if size else f"each {recipe['epochs']} times"

@@ -2,8 +2,8 @@
 
 Of the radiographs whose finding was detected, the tenth of the region seen that the finding's map
 (`lungfusion.explanation.grad_cam`) calls most important is blurred away, and as much where another radiograph's map of
-the same finding points; each time the finding's logit is taken again. Where it falls by as much either way, the map
-says nothing of this radiograph.
+the same finding points, and where the finding's mean map over the others does; each time the finding's logit is taken
+again. Where it falls by as much either way, the map says nothing of this radiograph, and none is offered.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from lungfusion.explanation import grad_cam, share_inside
+from lungfusion.models.concatenation import paste_back, sample
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
 from train.report.tables import cell, markdown_table, write_table
@@ -22,6 +23,7 @@ from train.scoring.metrics import with_interval
 HIDDEN = 0.1  # of the region that the branches see
 BLUR = 1 / 12  # of the side: standard deviation of the blur that hides
 MIN_IMAGES = 5  # detected, that a row of the table needs
+REGION = 64  # pixels, of the region seen, at which maps are averaged
 
 
 def measure_saliency(pipeline, parts, output, weights, declared=None, images=40):
@@ -34,17 +36,32 @@ def measure_saliency(pipeline, parts, output, weights, declared=None, images=40)
         weights: as `weights_digest` returns it.
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
         images: of each source and finding at most.
+
+    Returns:
+        the findings whose maps tell more than another radiograph's, and than the finding's mean map: of both
+        differences, over all data sets, the 95 % interval lies above 0.
     """
     figures = {}
+    every = {finding: [] for finding in reported(pipeline)}  # the data sets together
     for name, data in parts.items():
         data = data.shuffle(seed=0)
         labels = known_labels(data, reported(pipeline), (declared or {}).get(name, name))
         for finding, label in zip(reported(pipeline), labels.T, strict=True):
             with_it = data.select(np.flatnonzero(label == 1)[:images])
             seen = look(pipeline, with_it, finding)
+            every[finding] += seen
             if len(seen) >= MIN_IMAGES:
                 figures[f"{finding}, {name}"] = falls(pipeline, seen, finding)
+    for finding, seen in every.items():
+        if len(seen) >= MIN_IMAGES:
+            figures[f"{finding}, all"] = falls(pipeline, seen, finding)
     write_table(output, "explanations", explanations_table(figures), figures, weights)
+    return [finding for finding in every if tells_more(figures.get(f"{finding}, all"))]
+
+
+def tells_more(row):
+    """Whether a row of the table, or None, proves that maps are about their own radiograph."""
+    return row is not None and all(row[key]["interval"][0] > 0 for key in ("difference", "above_mean"))
 
 
 @torch.no_grad()
@@ -69,16 +86,21 @@ def falls(pipeline, seen, finding):
         seen: as `look` returns.
 
     Returns:
-        dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference.
+        dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference of the
+        two, mean (with the others' mean map), above_mean (own less that).
     """
     index, rows = pipeline.model.config.findings.index(finding), []
-    for (_, pixel_values, output, saliency), (*_, other) in zip(seen, seen[1:] + seen[:1], strict=True):
+    regions = torch.stack([sample(saliency, output.roi_affine, REGION) for *_, output, saliency in seen])
+    for number, (_, pixel_values, output, saliency) in enumerate(seen):
+        other = seen[(number + 1) % len(seen)][-1]
+        mean = (regions.sum(0) - regions[number]) / (len(seen) - 1)
+        mean = paste_back(mean, output.roi_affine, saliency.shape[-1])
         logits = [
             pipeline.model(hide(pixel_values, hottest(m, output.roi_affine)), alpha=output.alpha).logits[0, index]
-            for m in (saliency, other)
+            for m in (saliency, other, mean)
         ]
-        own, others = (float(output.logits[0, index] - logit) for logit in logits)
-        rows.append([share_inside(saliency.cpu().numpy(), output.alpha.cpu().numpy()) or 0.0, own, others])
+        fell = (float(output.logits[0, index] - logit) for logit in logits)
+        rows.append([share_inside(saliency.cpu().numpy(), output.alpha.cpu().numpy()) or 0.0, *fell])
     patient_ids = [patient_id for patient_id, *_ in seen]
     return {"images": len(rows)} | with_interval(means, patient_ids, np.array(rows))
 
@@ -99,8 +121,15 @@ def hide(pixel_values, chosen):
 
 
 def means(rows):
-    inside, own, other = rows.mean(0).tolist()
-    return {"inside": inside, "own": own, "other": other, "difference": own - other}
+    inside, own, other, mean = rows.mean(0).tolist()
+    return {
+        "inside": inside,
+        "own": own,
+        "other": other,
+        "difference": own - other,
+        "mean": mean,
+        "above_mean": own - mean,
+    }
 
 
 def explanations_table(figures):
@@ -111,9 +140,7 @@ def explanations_table(figures):
         "share of the map inside the lungs",
         "logit falls by, hottest tenth hidden",
     ]
-    titles += ["another map's tenth hidden", "difference"]
-    rows = [
-        [name, row["images"], *[cell(row[key]) for key in ("inside", "own", "other", "difference")]]
-        for name, row in figures.items()
-    ]
+    titles += ["another map's tenth hidden", "difference", "mean map's tenth hidden", "difference"]
+    keys = ("inside", "own", "other", "difference", "mean", "above_mean")
+    rows = [[name, row["images"], *[cell(row[key]) for key in keys]] for name, row in figures.items()]
     return markdown_table(titles, rows)

@@ -46,10 +46,10 @@ def answer_html(
     """
     reference_scores = reference_scores or {}
     levels = by_level(analysis.findings)
-    reacts = [finding.name for finding in levels["detected"] + levels["unclear"]]
+    warm = {finding.name: saliency[finding.name] for finding in levels["detected"] if finding.name in saliency}
     title, sentences = headline(words, analysis)
     state = correction if by_hand else analysis.correction
-    seen, maps = upright(analysis, {name: saliency[name] for name in reacts})
+    seen, maps = upright(analysis, warm)
     return render(
         "answer.html",
         words=words,
