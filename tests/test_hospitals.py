@@ -218,3 +218,18 @@ def test_grey_values_move_to_those_of_another_picture():
     assert changed.any()
     order = torch.cat([dark, bright] * 4).flatten(1).argsort(1)
     assert (moved.flatten(1).gather(1, order).diff(dim=1) >= 0).all()  # what was brighter stays brighter
+
+
+def test_the_ill_are_set_against_the_healthy_and_against_all_without_it():
+    def person(number, probability, **labels):
+        known = {"label_tb": 0, "label_pneumonia": 0, "label_tuberculosis": 0, "label_mass": 0} | labels
+        return {"patient_id": str(number), "probability_tb": probability, **known}
+
+    healthy = [person(n, 0.1 + n / 1000) for n in range(20)]
+    ill = [person(20 + n, 0.5 + n / 1000, label_tb=1) for n in range(20)]
+    ailing = [person(40 + n, 0.9 + n / 1000, label_mass=1) for n in range(20)]
+    figures = summarise_hospital(healthy + ill + ailing, "tb", 0.4)
+    assert figures["auc"]["value"] == 1 and figures["auc"]["images"] == 40
+    assert figures["auc_without"]["value"] == 0.5 and figures["auc_without"]["images"] == 60
+    assert figures["called_healthy"]["value"] == 0 and figures["called_without"]["value"] == 0.5
+    assert "auc_without" not in summarise_hospital(healthy + ill, "tb", 0.4)

@@ -136,8 +136,8 @@ class LungFusionConfig(SentenceConfig):
             in hospitals that training left out, `away_sensitivity`, `away_false_alarms` among their healthy people,
             `away_auc`, `away_auc_low`, `away_auc_high`. Other shares may stand beside them.
         hospitals (`dict[str, dict[str, dict]]`): finding → hospital that training left out → what was measured there:
-            `auc`, `called_healthy`, `found_ill` (shares, or None where there are none to measure), `n_healthy`,
-            `n_ill`.
+            `auc` (ill against healthy), `auc_without` (ill against all without it), `called_healthy`, `called_without`,
+            `found_ill` (shares, or None where there are none to measure), `n_healthy`, `n_ill`.
         reference_scores (`dict[str, dict[str, dict[str, list[float]]]]`): finding → hospital that training left out →
             `healthy` and `ill` → the probabilities that a few of its people were given, each by a model trained
             without it: what one image's score is looked at among.

@@ -99,7 +99,8 @@ def operating_point(rows_of_run, finding):
         dict: `rule_out_threshold`, from which 0.85 of the ill are found; `threshold`, the same or the higher one from
         which no more than 0.15 of the healthy are called (between the two the answer is unclear); `hospitals`
         (hospital → `summarise_hospital`); and over them, each hospital counting as much as another: `false_alarms`,
-        `sensitivity`; `auc`, that of the worst hospital. None where no run learned the finding.
+        `sensitivity`; `auc`, of the ill against the healthy in the worst hospital. None where no run learned the
+        finding.
     """
     away = away_rows(rows_of_run, finding)
     sensitive = threshold_at(away, finding, SENSITIVITY)

@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-SHARES = "auc", "called_healthy", "called_without", "found_ill"
+SHARES = "auc", "auc_without", "called_healthy", "called_without", "found_ill"
 
 
 def read_points(recipe):

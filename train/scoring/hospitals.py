@@ -17,7 +17,7 @@ from train.report.tables import cell, markdown_table
 from train.scoring.metrics import bootstrap, proportion
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
-MAX_IMAGES = 1000  # of the hospital left out, drawn at random
+MAX_IMAGES = 4000  # of the hospital left out, drawn at random
 BATCH = 32
 
 
@@ -95,28 +95,38 @@ def summarise_hospital(rows, finding, threshold):
         threshold: probability from which it is called.
 
     Returns:
-        dict: `auc` where both classes are there (but not where class and device go together), `called_healthy` (among
-        people with nothing), `called_without` (among all who are known not to have it), `found_ill`: each {"value",
-        "interval", "images"}, with 95 % intervals: of the AUC by bootstrap over patients, of shares after Wilson.
+        dict: `auc`, the ill against people with nothing; `auc_without`, the ill against all who are known not to have
+        it, some of whom have something else (both not where class and device go together); `called_healthy` and
+        `called_without`, among the same people; `found_ill`: each {"value", "interval", "images"}, with 95 % intervals:
+        of an AUC by bootstrap over patients, of shares after Wilson.
     """
     known = [row for row in rows if f"label_{finding}" in row]
     labels = np.array([row[f"label_{finding}"] for row in known])
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     healthy = np.array([is_healthy(row) for row in known], bool)
     figures = {}
-    confounded = any(row.get("confounded") == "yes" for row in known)
-    if not confounded and min((labels == 1).sum(), (labels == 0).sum()) >= MIN_IMAGES:
-        interval = bootstrap(auc_of, [row["patient_id"] for row in known], labels, probabilities)["auc"]
-        figures["auc"] = {**auc_of(labels, probabilities), "interval": interval, "images": len(known)}
-        figures["auc"]["value"] = figures["auc"].pop("auc")
+    ill, without, ailing = labels == 1, labels == 0, (labels == 0) & ~healthy
+    if not any(row.get("confounded") == "yes" for row in known):
+        patients = np.array([row["patient_id"] for row in known])
+        for name, others in (("auc", healthy & without), ("auc_without", without if ailing.any() else ailing)):
+            if min(ill.sum(), others.sum()) >= MIN_IMAGES:
+                chosen = ill | others
+                figures[name] = auc_with_interval(patients[chosen], labels[chosen], probabilities[chosen])
     for name, chosen in (
-        ("called_healthy", healthy & (labels == 0)),
-        ("called_without", labels == 0),
-        ("found_ill", labels == 1),
+        ("called_healthy", healthy & without),
+        ("called_without", without),
+        ("found_ill", ill),
     ):
         if chosen.sum() >= MIN_IMAGES:
             figures[name] = share(probabilities[chosen] >= threshold)
     return figures
+
+
+def auc_with_interval(patients, labels, probabilities):
+    found = auc_of(labels, probabilities)["auc"]
+    return {"value": found, "images": len(labels)} | {
+        "interval": bootstrap(auc_of, list(patients), labels, probabilities)["auc"]
+    }
 
 
 def auc_of(labels, probabilities):
@@ -133,7 +143,8 @@ def hospitals_table(figures):
     titles = [
         "finding",
         "hospital left out",
-        "ROC AUC",
+        "ROC AUC, ill against healthy",
+        "ROC AUC, ill against all without it",
         "called among its healthy",
         "called among all without it",
         "found",
@@ -141,7 +152,7 @@ def hospitals_table(figures):
     rows = []
     for finding, of_finding in figures.items():
         for hospital, found in of_finding.items():
-            keys = ("auc", "called_healthy", "called_without", "found_ill")
+            keys = ("auc", "auc_without", "called_healthy", "called_without", "found_ill")
             cells = [f"{cell(found[key])}, n = {found[key]['images']}" if key in found else "" for key in keys]
             if any(cells):
                 rows.append([finding, hospital, *cells])
