@@ -131,6 +131,13 @@ def test_nothing_imports_a_command(name):
     assert not commands & IMPORTS[name]
 
 
+def test_only_the_app_and_commands_change_how_the_process_keeps_memory():
+    changing = {name for name in FILES if "lungfusion.allocator" in IMPORTS[name]}
+    in_package = {name for name in changing if inside(name, "lungfusion")}
+    assert in_package == {"lungfusion.__main__", "lungfusion.app.startup"}
+    assert changing >= {"train.engine.arguments", "train.engine.processes"}
+
+
 def test_no_import_circle():
     graph = {name: {other for other in IMPORTS[name] if other in FILES and other != name} for name in FILES}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
@@ -201,6 +208,10 @@ def test_front_matter_of_the_space():
 def test_top_level_holds_nothing_else():
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names - IGNORED <= TOP_LEVEL | {"screenshots"}
+
+
+def test_the_front_page_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 def test_version_is_stated_once_in_each_place():
