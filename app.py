@@ -18,7 +18,7 @@ MODEL = os.environ.get("LUNGFUSION_MODEL")  # a folder, or an id on the Hub; the
 pipe, asked_for = load_or_bundled(MODEL)
 examples = Examples(Path(__file__).parent / "examples" / "radiographs")
 handlers = Handlers(pipe, examples, model=MODEL if MODEL and asked_for else "bundled")
-demo = build_page(handlers, MODEL, asked_for)
+demo = build_page(pipe, handlers, MODEL, asked_for)
 
 if __name__ == "__main__":
     examples.fetch_in_background()

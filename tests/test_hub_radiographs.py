@@ -22,14 +22,17 @@ def parquet(path, labels):
     return path
 
 
-def test_one_radiograph_of_each_label_is_saved(tmp_path, monkeypatch):
+def test_a_few_radiographs_of_each_label_are_saved(tmp_path, monkeypatch):
     asked = []
     names = ["README.md", "data/train-00000.parquet", "data/validation-00000.parquet"]
     monkeypatch.setattr(hub_radiographs, "list_repo_files", lambda *a, **k: asked.append((a, k)) or names)
-    path = parquet(tmp_path / "part.parquet", [1, 0, 0, 1])
+    path = parquet(tmp_path / "part.parquet", [1, 0, 0, 1, 0, 0])
     monkeypatch.setattr(hub_radiographs, "hf_hub_download", lambda *a, **k: asked.append((a, k)) or path)
     paths = hub_radiographs.fetch_radiographs(tmp_path)
-    assert [path.name for path in paths] == ["1_no_pneumonia.jpeg", "1_pneumonia.jpeg"]
+    assert [path.name for path in paths] == [
+        *(f"{number}_no_pneumonia.jpeg" for number in (1, 2, 3)),
+        *(f"{number}_pneumonia.jpeg" for number in (1, 2)),
+    ]
     assert load_radiograph(paths[0]).pixels.shape == (90, 80)
     assert asked[1][0][1] == "data/validation-00000.parquet"
     assert all(kwargs == {"repo_type": "dataset"} for _, kwargs in asked)

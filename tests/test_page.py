@@ -11,7 +11,7 @@ from tests.browser import PATIENCE, barriers, go, shoot, upload
 
 pytestmark = pytest.mark.browser
 
-TABS = ("Analyse", "Step by step", "Compare", "Many files", "About")
+TABS = ("Analyse", "Learn", "Compare", "Many files", "About")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
@@ -69,8 +69,8 @@ def test_visit(visit, radiograph_files, width, scheme):
 
     for tab in TABS[1:]:
         go(page, tab)
-        if tab == "Step by step":
-            page.get_by_role("heading", name="6. The answer").wait_for()
+        if tab == "Learn":
+            page.get_by_role("heading", name="1. The X-ray").wait_for()
             shoot(page, width, scheme, "steps")
         assert not barriers(page), tab
     go(page, "Analyse")

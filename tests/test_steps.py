@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
-from lungfusion.app.trace import walk
-from lungfusion.app.view.steps import fusion_words, steps_html
+from lungfusion.app.trace import cover, walk
+from lungfusion.app.view.steps import covered_html, fusion_words, steps_html
 from lungfusion.app.view.words import LANGUAGES
 from tests.answers import Page
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 ENGLISH = LANGUAGES["en"]
+STEPS = ("image", "alpha", "joined", "maps", "fusion", "answer", "cover")
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +65,45 @@ def test_other_models_are_shown_as_they_are(phantom, changes):
     steps = walk(pipe, phantom[0])
     assert steps.concatenation in steps.cnn_inputs
     text = Page(steps_html(ENGLISH, steps)).text
-    assert f"{changes['concatenation']} (this model)" in text
+    assert f"{ENGLISH('way_' + changes['concatenation'])} (this model)" in text
     assert ENGLISH(f"joined_{changes['concatenation']}") in text
     assert ("no weights to show" in text) == (steps.fusion_weights is None)
 
 
 def test_the_page_shows_each_step_once(pipe, phantom):
     page = Page(steps_html(ENGLISH, walk(pipe, phantom[0])))
-    assert [tag for tag, _ in page.tags].count("li") == 6
-    assert len(page.having("src")) == 1 + 2 + 6 + 2
-    assert all(image["alt"] for image in page.having("src"))
-    assert "crop (this model)" in page.text
+    assert page.headings == [ENGLISH(f"step_{key}") for key in STEPS]
+    assert all("alt" in image for image in page.having("src"))
+    assert len(page.having("data-go")) == len(STEPS)
+    assert len(page.having("data-picture")) == 2 + 6 + 2 + 2
+    assert "the box around the lungs (this model)" in page.text
     assert page.text.count("%") >= 2 + 2 * 3
     assert "the box around the lungs" in page.text and "background" not in page.text
+
+
+def test_only_what_the_model_reacts_to_has_a_heat_map(pipe, phantom):
+    steps = walk(pipe, phantom[0])
+    assert list(steps.saliency) == ["pneumonia", "tuberculosis"]
+    assert all(x.shape == (SIDE, SIDE) and x.min() >= 0 and x.max() <= 1 for x in steps.saliency.values())
+    text = Page(steps_html(ENGLISH, steps)).text
+    assert "Heat map: Pneumonia" in str(steps_html(ENGLISH, steps)) or "Heat map: Pneumonia" in text
+    assert "Heat map: Signs of tuberculosis" not in text
+
+
+def test_covering_changes_what_the_branches_see_and_nothing_else(pipe, phantom):
+    before = {finding.name: finding.probability for finding in pipe(phantom[0]).findings}
+    for covered, same in ((np.zeros((32, 32), bool), True), (np.ones((32, 32), bool), False)):
+        scores = cover(pipe, phantom[0], covered)
+        assert list(scores) == list(before)
+        for name, (first, after) in scores.items():
+            assert first == pytest.approx(before[name], abs=1e-6)
+            assert (after == pytest.approx(first, abs=1e-6)) == same
+    pixel_values = pipe.pixel_values([load_radiograph(phantom[0])])
+    grey = torch.full_like(pixel_values, float(pixel_values.mean()))
+    seen = pipe.model(grey, alpha=pipe.model(pixel_values).alpha).logits[0, 0].sigmoid()
+    assert scores["pneumonia"][1] == pytest.approx(float(seen), abs=1e-5)
+    shown = Page(covered_html(ENGLISH, {"pneumonia": (0.6, 0.25), "tuberculosis": (0.1, 0.1)}, list(before)))
+    assert "60%" in shown.text and "−35 points" in shown.text and "none" in shown.text
 
 
 def test_a_network_that_has_all_the_weight_is_named(pipe, phantom):
@@ -84,6 +111,7 @@ def test_a_network_that_has_all_the_weight_is_named(pipe, phantom):
     assert "weighs how much each network counts" in fusion_words(ENGLISH, steps)
     alone = replace(steps, fusion_weights={"test_efficientnet": 0.001, "test_resnet": 0.999})
     assert "gives all the weight to one network, test_resnet" in fusion_words(ENGLISH, alone)
+    assert "it does not count here" in Page(steps_html(ENGLISH, alone)).text
 
 
 def test_what_is_refused_has_no_probabilities(phantom):
@@ -92,7 +120,7 @@ def test_what_is_refused_has_no_probabilities(phantom):
     pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
     text = Page(steps_html(ENGLISH, walk(pipe, phantom[0]))).text
     assert "This image is not fit to be analysed" in text
-    assert "Threshold" not in text
+    assert "Threshold" not in text and "Cover a part" not in text
 
 
 def test_a_segmenter_has_no_more_steps_and_a_text_none_at_all(pipe, phantom):

@@ -2,8 +2,10 @@
 
 import tempfile
 import threading
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download, list_repo_files
@@ -14,7 +16,35 @@ from .view.render import render
 
 DATASET = "hf-vision/chest-xray-pneumonia"  # Kermany et al. 2018, children, CC BY 4.0
 LABELS = {0: "no_pneumonia", 1: "pneumonia"}  # as the data set's own
+DRAWN = {  # what was drawn into each drawing
+    "phantom_clear.png": "clear",
+    "phantom_consolidation.png": "consolidation",
+    "phantom_upper_lobe.png": "upper_lobe",
+    "phantom_tilted.png": "clear",
+    "phantom_16bit.png": "nodule",
+    "phantom_dicom.dcm": "effusion",
+}
+CLEAR = ("clear", "no_pneumonia")  # truths that are no sign of disease
 SMALL_SIDE = 160  # pixels, of the pictures on the buttons
+
+
+@dataclass(frozen=True)
+class KnownExample:
+    """An example of which it is known what is to be seen.
+
+    path: of the radiograph.
+    truth: what was drawn into a drawing, or the data set's label.
+    drawn: whether it is a drawing.
+    """
+
+    path: Path
+    truth: str
+    drawn: bool
+
+    @property
+    def kind(self):
+        """`"clear"`, or `"sign"` where there is something to be seen."""
+        return "clear" if self.truth in CLEAR else "sign"
 
 
 class Examples:
@@ -42,6 +72,17 @@ class Examples:
         except Exception as error:  # whatever it is, the app does not need them
             print(f"No real examples: the Hub gave none. {error}")
 
+    def known(self):
+        """Those of which the truth is known, mixed but always alike: a list of `KnownExample`."""
+        real = [KnownExample(path, path.stem.partition("_")[2], False) for path in self.fetched]
+        drawn = [KnownExample(path, DRAWN[path.name], True) for path in self.drawn if path.name in DRAWN]
+        known = [example for example in real if example.truth in LABELS.values()] + drawn
+        return sorted(known, key=lambda example: crc32(example.path.name.encode()))
+
+    def truth(self, path):
+        """What is true of the example at a path; None of any other file."""
+        return next((example.truth for example in self.known() if str(example.path) == str(path)), None)
+
     def path(self, name):
         """Of the example whose file or title is `name`, as a string; None if there is none."""
         for path in self.drawn + self.fetched:
@@ -68,7 +109,7 @@ def small(path):
     return {"picture": picture_address(picture, "JPEG"), "caption": title(path).replace("_", " ")}
 
 
-def fetch_radiographs(folder, of_each=1):
+def fetch_radiographs(folder, of_each=3):
     """Save the first radiographs of each label of the data set's validation part.
 
     Args:

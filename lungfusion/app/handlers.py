@@ -12,13 +12,11 @@ from ..checks.geometry import apply_correction
 from ..reading.radiograph import RadiographError, load_radiograph
 from .examples import examples_html
 from .gpu import on_gpu
-from .trace import walk
 from .view.answer import answer_html, message_html
 from .view.comparison import comparison_html
 from .view.phrases import GROUPS
 from .view.pixels import pixels_html
 from .view.render import render
-from .view.steps import steps_html
 from .view.upright import upright
 from .view.words import LANGUAGES, words_for
 
@@ -62,11 +60,8 @@ class Handlers:
         def explain(radiograph, age, correct):
             return pipe.analyse_and_explain(radiograph, age, correct)
 
-        def trace(radiograph):
-            return walk(pipe, radiograph)
-
         # functions of a radiograph alone: what is given to a lent GPU is copied there
-        self.analyse, self.explain, self.trace = on_gpu(analyse), on_gpu(explain), on_gpu(trace)
+        self.analyse, self.explain = on_gpu(analyse), on_gpu(explain)
         self.findings = pipe.findings
         self.concatenation = getattr(pipe.model.config, "concatenation", "segmenter")
         self.examples = examples
@@ -139,7 +134,7 @@ class Handlers:
             known = Path(path).exists()
             return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
         said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand, "made_by": self.made_by}
-        return answer_html(words, analysis, saliency, **said, **self.measured)
+        return answer_html(words, analysis, saliency, truth=self.examples.truth(path), **said, **self.measured)
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now."""
@@ -160,17 +155,6 @@ class Handlers:
         if not asked.by_hand:
             radiograph = upright(self.analyse(radiograph))[0].radiograph
         return pixels_html(radiograph.pixels)
-
-    def stepped(self, path, asked, request: gr.Request):
-        """The way of the same radiograph through the model."""
-        words = words_of(request)
-        if path is None or not self.findings:
-            return gr.Markdown(visible=True), ""
-        try:
-            steps = self.trace(apply_correction(load_radiograph(path), asked.correction))
-        except RadiographError as error:
-            return gr.Markdown(visible=False), message_html(words.error(error))
-        return gr.Markdown(visible=False), steps_html(words, steps)
 
     # Two
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -75,7 +76,7 @@ def agreement(records, labels, findings):
 
     Args:
         records: what `Batch.records` holds.
-        labels: as `read_labels` gives them; a file is found by its name, with its folders or without.
+        labels: as `read_labels` gives them; a file is found by its name with its folders, some of them, or none.
         findings: names of the model's findings.
 
     Returns:
@@ -85,7 +86,9 @@ def agreement(records, labels, findings):
     Raises:
         LabelsError: no file of the labels was analysed.
     """
-    labels = {PurePosixPath(name).name: of_file for name, of_file in labels.items()} | labels
+    counts = Counter(PurePosixPath(name).name for name in labels)
+    bare = {PurePosixPath(name).name: of_file for name, of_file in labels.items()}
+    labels = {name: of_file for name, of_file in bare.items() if counts[name] == 1} | labels
     told = [(labels_of(record["file"], labels), record) for record in records if record.get("findings")]
     if not any(of_file for of_file, _ in told):
         raise LabelsError("labels_no_match")
@@ -112,7 +115,9 @@ def agreement(records, labels, findings):
 
 
 def labels_of(name, labels):
-    return labels.get(name) or labels.get(PurePosixPath(name).name) or {}
+    """Those of a file, by as many of its folders as they name; none where they do not name it."""
+    parts = PurePosixPath(name).parts
+    return next((labels[key] for i in range(len(parts)) if (key := "/".join(parts[i:])) in labels), {})
 
 
 def finding_of(record, name):

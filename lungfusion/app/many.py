@@ -29,38 +29,45 @@ class ManyFiles:
         self.handlers = handlers
         self.stops = {}  # session → `threading.Event` that ends its run
 
-    def analysed(self, paths, request: gr.Request, progress=gr.Progress()):  # noqa: B008 (Gradio's way)
-        """Yield the table of the files as it grows, and what it holds once it is whole or was stopped.
+    def analysed(self, paths, request: gr.Request):
+        """Yield what is being done, the table of the files as it grows, and what it holds once it is whole or stopped.
 
         Yields:
-            HTML, records, whether labels can be compared.
+            what is being done (HTML), the table (HTML), records, whether labels can be compared.
         """
-        words = words_of(request)
+        words, nothing = words_of(request), ([], gr.Column(visible=False))
         if not paths:
-            yield message_html(words("batch_none")), [], gr.Column(visible=False)
+            yield "", message_html(words("batch_none")), *nothing
             return
         try:
             radiographs = radiographs_in(paths)
         except RadiographError as error:
-            yield message_html(words.error(error)), [], gr.Column(visible=False)
+            yield "", message_html(words.error(error)), *nothing
             return
         uploads = [Path(path).name for path in paths]
         batch = Batch(words, self.handlers.findings, self.handlers.made_by, uploads)
         stop = self.stops[request.session_hash] = threading.Event()
-        shown = 1
+        try:
+            yield from self.grown(batch, radiographs, stop)
+        finally:
+            self.stops.pop(request.session_hash, None)
+        yield "", batch.html(), batch.records, gr.Column(visible=bool(self.handlers.findings and batch.counts["read"]))
+
+    def grown(self, batch, radiographs, stop):
+        """Fill the table file by file, until `stop` is set; yields as `analysed` does."""
+        total, shown = len(radiographs), 1
         for number, (name, read) in enumerate(radiographs, 1):
-            progress((number - 1, len(radiographs)), desc=f"{words('batch_progress')}: {name}", unit="")
+            done = render("batch_progress.html", words=batch.words, done=number - 1, total=total, name=name)
+            yield done, gr.skip() if number > 1 else "", gr.skip(), gr.skip()
             try:
                 batch.add(name, self.handlers.analyse(load_radiograph(read())))
             except RadiographError as error:
                 batch.add_unreadable(name, error)
             if stop.is_set():
-                break
+                return
             if number >= shown:
                 shown = SHOWN_AFTER * number
-                yield batch.html(total=len(radiographs)), [], gr.skip()
-        self.stops.pop(request.session_hash, None)
-        yield batch.html(), batch.records, gr.Column(visible=bool(self.handlers.findings and batch.counts["read"]))
+                yield done, batch.html(finished=False), gr.skip(), gr.skip()
 
     def stopped(self, request: gr.Request):
         """End the session's run after the file in work; what is done stays."""
@@ -122,13 +129,14 @@ def many_tab(texts, many, script):
     with gr.Row():
         run = texts("batch_run", gr.Button, variant="primary")
         stop = texts("batch_stop", gr.Button)
+    progress = gr.HTML(apply_default_css=False)
     table = gr.HTML(js_on_load=script, apply_default_css=False)
     records = gr.State([], time_to_live=60 * KEPT_MINUTES)
     with gr.Column(visible=False) as comparison:
         texts("labels_hint", gr.Markdown)
         labels = texts("labels_upload", file_field, height=120)
         compared = gr.HTML(apply_default_css=False)
-    run.click(many.analysed, files, [table, records, comparison], **private)
+    run.click(many.analysed, files, [progress, table, records, comparison], show_progress="hidden", **private)
     stop.click(many.stopped, None, None, queue=False, **private)
     gr.on([labels.change, records.change], many.compared, [labels, records], compared, queue=False, **private)
     return files, table

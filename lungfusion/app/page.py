@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from .card import about_html, model_card, preview_head
 from .examples import examples_html
 from .handlers import Asked, words_of
+from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .theme import THEME
 from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field
@@ -79,10 +80,11 @@ class Texts:
         return [gr.update(**{name: chosen[key]}) for _, name, key in self.places]
 
 
-def build_page(handlers, model=None, asked_for=True):
+def build_page(pipe, handlers, model=None, asked_for=True):
     """The page as `gr.Blocks`, not launched.
 
     Args:
+        pipe: `LungFusionPipeline`.
         handlers: `Handlers`.
         model: folder or id on the Hub that was asked for; None for the bundled one.
         asked_for: whether that is the one that answers.
@@ -98,7 +100,8 @@ def build_page(handlers, model=None, asked_for=True):
             with texts("tab_analyse", gr.Tab, id="analyse") as analyse_front, gr.Row():
                 analyse = analyse_tab(texts, handlers.examples.drawn)
             with texts("tab_steps", gr.Tab, id="steps") as steps_front:
-                steps = steps_tab(texts, handlers.findings)
+                lessons = Lessons(pipe, handlers)
+                parts = lessons_tab(texts, lessons, [script(f"{name}.js") for name in ("steps", "people", "quiz")])
             with texts("tab_compare", gr.Tab, id="compare") as compare_front:
                 compare = compare_tab(texts, handlers)
             with texts("tab_batch", gr.Tab, id="many") as many_front:
@@ -107,7 +110,8 @@ def build_page(handlers, model=None, asked_for=True):
             with texts("tab_about", gr.Tab, id="about") as about_front:
                 about_tab(demo, texts, model if asked_for else None)
         opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
-        path = connect(demo, handlers, analyse, steps_front, steps, opening)
+        path, asked = connect(demo, handlers, analyse, parts, opening)
+        connect_lessons(demo, lessons, steps_front, parts, path, asked, ONE_AT_A_TIME)
         compare_with = gr.Button(elem_id="compare-with", elem_classes="unseen")
         compare_with.click(handlers.compare_with, path, [*compare, tabs], **UNQUEUED)
         for tab in (analyse_front, steps_front, compare_front, many_front, about_front):
@@ -167,18 +171,17 @@ def analyse_tab(texts, drawings):
         real = gr.HTML(visible=False, **buttons)
     with gr.Column(scale=3, min_width=320):
         welcome = texts("welcome", gr.Markdown, elem_classes="welcome")
-        scripts = script("zoom.js") + script("viewer.js") + script("answer.js")
+        scripts = "".join(map(script, ("zoom.js", "viewer.js", "answer.js", "cut_out.js")))
         answer = gr.HTML(visible=False, elem_id="answer", js_on_load=scripts, apply_default_css=False)
     return SimpleNamespace(upload=upload, drawn=drawn, real_words=real_words, real=real, welcome=welcome, answer=answer)
 
 
-def steps_tab(texts, findings):
-    hint = texts("steps_hint" if findings else "steps_none", gr.Markdown)
-    return SimpleNamespace(hint=hint, shown=gr.HTML(apply_default_css=False))
+def connect(demo, handlers, analyse, steps, row_opening):
+    """The events of one radiograph: it arrives, is answered, and turned.
 
-
-def connect(demo, handlers, analyse, tab, steps, row_opening):
-    """The events of one radiograph: it arrives, is answered, is turned, and shown step by step."""
+    Returns:
+        states: its path, and what is asked about it.
+    """
     upload, answer = analyse.upload, analyse.answer
     path, asked = gr.State(), gr.State(Asked())
     restart = gr.Button(elem_id="restart", elem_classes="unseen")
@@ -200,8 +203,7 @@ def connect(demo, handlers, analyse, tab, steps, row_opening):
     pixels = gr.HTML(elem_id="pixels", elem_classes="unseen")
     detail = answer.submit(handlers.detailed, [path, asked], pixels, show_progress="hidden", **ONE_AT_A_TIME)
     detail.then(None, js=PIXELS_JS)
-    tab.select(handlers.stepped, [path, asked], [steps.hint, steps.shown], **ONE_AT_A_TIME)
-    return path
+    return path, asked
 
 
 def compare_tab(texts, handlers):

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 
 from ..analysis import Analysis
+from ..explanation import grad_cam
 from ..models.concatenation import CONCATENATION_MODULES
 from ..reading.radiograph import load_radiograph
 
@@ -26,6 +28,7 @@ class Steps:
         feature_maps: branch → (h, w) float32, the mean activation of its deepest feature map, scaled to [0, 1].
         fusion_weights: branch → its weight, of 1 in all; None unless fusion is gated.
         whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
+        saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it.
     """
 
     analysis: Analysis
@@ -36,6 +39,7 @@ class Steps:
     feature_maps: dict
     fusion_weights: dict | None
     whole_image: dict
+    saliency: dict
 
 
 @torch.inference_mode()
@@ -62,8 +66,10 @@ def walk(pipeline, source):
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}
     cnn_inputs[model.config.concatenation] = output.cnn_input
-    branches = model.config.branches
+    branches, names = model.config.branches, model.config.findings
     weights = output.fusion_weights
+    with torch.inference_mode(False):
+        maps = grad_cam(model, output, pixel_values.shape[-1])[0]
     return Steps(
         analysis=analysis,
         image=as_array(pixel_values[0, 0]),
@@ -72,10 +78,35 @@ def walk(pipeline, source):
         concatenation=model.config.concatenation,
         feature_maps={name: activation(x[0]) for name, x in zip(branches, output.hidden_states, strict=True)},
         fusion_weights=None if weights is None else dict(zip(branches, weights[0].tolist(), strict=True)),
-        whole_image={
-            name: p for name, p in zip(model.config.findings, whole, strict=True) if name in pipeline.findings
-        },
+        whole_image={name: p for name, p in zip(names, whole, strict=True) if name in pipeline.findings},
+        saliency={name: as_array(x) for name, x in zip(names, maps, strict=True) if name in pipeline.findings},
     )
+
+
+@torch.inference_mode()
+def cover(pipeline, source, covered):
+    """What covering a part of a radiograph does to the scores (occlusion, Zeiler and Fergus 2014).
+
+    The lungs stay where they were found in the whole picture, so that only what the branches see changes.
+
+    Args:
+        pipeline: `LungFusionPipeline` of a classifier.
+        source: as for calling the pipeline, but one.
+        covered: (n, n) bool, the places covered with the picture's mean grey, of the picture as the networks read it.
+
+    Returns:
+        dict, finding told → (probability before, probability after).
+
+    Raises:
+        RadiographError: the source can't be read as a radiograph.
+    """
+    model, one = pipeline.model, pipeline.passes([load_radiograph(source)])[0]
+    pixel_values, alpha = one.pixel_values, one.output.alpha
+    mask = torch.from_numpy(np.asarray(covered, np.float32))[None, None].to(pixel_values)
+    mask = F.interpolate(mask, pixel_values.shape[-2:], mode="nearest")
+    after = model(torch.lerp(pixel_values, pixel_values.mean().expand_as(pixel_values), mask), alpha=alpha).logits[0]
+    pairs = zip(one.output.logits[0].float().sigmoid().tolist(), after.float().sigmoid().tolist(), strict=True)
+    return {name: pair for name, pair in zip(model.config.findings, pairs, strict=True) if name in pipeline.findings}
 
 
 def seen(cnn_input):

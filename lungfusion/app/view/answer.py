@@ -30,6 +30,7 @@ def answer_html(
     by_hand=False,
     reference_scores=None,
     limits=USUAL,
+    truth=None,
 ):
     """All that is said and shown of one radiograph.
 
@@ -43,6 +44,7 @@ def answer_html(
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
         reference_scores: finding → what `reference.strip` takes; as the model's configuration has them.
         limits: `Limits` of the model.
+        truth: what is known to be true of an example, by its name in `examples`; None of what is uploaded.
     """
     reference_scores = reference_scores or {}
     levels = by_level(analysis.findings)
@@ -55,6 +57,7 @@ def answer_html(
         words=words,
         analysis=analysis,
         warnings=[words.warning(warning) for warning in analysis.warnings],
+        truth=words(f"truth_{truth}") if truth else "",
         state=state,
         by_hand=by_hand,
         straighten=straighten(analysis),
@@ -75,7 +78,7 @@ def answer_html(
         groups=GROUPS if any(finding.population for finding in analysis.findings) else (),
         who=who or age_group(analysis.radiograph.age),
         details=details(words, analysis),
-        downloads=download_links(words, analysis, correction, made_by or {}),
+        downloads=download_links(words, analysis, correction, made_by or {}, saliency),
     )
 
 

@@ -79,22 +79,17 @@ class Batch:
         shares = (analysis.lung_area, analysis.mask_quality)
         return [EMPTY | {"said": percentage(self.words, share), "sort": share} for share in shares]
 
-    def html(self, total=None):
-        """The table and its downloads, which hold their files: nothing is stored.
-
-        total: how many files there are, while not all of them are done; then there is nothing to take home yet.
-        """
+    def html(self, finished=True):
+        """The table and, once it is finished, its downloads, which hold their files: nothing is stored."""
         words = self.words
-        done = total is None
         return render(
             "batch.html",
             words=words,
             counts=words("batch_counts", **self.counts),
-            progress="" if done else words("batch_done_of", done=len(self.rows), total=total),
             titles=[*map(words.title, self.findings), words("column_lung_area"), words("column_outline")],
             rows=self.rows,
-            files=self.files() if done else [],
-            snippet=snippet(self.uploads, self.made_by) if done else "",
+            files=self.files() if finished else [],
+            snippet=snippet(self.uploads, self.made_by) if finished else "",
         )
 
     def files(self):
@@ -117,7 +112,7 @@ def thumbnail(analysis):
     small = reduced_to(analysis.radiograph.pixels, shape)
     if analysis.refused:
         return picture_address(grey_image(small), "JPEG")
-    return picture_address(with_contour(as_rgb(small), reduced_to(analysis.alpha, shape)), "JPEG")
+    return picture_address(with_contour(as_rgb(small), analysis.alpha_at(shape)), "JPEG")
 
 
 def png(picture):

@@ -7,8 +7,10 @@ from .pictures import cut_out_image, data_address, mask_image, picture_address
 from .sheet import sheet_pdf
 
 
-def download_links(words, analysis, correction, made_by):
+def download_links(words, analysis, correction, made_by, saliency=None):
     """A page to print, mask and lungs as large as the radiograph, and the numbers; pictures and page of none refused.
+
+    The arguments are those of `sheet_pdf`.
 
     Returns:
         list of (file name, address, label).
@@ -19,7 +21,7 @@ def download_links(words, analysis, correction, made_by):
     numbers = json.dumps(record(analysis, correction, made_by), indent=2).encode()
     links = [(f"{stem}.json", data_address(numbers, "application/json"), words("download_numbers"))]
     if not analysis.refused:
-        report = data_address(sheet_pdf(analysis, correction, made_by), "application/pdf")
+        report = data_address(sheet_pdf(words, analysis, correction, made_by, saliency), "application/pdf")
         links = [
             (f"{stem}.pdf", report, words("download_report")),
             (f"{stem}_lungs.png", picture_address(mask_image(analysis)), words("download_mask")),

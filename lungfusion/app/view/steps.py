@@ -1,31 +1,35 @@
-"""The way of one radiograph through the model as a row of pictures with two sentences each."""
+"""The way of one radiograph through the model as a walk: a large picture a step, and what this very model does."""
 
 import numpy as np
 from PIL import Image
 
-from .phrases import percentage
-from .pictures import as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, reduced_to, with_contour
+from .phrases import by_level, percentage
+from .pictures import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .render import render
 
-SMALL_SIDE = 384  # pixels, of the pictures of this page
+SIDE = 384  # pixels of what the networks made, drawn large
 MAP_OPACITY = 0.55
 ALL = 0.995  # weight from which one network alone counts
+NONE = 0.005  # weight up to which a network does not count
+WHOLE = ("image", "alpha", "answer")  # steps whose pictures show the whole radiograph
 
 
 def steps_html(words, steps):
-    """All steps as sections. steps: `lungfusion.app.trace.Steps`."""
-    image = reduced_to(steps.image, (SMALL_SIDE, SMALL_SIDE))
-    alpha = reduced_to(steps.alpha, (SMALL_SIDE, SMALL_SIDE))
-    outlined = with_contour(as_rgb(image), alpha)
+    """The walk. steps: `lungfusion.app.trace.Steps`."""
+    outlined = with_contour(as_rgb(steps.image), steps.alpha)
     ways = [steps.concatenation, *(name for name in steps.cnn_inputs if name != steps.concatenation)]
-    joined = f"{words(f'joined_{steps.concatenation}')} {words('step_joined_others')}"
     pictures = {
-        "image": [(grey_image(image), words("step_image_picture"))],
-        "alpha": [(grey_image(alpha), "alpha"), (outlined, words("outline"))],
+        "image": [(grey_image(steps.image), words("step_image_picture"))],
+        "alpha": [(outlined, words("outline")), (grey_image(steps.alpha), words("step_alpha_picture"))],
         "joined": [joined_picture(words, steps, name) for name in ways],
-        "maps": [map_picture(steps, name) for name in steps.feature_maps],
+        "maps": [map_picture(words, steps, number, name) for number, name in enumerate(steps.feature_maps, 1)],
+        "answer": heat_pictures(words, steps, outlined),
     }
-    said = {"joined": joined, "fusion": fusion_words(words, steps)}
+    pictures["fusion"] = pictures["maps"]
+    said = {
+        "joined": [words(f"joined_{steps.concatenation}"), words("step_joined_others")],
+        "fusion": [fusion_words(words, steps)],
+    }
     return render(
         "steps.html",
         words=words,
@@ -33,13 +37,14 @@ def steps_html(words, steps):
             {
                 "key": key,
                 "title": words(f"step_{key}"),
-                "said": said.get(key) or words(f"step_{key}_words"),
-                "pictures": [(picture_address(picture), caption) for picture, caption in pictures.get(key, ())],
+                "said": said.get(key) or [words(f"step_{key}_words")],
+                "pictures": [(picture_address(picture, "JPEG"), caption) for picture, caption in pictures[key]],
+                "whole": key in WHOLE,
             }
             for key in ("image", "alpha", "joined", "maps", "fusion", "answer")
         ],
-        weights={name: f"{weight:.1%}" for name, weight in (steps.fusion_weights or {}).items()},
-        percent={name: percentage(words, weight) for name, weight in (steps.fusion_weights or {}).items()},
+        cover=picture_address(grey_image(steps.image), "JPEG") if probabilities(words, steps) else "",
+        weights=weights(words, steps),
         rows=probabilities(words, steps),
     )
 
@@ -52,18 +57,45 @@ def fusion_words(words, steps):
     return words("step_one_network", name=name) if weight >= ALL else words("step_fusion_words")
 
 
+def weights(words, steps):
+    """Each network's weight, as a bar and in words; none where there are none."""
+    return [
+        {"name": name, "width": f"{weight:.1%}", "said": percentage(words, weight)}
+        for name, weight in (steps.fusion_weights or {}).items()
+    ]
+
+
 def joined_picture(words, steps, name):
-    caption = words("step_own_way", name=name) if name == steps.concatenation else name
-    return joined_image(steps, name).resize((SMALL_SIDE, SMALL_SIDE), Image.Resampling.BILINEAR), caption
+    caption = words(f"way_{name}")
+    if name == steps.concatenation:
+        caption = words("step_own_way", name=caption)
+    return joined_image(steps, name).resize((SIDE, SIDE), Image.Resampling.BILINEAR), caption
 
 
-def map_picture(steps, name):
+def map_picture(words, steps, number, name):
     """A branch's mean activation in colours over what the branch saw."""
-    size = (SMALL_SIDE, SMALL_SIDE)
+    size = (SIDE, SIDE)
     heat = np.asarray(Image.fromarray(steps.feature_maps[name]).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     under = joined_image(steps, steps.concatenation).resize(size, Image.Resampling.BILINEAR)
     colours = blend(np.asarray(under, np.float32), heat_colours(heat), MAP_OPACITY * np.ones(size))
-    return Image.fromarray(as_bytes(colours)), name
+    caption = words("network", number=number, name=name)
+    if steps.fusion_weights and steps.fusion_weights[name] <= NONE:
+        caption = f"{caption} – {words('network_without_weight')}"
+    return Image.fromarray(as_bytes(colours)), caption
+
+
+def heat_pictures(words, steps, outlined):
+    """Where the score of each finding that the model reacts to is sensitive; else the outline alone."""
+    levels = by_level(steps.analysis.findings)
+    reacts = levels["detected"] + levels["unclear"]
+    under = as_rgb(steps.image)
+    pictures = []
+    for finding in reacts:
+        heat = steps.saliency[finding.name]
+        opacity = MAP_OPACITY * ((heat - COLD) / (1 - COLD)).clip(0, 1)
+        picture = with_contour(blend(under, heat_colours(heat), opacity), steps.alpha)
+        pictures.append((picture, f"{words('show_heat')}: {words.title(finding.name)}"))
+    return pictures or [(outlined, words("outline"))]
 
 
 def joined_image(steps, name):
@@ -76,6 +108,7 @@ def probabilities(words, steps):
     return [
         {
             "name": words.title(finding.name),
+            "level": finding.level,
             "shares": [
                 percentage(words, share)
                 for share in (finding.probability, steps.whole_image[finding.name], finding.threshold)
@@ -83,3 +116,30 @@ def probabilities(words, steps):
         }
         for finding in told
     ]
+
+
+def covered_html(words, scores, findings):
+    """What covering a part has changed.
+
+    Args:
+        words: `Words`.
+        scores: finding → (probability before, after), as `lungfusion.app.trace.cover` gives them.
+        findings: those that are told of this radiograph.
+    """
+    rows = [
+        {
+            "name": words.title(name),
+            "before": percentage(words, scores[name][0]),
+            "after": percentage(words, scores[name][1]),
+            "widths": [f"{share:.1%}" for share in scores[name]],
+            "change": change(words, *scores[name]),
+        }
+        for name in findings
+    ]
+    return render("covered.html", words=words, rows=rows)
+
+
+def change(words, before, after):
+    """By how many percentage points a probability has changed."""
+    points = round(100 * (after - before))
+    return words("points", number=f"{points:+d}".replace("-", "−")) if points else words("points_none")

@@ -1,0 +1,38 @@
+"""100 people as dots under a threshold that can be moved, from the scores of strangers that ship with a checkpoint."""
+
+import json
+
+from .reference import GROUPS, MIN_DOTS
+from .render import render
+
+
+def people_html(words, config):
+    """What people.js moves; empty where no finding has the scores of both healthy and ill people.
+
+    Args:
+        words: `Words`.
+        config: `LungFusionConfig`: `reference_scores` and `thresholds` of the findings that are `shown`.
+    """
+    known = {name: hospitals_of(config.reference_scores.get(name, {})) for name in config.shown}
+    known = {name: groups for name, groups in known.items() if all(groups[group] for group in GROUPS)}
+    if not known:
+        return ""
+    findings = [
+        {
+            "name": name,
+            "title": words.title(name),
+            "threshold": config.thresholds[name],
+            "scores": json.dumps(groups),
+            "where": words.joined(sorted({words.hospital(h) for h in config.reference_scores[name]})),
+        }
+        for name, groups in known.items()
+    ]
+    return render("people.html", words=words, findings=findings)
+
+
+def hospitals_of(scores):
+    """hospital → group → probabilities, as group → list of each hospital's, of those with enough."""
+    return {
+        group: [groups[group] for groups in scores.values() if len(groups.get(group, ())) >= MIN_DOTS]
+        for group in GROUPS
+    }
