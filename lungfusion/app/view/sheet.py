@@ -10,10 +10,10 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.platypus import HRFlowable, Image, KeepInFrame, Paragraph, SimpleDocTemplate, Spacer, Table
 
-from ...analysis import UPRIGHT
 from .phrases import by_level, headline, mistakes, percentage, reliability, to_be_set_right
 from .pictures import HEAT_OPACITY, heat_layer, masked_image, overlay_image
 from .print_fonts import markup, style_of
+from .upright import upright
 
 MARGIN = 16 * mm
 PICTURE_SIDE = 84 * mm  # at most
@@ -30,7 +30,7 @@ def sheet_pdf(words, analysis, correction, made_by, saliency=None):
         analysis: `Analysis`.
         correction: `Correction` that the visitor gave the radiograph before it was analysed.
         made_by: {"model", "version"}; may be empty.
-        saliency: finding → (S, S) float array in [0, 1], over the radiograph as it was analysed; of the finding that
+        saliency: finding → (S, S) float array in [0, 1], over the radiograph as loaded; of the finding that
             the model reacts to most the page shows it. None: the lungs cut out instead.
     """
 
@@ -59,6 +59,7 @@ def sheet_pdf(words, analysis, correction, made_by, saliency=None):
 
 def pictures(words, analysis, saliency, text):
     """The outlined radiograph, and beside it the heat map of what the model reacts to most, or the lungs alone."""
+    analysis, saliency = upright(analysis, saliency)
     levels = by_level(analysis.findings)
     reacts = [finding.name for finding in levels["detected"] + levels["unclear"] if finding.name in saliency]
     second, caption = masked_image(analysis).convert("RGB"), words("layer_lungs")
@@ -66,7 +67,7 @@ def pictures(words, analysis, saliency, text):
         name = reacts[0]
         second = heat_over(analysis, saliency[name])
         caption = f"{words('heat_of')} {words.finding(name)}. {words('about_heat_maps')}"
-    drawn = [printed(picture, sides=analysis.correction == UPRIGHT) for picture in (overlay_image(analysis), second)]
+    drawn = [printed(picture) for picture in (overlay_image(analysis), second)]
     table = Table(
         [drawn, [text(words("alt_outlined"), 8), text(caption, 8)]], colWidths=[87 * mm, 87 * mm], hAlign="LEFT"
     )
@@ -123,14 +124,13 @@ def looked_at(words, analysis, correction, made_by):
     return " ".join(said)
 
 
-def printed(picture, sides):
-    """A picture as large as fits beside another; sides: whether the patient's right and left are named on it."""
+def printed(picture):
+    """A picture as large as fits beside another, with the patient's right and left named on it."""
     picture.thumbnail((PRINTED_SIDE, PRINTED_SIDE))
-    if sides:
-        draw, size = ImageDraw.Draw(picture), round(0.06 * picture.width)
-        style = {"font": ImageFont.load_default(size), "fill": "white", "stroke_width": 2, "stroke_fill": "black"}
-        draw.text((size / 2, size / 2), "R", anchor="lt", **style)
-        draw.text((picture.width - size / 2, size / 2), "L", anchor="rt", **style)
+    draw, size = ImageDraw.Draw(picture), round(0.06 * picture.width)
+    style = {"font": ImageFont.load_default(size), "fill": "white", "stroke_width": 2, "stroke_fill": "black"}
+    draw.text((size / 2, size / 2), "R", anchor="lt", **style)
+    draw.text((picture.width - size / 2, size / 2), "L", anchor="rt", **style)
     file = BytesIO()
     picture.save(file, "JPEG", quality=90)
     scale = PICTURE_SIDE / max(picture.size)

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from ...analysis import UPRIGHT
 from ...checks.geometry import correct, resample
 
@@ -20,9 +22,5 @@ def upright(analysis, saliency=None):
     if analysis.correction == UPRIGHT:
         return analysis, saliency
     pixels, matrix = correct(analysis.radiograph.pixels, analysis.correction)
-    seen = replace(
-        analysis,
-        radiograph=replace(analysis.radiograph, pixels=pixels),
-        alpha=resample(analysis.alpha, matrix, pixels.shape),
-    )
+    seen = replace(analysis, radiograph=replace(analysis.radiograph, pixels=pixels), matrix=np.eye(3))
     return seen, {name: resample(heat, matrix, heat.shape) for name, heat in saliency.items()}
