@@ -146,7 +146,7 @@ def test_scores_are_compared_with_labels_by_the_files_names(table):
         "found": 1,
         "named": 1,
     }
-    table.add("x.zip/e/d.png", analysis(findings=[TUBERCULOSIS]))
+    table.add("x.zip/e/d.png", analysis(findings=[TUBERCULOSIS, PNEUMONIA, GOUT]))
     labels = read_labels(b"file,tuberculosis\nd/d.png,0\ne/d.png,1\n", FINDINGS)  # one name in two folders
     (row,) = agreement(table.records, labels, FINDINGS)
     assert (row["present"], row["absent"]) == (1, 1)
