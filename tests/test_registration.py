@@ -70,8 +70,10 @@ def test_what_was_set_right_is_shown_so(phantom, correction):
     pixels, mask = phantom
     heat = np.zeros((64, 64), np.float32)
     heat[:32, :32] = 1
-    seen, maps = upright(replace(chest(phantom), correction=correction), {"a": heat})
-    wanted, _ = correct(pixels, correction)
+    wanted, matrix = correct(pixels, correction)
+    alpha, _ = correct(mask.astype(np.float32), replace(correction, invert=False))
+    analysed = replace(chest(phantom), correction=correction, model_alpha=alpha, matrix=matrix)
+    seen, maps = upright(analysed, {"a": heat})
     assert np.array_equal(seen.radiograph.pixels, wanted) and seen.alpha.shape == wanted.shape
     if correction.angle == 90:
         assert np.abs(seen.alpha - np.rot90(mask)).max() < 1e-3
