@@ -28,7 +28,8 @@ class Steps:
         feature_maps: branch → (h, w) float32, the mean activation of its deepest feature map, scaled to [0, 1].
         fusion_weights: branch → its weight, of 1 in all; None unless fusion is gated.
         whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
-        saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it.
+        saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it; of those whose maps are
+            worth a look (`config.explained`).
     """
 
     analysis: Analysis
@@ -68,6 +69,7 @@ def walk(pipeline, source):
     cnn_inputs[model.config.concatenation] = output.cnn_input
     branches, names = model.config.branches, model.config.findings
     weights = output.fusion_weights
+    explained = set(pipeline.findings) & set(model.config.explained)
     with torch.inference_mode(False):
         maps = grad_cam(model, output, pixel_values.shape[-1])[0]
     return Steps(
@@ -79,7 +81,7 @@ def walk(pipeline, source):
         feature_maps={name: activation(x[0]) for name, x in zip(branches, output.hidden_states, strict=True)},
         fusion_weights=None if weights is None else dict(zip(branches, weights[0].tolist(), strict=True)),
         whole_image={name: p for name, p in zip(names, whole, strict=True) if name in pipeline.findings},
-        saliency={name: as_array(x) for name, x in zip(names, maps, strict=True) if name in pipeline.findings},
+        saliency={name: as_array(x) for name, x in zip(names, maps, strict=True) if name in explained},
     )
 
 

@@ -60,8 +60,7 @@ def sheet_pdf(words, analysis, correction, made_by, saliency=None):
 def pictures(words, analysis, saliency, text):
     """The outlined radiograph, and beside it the heat map of what the model reacts to most, or the lungs alone."""
     analysis, saliency = upright(analysis, saliency)
-    levels = by_level(analysis.findings)
-    reacts = [finding.name for finding in levels["detected"] + levels["unclear"] if finding.name in saliency]
+    reacts = [f.name for f in by_level(analysis.findings)["detected"] if f.name in saliency]
     second, caption = masked_image(analysis).convert("RGB"), words("layer_lungs")
     if reacts:
         name = reacts[0]

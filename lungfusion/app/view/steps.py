@@ -17,13 +17,14 @@ WHOLE = ("image", "alpha", "answer")  # steps whose pictures show the whole radi
 def steps_html(words, steps):
     """The walk. steps: `lungfusion.app.trace.Steps`."""
     outlined = with_contour(as_rgb(steps.image), steps.alpha)
+    heat = heat_pictures(words, steps)
     ways = [steps.concatenation, *(name for name in steps.cnn_inputs if name != steps.concatenation)]
     pictures = {
         "image": [(grey_image(steps.image), words("step_image_picture"))],
         "alpha": [(outlined, words("outline")), (grey_image(steps.alpha), words("step_alpha_picture"))],
         "joined": [joined_picture(words, steps, name) for name in ways],
         "maps": [map_picture(words, steps, number, name) for number, name in enumerate(steps.feature_maps, 1)],
-        "answer": heat_pictures(words, steps, outlined),
+        "answer": heat or [(outlined, words("outline"))],
     }
     pictures["fusion"] = pictures["maps"]
     said = {
@@ -44,6 +45,7 @@ def steps_html(words, steps):
             for key in ("image", "alpha", "joined", "maps", "fusion", "answer")
         ],
         cover=picture_address(grey_image(steps.image), "JPEG") if probabilities(words, steps) else "",
+        heat=bool(heat),
         weights=weights(words, steps),
         rows=probabilities(words, steps),
     )
@@ -84,18 +86,16 @@ def map_picture(words, steps, number, name):
     return Image.fromarray(as_bytes(colours)), caption
 
 
-def heat_pictures(words, steps, outlined):
-    """Where the score of each finding that the model reacts to is sensitive; else the outline alone."""
-    levels = by_level(steps.analysis.findings)
-    reacts = levels["detected"] + levels["unclear"]
-    under = as_rgb(steps.image)
-    pictures = []
-    for finding in reacts:
-        heat = steps.saliency[finding.name]
-        opacity = MAP_OPACITY * ((heat - COLD) / (1 - COLD)).clip(0, 1)
-        picture = with_contour(blend(under, heat_colours(heat), opacity), steps.alpha)
-        pictures.append((picture, f"{words('show_heat')}: {words.title(finding.name)}"))
-    return pictures or [(outlined, words("outline"))]
+def heat_pictures(words, steps):
+    """Where the score of each finding that is detected is sensitive, as far as that is worth a look."""
+    under, pictures = as_rgb(steps.image), []
+    for finding in by_level(steps.analysis.findings)["detected"]:
+        if finding.name in steps.saliency:
+            heat = steps.saliency[finding.name]
+            opacity = MAP_OPACITY * ((heat - COLD) / (1 - COLD)).clip(0, 1)
+            picture = with_contour(blend(under, heat_colours(heat), opacity), steps.alpha)
+            pictures.append((picture, f"{words('show_heat')}: {words.title(finding.name)}"))
+    return pictures
 
 
 def joined_image(steps, name):
