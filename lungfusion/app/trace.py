@@ -30,6 +30,7 @@ class Steps:
         whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
         saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it; of those whose maps are
             worth a look (`config.explained`).
+        lesion_findings: those told whose score comes from the lesion branch instead; none without one.
     """
 
     analysis: Analysis
@@ -41,6 +42,7 @@ class Steps:
     fusion_weights: dict | None
     whole_image: dict
     saliency: dict
+    lesion_findings: tuple = ()
 
 
 @torch.inference_mode()
@@ -82,6 +84,9 @@ def walk(pipeline, source):
         fusion_weights=None if weights is None else dict(zip(branches, weights[0].tolist(), strict=True)),
         whole_image={name: p for name, p in zip(names, whole, strict=True) if name in pipeline.findings},
         saliency={name: as_array(x) for name, x in zip(names, maps, strict=True) if name in explained},
+        lesion_findings=tuple(name for name in pipeline.findings if name in model.config.lesion_findings)
+        if model.config.lesion_backbone
+        else (),
     )
 
 
