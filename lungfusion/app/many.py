@@ -57,7 +57,7 @@ class ManyFiles:
         """Fill the table file by file, until `stop` is set; yields as `analysed` does."""
         total, shown = len(radiographs), 1
         for number, (name, read) in enumerate(radiographs, 1):
-            done = render("batch_progress.html", words=batch.words, done=number - 1, total=total, name=name)
+            done = render("batch_progress.html", words=batch.words, done=number - 1, total=total, file=name)
             yield done, gr.skip() if number > 1 else "", gr.skip(), gr.skip()
             try:
                 batch.add(name, self.handlers.analyse(load_radiograph(read())))
