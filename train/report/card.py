@@ -91,8 +91,7 @@ def card_text(run):
             if source.get("readers")
         ],
         *[
-            f"- Without masks, drawn by a teacher, {source['images']} radiographs at most: {source['citation']} "
-            f"Licence: {source['licence']}."
+            f"- Without masks, drawn by a teacher{at_most(source)}: {source['citation']} Licence: {source['licence']}."
             for source in recipe.get("unlabelled", {}).values()
         ],
         "",
@@ -107,6 +106,10 @@ def card_text(run):
         LIMITS,
     ]
     return "\n".join(lines) + "\n"
+
+
+def at_most(source):
+    return f", {source['images']} radiographs at most" if "images" in source else ""
 
 
 def shortened(recipe):
