@@ -137,8 +137,6 @@ OTHER_KINDS = {
     "zeros": (bytes(500), "not_a_picture", "not a picture"),
     "heic": (box(b"heic"), "heic", "HEIC picture"),
     "heif": (box(b"mif1"), "heic", "HEIC picture"),
-    "jpeg xl": (b"\xff\x0a" + bytes(500), "jpeg_xl", "JPEG XL picture"),
-    "jpeg xl in boxes": (b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(500), "jpeg_xl", "JPEG XL picture"),
     "svg": (b'<?xml version="1.0"?>\n<svg width="9">' + b" " * 500, "svg", "SVG drawing"),
     "photoshop": (b"8BPS" + bytes(500), "photoshop", "Photoshop"),
     "pdf": (b"%PDF-1.7\n" * 30, "pdf", "PDF document"),

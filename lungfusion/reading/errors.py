@@ -19,7 +19,6 @@ REASONS = {  # code → what is wrong and what to do; names in braces are filled
     # kinds of files
     "not_a_picture": "this is not a picture; use a PNG, JPEG, WebP, TIFF, BMP or DICOM file",
     "heic": "this is a HEIC picture, as an iPhone takes it; save it as JPEG or PNG first",
-    "jpeg_xl": "this is a JPEG XL picture, which is not read; save it as PNG or JPEG first",
     "jpeg_xr": "this is a JPEG XR picture, which is not read; save it as PNG or JPEG first",
     "svg": "this is an SVG drawing, which is not read; save it as PNG first",
     "photoshop": "this is a Photoshop picture, which is not read; save it as PNG or TIFF first",

@@ -11,7 +11,7 @@ PICTURE_SUFFIXES = {
     *(".j2k", ".jpx", ".jls", ".ljpeg", ".dcm", ".dicom", ".dic", ".ima", ".heic", ".heif", ".jxl", ".mpo"),
 }
 
-_READ = {  # Pillow's name → how its files begin
+_READ = {  # name, as Pillow gives it → how its files begin
     "PNG": rb"\x89PNG\r\n\x1a\n",
     "JPEG": rb"\xff\xd8\xff",
     "WEBP": rb"RIFF....WEBP",
@@ -19,11 +19,11 @@ _READ = {  # Pillow's name → how its files begin
     "BMP": rb"BM.{4}\0\0\0\0",
     "GIF": rb"GIF8[79]a",
     "AVIF": rb"....ftypavi[fs]",
+    "JPEGXL": rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n",
     "JPEG2000": rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51",
 }
 _NOT_READ = (  # code of `errors.REASONS`, how such files begin, and a word for the sentence
     ("heic", rb"....ftyp(hei|hev|mif1|msf1)", ""),
-    ("jpeg_xl", rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", ""),
     ("jpeg_xr", rb"II\xbc", ""),
     ("svg", rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", ""),
     ("photoshop", rb"8BPS", ""),
@@ -85,4 +85,4 @@ def can_be_radiograph(name: str, head: bytes | None, of_disc: bool = False) -> b
         return True
     if of_disc:
         return suffix in (".dcm", ".dicom")
-    return kind_of(head) in {*_READ, "heic", "jpeg_xl", "bigtiff"} or suffix in PICTURE_SUFFIXES
+    return kind_of(head) in {*_READ, "heic", "bigtiff"} or suffix in PICTURE_SUFFIXES

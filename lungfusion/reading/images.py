@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from .errors import check_size, refusal
-from .formats import PILLOW_FORMATS
+from .formats import PILLOW_FORMATS, kind_of
 from .grey_levels import array_pixels, decoded_pixels
 from .headers import NEXT, check_exif, check_jpeg, check_tiff, codestream_size, is_plain_jpeg
 
@@ -37,6 +37,10 @@ def file_pixels(data: bytes) -> tuple[np.ndarray, float, str]:
         tags = check_tiff(data)
         if tags.get(_BITS, 1) > 8 or tags.get(_SAMPLE_FORMAT, 1) > 1:
             return *_deep_tiff_pixels(data, tags), "TIFF"
+    if kind_of(data) == "JPEGXL":
+        from .jpeg_xl import decode_jpeg_xl
+
+        return *decoded_pixels(decode_jpeg_xl(data)), "JPEGXL"
     try:
         with Image.open(BytesIO(data), formats=PILLOW_FORMATS) as image:
             if image.format == "PNG" and image.mode != "I;16" and data[24] == 16:

@@ -39,8 +39,8 @@ class Radiograph:
 
     pixels: (H, W) float32, C-contiguous, in [0, 1]: 0 black, 1 white, bone white.
     name: the file's base name, or "file", "bytes", "image" or "array" where there is none.
-    format: "PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000" or "DICOM", or "image" or "array" for a
-        picture made in memory.
+    format: "PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF", "AVIF", "JPEG2000", "JPEGXL" or "DICOM", or "image" or
+        "array" for a picture made in memory.
     colour: the mean gap between the channels of the picture in [0, 1], beyond a cast that the whole picture has; 0
         where all is grey, or of one hue.
     view: "PA", "AP" or another word for how the beam went, as a DICOM header says; None where nothing says so.
