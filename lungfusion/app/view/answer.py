@@ -66,6 +66,7 @@ def answer_html(
         sentences=sentences,
         names=words.listed([finding.name for finding in analysis.findings]) if analysis.findings else "",
         viewer=viewer_html(words, seen, maps, state),
+        warm=list(maps),
         dial=dial(words, analysis, limits),
         levels={
             level: [card(words, finding, reference_scores.get(finding.name, {})) for finding in levels[level]]
