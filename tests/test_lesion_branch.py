@@ -2,7 +2,10 @@
 
 import pytest
 import torch
+from onnxruntime import InferenceSession
 
+from examples.export_onnx import export
+from lungfusion.explanation import grad_cam
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from lungfusion.models.lesion_branch import pool_lesions
 from tests.conftest import SIDE, TINY_MODEL, tiny_model
@@ -33,6 +36,7 @@ def test_it_answers_for_its_findings_alone(fused, pixel_values):
     torch.testing.assert_close(after.logits[:, 0], before.logits[:, 0])
     torch.testing.assert_close(after.logits[:, 1:], pool_lesions(after.lesion_map))
     assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert not any("conv_head" in key or ".bn2" in key.split("blocks")[0] for key in model.lesions.state_dict())
 
 
 def test_other_branches_see_what_they_were_trained_on(fused):
@@ -91,6 +95,32 @@ def test_export(fused):
     answer, expected = exported(pixel_values=images), model(images)
     for name in ("logits", "lesion_map"):
         torch.testing.assert_close(answer[name], expected[name], rtol=0, atol=1e-5)
+
+
+def test_onnx(fused, tmp_path):
+    model = with_lesion_branch(fused, LESIONS | {"image_size": SIDE})
+    names = export(model, tmp_path / "model.onnx")
+    images = torch.rand(3, 1, SIDE, SIDE)
+    session = InferenceSession(tmp_path / "model.onnx")
+    answer = dict(zip(names, session.run(None, {"pixel_values": images.numpy()}), strict=True))
+    expected = model(images)
+    for name in ("logits", "lesion_map"):
+        torch.testing.assert_close(torch.from_numpy(answer[name]), expected[name], rtol=0, atol=1e-4)
+
+
+def test_its_map_is_the_heat_map(fused, pixel_values):
+    """Of its findings alone; what was seen right above in the lungs' box lies there in the radiograph."""
+    model = with_lesion_branch(fused, LESIONS | {"image_size": SIDE})
+    output = model(pixel_values, output_hidden_states=True)
+    output.roi_affine = torch.tensor([[[0.5, 0, 0.2], [0, 0.5, 0.1]]]).expand(2, 2, 3)
+    output.lesion_map = torch.full((2, 2, 4, 4), -9.0)
+    output.lesion_map[:, 0, 0, 3] = 2
+    saliency = grad_cam(model, output, SIDE)
+    row, column = divmod(int(saliency[0, 1].argmax()), SIDE)
+    x, y = 2 * (column + 0.5) / SIDE - 1, 2 * (row + 0.5) / SIDE - 1
+    assert abs(x - (0.5 * 0.75 + 0.2)) < 0.15 and abs(y - (0.5 * -0.75 + 0.1)) < 0.15
+    assert saliency[0, 1].max() == 1 and saliency[0, 1, SIDE // 2 :].max() < 0.01
+    torch.testing.assert_close(saliency[:, 0], grad_cam(fused, output, SIDE)[:, 0])
 
 
 def test_targets_lie_where_the_boxes_do():

@@ -11,6 +11,7 @@ from examples.phantom import draw_phantom
 from lungfusion.models import LungFusionForImageClassification, LungFusionImageProcessor
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model
 from tests.helpers import png
+from train import evaluate
 from train import lesions as command
 from train.data.lesions import lesion_labels
 from train.data.sources import known_sources
@@ -139,6 +140,12 @@ def test_the_whole_command(classifier, tmp_path, few_draws, monkeypatch):
     of_all = figures["sources"]["all that radiologists read"]
     assert of_all["findings"]["either"]["images"] == 12 and of_all["froc"]["lesions"] == 6
     assert 3 <= sum(one["lesions"] for one in figures["made"]["size"].values()) <= 6  # the faintest are left out
+    (run / "lesions.csv").rename(tmp_path / "all.csv")
+    evaluate.main(["--run", str(run), "--images", "8"])
+    again = json.loads((run / "lesions.json").read_text())["sources"]["nih_experts"]
+    assert again["findings"]["either"]["images"] == 8
+    assert again["froc"]["images"] == 8
+    (tmp_path / "all.csv").rename(run / "lesions.csv")
     table = {name: summarise_lesions([tmp_path / name], [tmp_path / "without"]) for name in ("without", "with")}
     assert table["without"]["auc_difference"]["value"] == 0 and table["without"]["froc"] == {}
     lines = lesions_table(table)

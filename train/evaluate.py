@@ -29,14 +29,17 @@ from pathlib import Path
 
 import yaml
 
-from lungfusion import LungFusionPipeline
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.calibrate.findings import calibrate_run, replace_segmenter
 from train.calibrate.mask_quality import calibrate_quality
+from train.data.lesion_parts import load_lesion_parts
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
+from train.engine.checkpoints import load_classifier
 from train.engine.run import load_part
 from train.report.card import redraw
 from train.report.figures import write_figures
+from train.report.lesions import score_lesion_run
 from train.report.tables import metrics_tables
 from train.report.weights import weights_digest
 from train.scoring.classical import measure_classical
@@ -112,6 +115,8 @@ def evaluate_finished(arguments):
         load_pipeline(run / "model", arguments.also)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
+    if recipe["task"] == "lesions":
+        return evaluate_lesions(recipe, arguments)
     if arguments.segmenter and recipe["task"] == "segmentation":
         sys.exit(f"{run} is a segmenter's: --segmenter is for the run of a classifier.")
     rows = None
@@ -126,6 +131,16 @@ def evaluate_finished(arguments):
     if arguments.also or arguments.card:
         redraw(run)
     print("\n".join(metrics_tables(json.loads((run / "metrics.json").read_text()))))
+
+
+def evaluate_lesions(recipe, arguments):
+    """A run of train.lesions, scored and calibrated again, as training ends."""
+    model = load_classifier(arguments.run / "model")
+    side = model.config.image_size
+    processor = LungFusionImageProcessor(size={"height": side, "width": side})
+    recipe = recipe | {"validation_images": arguments.images or recipe["validation_images"]}
+    validation = load_lesion_parts(recipe, processor, model.segmenter, recipe["workers"], "validation")
+    score_lesion_run(recipe, arguments.run, validation, model.device)
 
 
 def recalibrate(recipe, run, segmenter):

@@ -29,7 +29,7 @@ from train.engine.loop import save_model, write_json
 from train.engine.recipe import load_recipe
 from train.scoring.images import score_parts
 
-TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "branch_size")
+TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "coarse_size", "branch_size")
 
 
 def main(arguments=None):

@@ -10,18 +10,16 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from datasets import concatenate_datasets
 from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 
-from lungfusion import LungFusionPipeline
 from lungfusion.models import LungFusionImageProcessor
 from lungfusion.models.concatenation import sample
 from lungfusion.models.lesion_branch import pool_lesions
 from train.augment.lesion_views import random_views
-from train.calibrate.lesions import calibrate_lesions
-from train.data.arrays import lung_arrays, to_floats
-from train.data.lesions import LesionRadiographs, groups, lesion_labels
+from train.data.arrays import to_floats
+from train.data.lesion_parts import load_lesion_parts
+from train.data.lesions import LesionRadiographs, groups
 from train.data.sampler import epoch_sampler
 from train.engine.checkpoints import load_classifier
 from train.engine.lesion_branch import begin_branch, with_lesion_branch
@@ -29,9 +27,9 @@ from train.engine.lesion_loss import lesion_loss, with_either
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.recipe import parse_arguments
-from train.engine.run import drawn_rows, load_part, prepare_output, write_counts
-from train.report.lesions import write_lesions
-from train.scoring.lesions import false_mark_threshold, find_made, hard, score_lesions
+from train.engine.run import prepare_output, write_counts
+from train.report.lesions import score_lesion_run
+from train.scoring.lesions import hard
 
 
 def main(arguments=None):
@@ -47,7 +45,7 @@ def main(arguments=None):
     side = model.config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     workers = loader_workers(accelerator, recipe)
-    prepare = partial(load_parts, recipe, processor, earlier.segmenter.to(accelerator.device), workers)
+    prepare = partial(load_lesion_parts, recipe, processor, earlier.segmenter.to(accelerator.device), workers)
     with one_after_another():
         validation = prepare("validation")
         train = prepare("train") if settings["lesion_backbone"] else {}
@@ -55,15 +53,7 @@ def main(arguments=None):
         learn(accelerator, recipe, output, model, processor, train, validation)
         model = round_weights(load_classifier(output / "model"))
     save_model(model, processor, output / "model")
-    pipeline = LungFusionPipeline.from_pretrained(output / "model", device=accelerator.device)
-    rows = score_lesions(pipeline, {name: (data, known) for name, (data, _, known) in validation.items()})
-    made = {}
-    if train:
-        calibrate_lesions(pipeline, rows, recipe["sources"], recipe["not_learned"])
-        save_model(pipeline.model, processor, output / "model")
-        healthy = [healthy_ones(arrays, known) for _, arrays, known in validation.values()]
-        made = find_made(pipeline.model, healthy, false_mark_threshold(rows))
-    write_lesions(recipe, rows, made, output)
+    score_lesion_run(recipe, output, validation, accelerator.device)
     accelerator.end_training()
 
 
@@ -107,39 +97,6 @@ def auc_of_either(accelerator, loader, model):
     if len(set(labels[known])) < 2:
         raise ValueError("The validation images need some with a nodule or mass and some without: check the sources.")
     return {"auc_either": float(roc_auc_score(labels[known], said[known]))}
-
-
-def load_parts(recipe, processor, segmenter, workers, split):
-    """Source → (data, arrays, labels) of the images of which something is known.
-
-    A source that is not learned from is scored whole.
-    """
-    parts = {}
-    for name, source in recipe["sources"].items():
-        splits = [split]
-        if name in recipe["not_learned"]:
-            splits = ["train", "validation"] if split == "validation" else []
-        loaded = [load_part(recipe, source, of_split) for of_split in splits]
-        if not loaded:
-            continue
-        data = concatenate_datasets(loaded)
-        known = lesion_labels(data, source, recipe["data_root"])
-        by_readers = split == "validation" or name in recipe["readers_alone"]
-        rows = np.flatnonzero(known["read"] if by_readers else known["weights"].any(1))
-        if split == "validation" and recipe["validation_images"]:
-            rows = rows[drawn_rows(len(rows), recipe["validation_images"])]
-        data = data.select(rows)
-        arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}", workers)
-        parts[name] = (data, arrays, chosen(known, rows))
-    return parts
-
-
-def chosen(known, rows):
-    return {name: column[rows] for name, column in known.items()}
-
-
-def healthy_ones(arrays, known):
-    return arrays.select(np.flatnonzero(known["healthy"]))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from torch import nn
 from .branches import Branch
 from .concatenation import sample
 
+AFTER_THE_MAP = ("conv_head", "bn2", "norm_head")  # what timm's networks may hold behind their last stage, by version
 STRIDE = 16  # pixels of the picture to a place of the map: a spot of 1 cm is about one place
 
 
@@ -27,6 +28,9 @@ class LesionBranch(Branch):
             raise ValueError(f"{name} has no feature map of stride {STRIDE}: choose another lesion_backbone.")
         self.level = strides.index(STRIDE)
         self.backbone.prune_intermediate_layers([self.level], prune_head=True)
+        for part in AFTER_THE_MAP:
+            if hasattr(self.backbone, part):
+                setattr(self.backbone, part, nn.Identity())
         self.head = nn.Conv2d(self.backbone.feature_info[self.level]["num_chs"], findings, 1)
 
     def forward(self, image, roi_affine):

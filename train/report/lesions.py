@@ -4,15 +4,39 @@ import json
 
 import numpy as np
 
-from train.engine.loop import write_json
+from lungfusion import LungFusionPipeline
+from train.calibrate.lesions import calibrate_lesions
+from train.engine.loop import save_model, write_json
 from train.report.card import read_rows
 from train.report.tables import cell, markdown_table
 from train.scoring.images import write_csv
-from train.scoring.lesions import RATES, auc, froc, summarise_images
+from train.scoring.lesions import RATES, auc, false_mark_threshold, find_made, froc, score_lesions, summarise_images
 from train.scoring.metrics import with_interval
 
 ALL = "all that radiologists read"
 NAMES = {"nodule": "nodule", "mass": "mass", "either": "nodule or mass"}
+
+
+def score_lesion_run(recipe, output, validation, device):
+    """Score a run's model, whose lesion branch is calibrated anew if it has one, and write the figures.
+
+    Args:
+        recipe: of the run.
+        output: `Path` of its folder, with `model` in it.
+        validation: as `train.data.lesion_parts.load_lesion_parts` gives them.
+        device: on which to score.
+    """
+    pipeline, made = LungFusionPipeline.from_pretrained(output / "model", device=device), {}
+    config = pipeline.model.config
+    for name in config.lesion_findings:
+        config.temperatures[name], config.biases[name] = 1.0, 0.0
+    rows = score_lesions(pipeline, {name: (data, known) for name, (data, _, known) in validation.items()})
+    if config.lesion_findings:
+        calibrate_lesions(pipeline, rows, recipe["sources"], recipe["not_learned"])
+        save_model(pipeline.model, pipeline.processor, output / "model")
+        healthy = [arrays.select(np.flatnonzero(known["healthy"])) for _, arrays, known in validation.values()]
+        made = find_made(pipeline.model, healthy, false_mark_threshold(rows))
+    write_lesions(recipe, rows, made, output)
 
 
 def write_lesions(recipe, rows, made, output):
