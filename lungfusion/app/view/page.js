@@ -131,7 +131,7 @@
   window.lungfusion.answered = () => {
     const answer = document.querySelector("#answer .answer");
     busy()?.classList.add("over");
-    live.textContent = answer?.querySelector("h2, .message")?.textContent ?? "";
+    live.textContent = (answer?.querySelector("h2") ?? answer?.querySelector(".message"))?.textContent ?? "";
     if (answer && window === window.top && answer.getBoundingClientRect().top < 0) answer.scrollIntoView();
   };
 }
