@@ -128,4 +128,4 @@ def change(words, before, after):
     if before is None or after is None:
         return ""
     points = round(100 * after) - round(100 * before)
-    return words("points", points=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")
+    return words("points", number=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")
