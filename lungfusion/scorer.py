@@ -52,7 +52,8 @@ class Scorer:
 
         Args:
             batch: dict of columns (lists or arrays), or a pandas DataFrame, with `bytes`, or `path`, or `image` as
-                datasets holds it undecoded: {"bytes", "path"}. `age`, if it is there, is in years, None where unknown.
+                datasets holds it undecoded: {"bytes", "path"}, or as `read_row` read it. `age`, if it is there, is in
+                years, None where unknown.
 
         Returns:
             dict of lists, one element for each row: the columns given, without `bytes` and `image`; `format`, `height`,
@@ -77,7 +78,9 @@ class Scorer:
 
 
 def read_row(source, age):
-    """`Radiograph` of a row, or the ValueError that says why there is none."""
+    """`Radiograph` of a row, or the ValueError that says why there is none; what it returned it takes as a source."""
+    if isinstance(source, ValueError):
+        return source
     if isinstance(source, dict):
         source = source["path"] if source.get("bytes") is None else source["bytes"]
     try:

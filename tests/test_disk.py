@@ -13,11 +13,11 @@ from accelerate import Accelerator
 from safetensors.torch import load_file
 
 from examples.phantom import draw_phantom
-from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from lungfusion import LungFusionImageProcessor, LungFusionPipeline, Scorer
 from tests.conftest import SIDE, tiny_model, tiny_segmenter
 from tests.image_files import GREY, encoded
 from train.engine.loop import resume, save_checkpoint, save_model, write_json
-from train.predict import load_splits, predict, shard_files
+from train.predict import own_shards, predict, stream_splits
 
 ROOT = Path(__file__).parent.parent
 PROCESSOR = LungFusionImageProcessor(size={"height": SIDE, "width": SIDE})
@@ -72,16 +72,14 @@ def test_a_shard_that_did_not_fit_is_not_taken_for_done(checkpoint, tmp_path, mo
 
     rows = [{"image": {"bytes": encoded(GREY, "PNG"), "path": None}}] * 3
     Dataset.from_list(rows, features=Features({"image": Image()})).to_parquet(tmp_path / "train.parquet")
-    data = load_splits(tmp_path)["train"]
-    shards = shard_files(tmp_path, "scored", len(data))
-    pipeline = LungFusionPipeline.from_pretrained(checkpoint)
+    rows, path = stream_splits(tmp_path)["train"], tmp_path / "scored-00000.parquet"
+    scoring = Scorer(checkpoint), rows, own_shards(tmp_path, "scored", 0, 1), 1, "test", True
     monkeypatch.setattr(pq, "write_table", lambda table, path: full(path))
     with pytest.raises(OSError, match="No space left on device"):
-        predict(pipeline, data, shards, workers=0, label="test", quiet=True)
-    assert not [path for path in shards if path.exists()]
+        predict(*scoring)
+    assert not path.exists()
     monkeypatch.undo()
-    predict(pipeline, data, shards, workers=0, label="test", quiet=True)
-    assert pq.read_table(*shards).num_rows == 3
+    assert predict(*scoring) == pq.read_table(path).num_rows == 3
 
 
 NOWHERE = dict.fromkeys(("HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TORCH_HOME", "HOME"), "/proc/nowhere")

@@ -3,11 +3,13 @@
     accelerate launch -m train.predict --model runs/own --dataset data/archive --output runs/predictions
     torchrun --nproc_per_node 4 -m train.predict --dataset data/archive --output runs/predictions
 
-Every radiograph goes through `LungFusionPipeline`; workers decode and resize. Written to DIR, for each split:
+The data set streams by, so nothing of it is copied; every radiograph is set right and answered as `LungFusionPipeline`
+does, by `lungfusion.Scorer`. Each process reads all of it, and decodes and scores the shards that are its own. Written
+to DIR, for each split:
 
-- `SPLIT-00000-of-00042.parquet` and so on, a row for each row of the split, in its order: row, file_name, patient_id,
-  format, height, width, right_lung_area, left_lung_area, mask_quality, ood_score, warnings (their codes),
-  `probability_…` of each finding (null where the image was refused), and error, null unless the row could not be read.
+- `SPLIT-00000.parquet` and so on, a row for each row of the split, in its order: row (its number), file_name,
+  patient_id and age as far as the data set has them; what `Scorer` says of it; and error, null unless it could not be
+  read. A patient's age counts as in the pipeline.
 - `bad_rows.csv`: split, row, file_name and reason of every row that could not be read.
 
 Each shard is written whole or not at all, and by one process. Started again, also with another number of processes, the
@@ -18,87 +20,74 @@ import csv
 import json
 import os
 import time
-from dataclasses import replace
-from typing import NamedTuple
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby, islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from datasets import Dataset, Image, load_dataset
-from torch.utils.data import DataLoader
+from datasets import Image, load_dataset
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, RadiographError
-from train.data.parquet_rows import parquet_splits
-from train.data.pictures import load_image
+from lungfusion import Scorer
+from lungfusion.scorer import read_row
 from train.engine.arguments import command_line
 from train.engine.loop import write_json
-from train.engine.processes import one_after_another, start_accelerator
+from train.engine.processes import start_accelerator
 from train.report.weights import weights_digest
 
 BATCH = 8  # images
 SHARD = 1024  # rows; a multiple of BATCH
-COLUMNS = {
-    "row": pa.int64(),
-    "file_name": pa.string(),
-    "patient_id": pa.string(),
-    "format": pa.string(),
-    "height": pa.int32(),
-    "width": pa.int32(),
-    "right_lung_area": pa.float32(),
-    "left_lung_area": pa.float32(),
-    "mask_quality": pa.float32(),
-    "ood_score": pa.float32(),
-    "warnings": pa.list_(pa.string()),
-}
+KEPT = {"file_name": pa.string(), "patient_id": pa.string(), "age": pa.float32()}  # of the data set's own columns
+TYPES = {str: pa.string(), int: pa.int32(), float: pa.float32(), list: pa.list_(pa.string())}
 
 
 def main(arguments=None):
     parser = command_line(__doc__, "model", "dataset", "output")
     parser.add_argument("--split", help="one of its splits; all of them if not given")
-    parser.add_argument("--workers", type=int, default=2, help="processes that decode, for each that computes")
+    parser.add_argument("--workers", type=int, default=2, help="threads that decode, for each process")
     arguments = parser.parse_args(arguments)
     accelerator = start_accelerator()
-    pipeline = LungFusionPipeline.from_pretrained(arguments.model, device=accelerator.device)
-    with one_after_another():
-        parts = load_splits(arguments.dataset, arguments.split)
+    parts = stream_splits(arguments.dataset, arguments.split)
+    scorer = Scorer(arguments.model, device=accelerator.device)
     if accelerator.is_main_process:
         keep_or_compare(arguments.output / "predict.json", about(arguments.model, arguments.dataset))
-    missing = {split: missing_shards(arguments.output, split, len(data)) for split, data in parts.items()}
-    left = sum(len(rows) for of_split in missing.values() for rows in of_split.values())
-    accelerator.wait_for_everyone()  # all have looked what is missing before any of them writes
-    started = time.monotonic()
-    for split, data in parts.items():
-        own = dict(list(missing[split].items())[accelerator.process_index :: accelerator.num_processes])
+    started, scored = time.monotonic(), 0
+    for split, rows in parts.items():
+        own = own_shards(arguments.output, split, accelerator.process_index, accelerator.num_processes)
         label = f"Scoring {split}, process {accelerator.process_index + 1} of {accelerator.num_processes}"
-        predict(pipeline, data, own, arguments.workers, label, not accelerator.is_main_process)
-    accelerator.wait_for_everyone()
+        scored += predict(scorer, rows, own, arguments.workers, label, not accelerator.is_main_process)
+    seconds = time.monotonic() - started
+    scored = int(accelerator.reduce(torch.tensor(scored, device=accelerator.device)))  # by when all are done
     if accelerator.is_main_process:
-        bad = write_bad_rows(arguments.output, parts)
-        print(f"{sum(map(len, parts.values()))} rows scored, {bad} of them could not be read: see bad_rows.csv.")
-        if left:
-            rate = left / (time.monotonic() - started)
+        total, bad = write_bad_rows(arguments.output, parts)
+        print(f"{total} rows scored, {bad} of them could not be read: see bad_rows.csv.")
+        if scored:
+            rate = scored / seconds
             print(f"{rate:.1f} a second: at that rate a million take {1e6 / rate / 3600:.0f} hours.")
 
 
-def load_splits(source, split=None):
-    """split → rows with images not yet decoded, all in their order, copies too: a `datasets.Dataset`, or the Parquet
-    files of a folder as they lie there, `ParquetRows`.
+def stream_splits(source, split=None):
+    """split → `datasets.IterableDataset` of its rows, images not decoded; of their columns `image` and `KEPT` alone.
 
     Raises:
         ValueError: no such split, or no column of images.
     """
-    parts = parquet_splits(source) or load_dataset(str(source))
+    parts = load_dataset(str(source), streaming=True)
     if split is not None and split not in parts:
         raise ValueError(f"{source} has no split {split!r}: it has {', '.join(parts)}.")
-    parts = {name: data for name, data in parts.items() if split in (None, name)}
-    for name, data in parts.items():
-        if "image" not in data.column_names:
-            raise ValueError(f"{source} has no column named image: it has {', '.join(data.column_names)}.")
-        kept = [column for column in ("image", "file_name", "patient_id") if column in data.column_names]
-        parts[name] = data.select_columns(kept)
-        if isinstance(data, Dataset):
+    parts = {name: rows for name, rows in parts.items() if split in (None, name)}
+    for name, rows in parts.items():
+        columns = rows.column_names or list(next(iter(rows)))
+        if "image" not in columns:
+            raise ValueError(f"{source} has no column named image: it has {', '.join(columns)}.")
+        features = rows.features or {}
+        ages_are_words = getattr(features.get("age"), "dtype", "") in ("string", "large_string")
+        kept = [name for name in ("image", *KEPT) if name in columns and not (name == "age" and ages_are_words)]
+        parts[name] = rows.select_columns(kept)
+        if isinstance(features.get("image"), Image):
             parts[name] = parts[name].cast_column("image", Image(decode=False))
     return parts
 
@@ -117,110 +106,84 @@ def keep_or_compare(path, content):
         raise ValueError(f"{path.parent} holds predictions of another model or data set: give another --output.")
 
 
-def shard_files(folder, split, rows):
-    """path → range of rows, of each shard of a split."""
-    count = -(-rows // SHARD)
-    return {
-        folder / f"{split}-{number:05}-of-{count:05}.parquet": range(number * SHARD, min((number + 1) * SHARD, rows))
-        for number in range(count)
-    }
+def own_shards(folder, split, index, processes):
+    """A function: number of a shard → its `Path`, or None where another process writes it or it is there already."""
+
+    def path_of(number):
+        path = folder / f"{split}-{number:05}.parquet"
+        return path if number % processes == index and not path.exists() else None
+
+    return path_of
 
 
-def missing_shards(folder, split, rows):
-    """As `shard_files`, those that are not there yet."""
-    return {path: part for path, part in shard_files(folder, split, rows).items() if not path.exists()}
-
-
-def predict(pipeline, data, shards, workers, label, quiet=False):
-    """Analyse rows of a data set and write them.
+def predict(scorer, rows, own, workers, label, quiet=False):
+    """Score rows as they stream by, and write them.
 
     Args:
-        pipeline: `LungFusionPipeline`.
-        data: `datasets.Dataset` or `ParquetRows` with undecoded `image` and perhaps `file_name` and `patient_id`.
-        shards: path → range of rows, as `shard_files` gives them.
-        workers: processes that decode and resize; 0 for none.
+        scorer: `Scorer`.
+        rows: iterable of dicts, as of `stream_splits`.
+        own: as `own_shards` gives it.
+        workers: threads that decode.
         label, quiet: of the progress bar.
+
+    Returns:
+        how many rows were scored.
     """
-    batches = [rows[i : i + BATCH] for rows in shards.values() for i in range(0, len(rows), BATCH)]
-    loading = {"batch_sampler": batches, "num_workers": workers, "collate_fn": list}
-    loader = iter(DataLoader(Rows(data, pipeline.processor), **loading))
-    schema = pa.schema(COLUMNS | {f"probability_{n}": pa.float32() for n in pipeline.findings} | {"error": pa.string()})
-    with tqdm(total=sum(map(len, shards.values())), desc=label, unit="image", disable=quiet) as bar:
-        for path, rows in shards.items():
-            done = []
-            while len(done) < len(rows):
-                prepared = next(loader)
-                done += answers(pipeline, prepared)
-                bar.update(len(prepared))
-            new = path.with_suffix(".new")
-            pq.write_table(pa.Table.from_pylist(done, schema), new)
-            os.replace(new, path)
+    wanted = (numbered for numbered in enumerate(rows) if own(numbered[0] // SHARD))
+    decoded, scored = read_ahead(tqdm(wanted, desc=label, unit="image", disable=quiet), workers), 0
+    for number, shard in groupby(decoded, lambda row: row["row"] // SHARD):
+        columns = {}
+        while batch := list(islice(shard, BATCH)):
+            answers = scorer({name: [row[name] for row in batch] for name in batch[0]})
+            for name, values in answers.items():
+                columns.setdefault(name, []).extend(values)
+        scored += len(columns["row"])
+        write_shard(own(number), columns, scorer.columns)
+    return scored
 
 
-class Rows(torch.utils.data.Dataset):
-    """Rows as workers prepare them: what is kept of it, its `Radiograph` without pixels, and (1, S, S) pixel values.
+def read_ahead(numbered, workers):
+    """(number, row) → rows in their order, their images read meanwhile: `Radiograph`, or the error that says why."""
 
-    Of a row that cannot be read the latter two are None, and what is kept says why: `error`.
-    """
-
-    def __init__(self, data, processor):
-        self.data, self.processor = data, processor
-
-    def __len__(self):
-        return len(self.data)
-
-    def __getitem__(self, index):
-        row = self.data[index]
+    def decode(number, row):
         image = row.pop("image")
-        kept = {"row": index, "file_name": image and image["path"]} | row
-        try:
-            radiograph = load_image(image)
-        except RadiographError as error:
-            return kept | {"error": str(error)}, None, None
-        pixel_values = self.processor(radiograph.pixels)["pixel_values"][0]
-        return kept, replace(radiograph, pixels=NoPixels(radiograph.pixels.shape)), pixel_values
+        file_name = image["path"] if isinstance(image, dict) else None
+        return {"row": number, "file_name": file_name} | row | {"image": read_row(image, row.get("age"))}
+
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        waiting = deque()
+        for one in numbered:
+            waiting.append(pool.submit(decode, *one))
+            if len(waiting) > 2 * BATCH:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-class NoPixels(NamedTuple):
-    """Instead of a radiograph's pixels, of which an answer needs the shape only: they need not travel."""
-
-    shape: tuple
-
-
-@torch.inference_mode()
-def answers(pipeline, prepared):
-    """What `Rows` gives of several rows → a dict of `COLUMNS`, probabilities or error for each of them."""
-    rows = [kept for kept, radiograph, _ in prepared if radiograph is None]
-    readable = [row for row in prepared if row[1] is not None]
-    if readable:
-        kept, radiographs, pixel_values = zip(*readable, strict=True)
-        pixel_values = torch.stack(pixel_values).to(pipeline.model.device, memory_format=torch.channels_last)
-        analyses = pipeline.answers(radiographs, pixel_values, pipeline.model(pixel_values))
-        rows += [row | columns(analysis) for row, analysis in zip(kept, analyses, strict=True)]
-    return sorted(rows, key=lambda row: row["row"])
+def write_shard(path, columns, types):
+    """Write columns as Parquet, whole or not at all. types: as `Scorer.columns` gives them."""
+    kinds = {"row": pa.int64()} | KEPT | {name: TYPES[kind] for name, kind in types.items()}
+    schema = pa.schema({name: kinds[name] for name in columns})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_suffix(".new")
+    pq.write_table(pa.Table.from_pydict(columns, schema), new)
+    os.replace(new, path)
 
 
-def columns(analysis):
-    """`Analysis` → its columns."""
-    content = analysis.to_dict()
-    kept = {name: content[name] for name in COLUMNS if name in content and name != "warnings"}
-    kept["warnings"] = [warning.code for warning in analysis.warnings]
-    return kept | {f"probability_{finding.name}": finding.probability for finding in analysis.findings}
-
-
-def write_bad_rows(folder, parts):
-    """Write bad_rows.csv from the shards of all splits; returns how many there are."""
-    bad = []
-    for split, data in parts.items():
-        for path in shard_files(folder, split, len(data)):
+def write_bad_rows(folder, splits):
+    """Write bad_rows.csv from the shards of all splits; returns how many rows there are, and how many bad ones."""
+    bad, total = [], 0
+    for split in splits:
+        for path in sorted(folder.glob(f"{split}-?????.parquet")):
             table = pq.read_table(path, columns=["row", "file_name", "error"])
+            total += len(table)
             for row in table.filter(pc.is_valid(table["error"])).to_pylist():
                 bad.append([split, row["row"], row["file_name"], row["error"]])
     new = folder / "bad_rows.new"
     with open(new, "w", newline="") as file:
         csv.writer(file).writerows([["split", "row", "file_name", "reason"], *bad])
     os.replace(new, folder / "bad_rows.csv")
-    return len(bad)
+    return total, len(bad)
 
 
 if __name__ == "__main__":
