@@ -93,7 +93,7 @@ def free_port():
         return free.getsockname()[1]
 
 
-def wait_for(served, seconds=180):
+def wait_for(served, seconds=600):
     end = time.monotonic() + seconds
     while time.monotonic() < end and served.process.poll() is None:
         try:

@@ -75,7 +75,7 @@ class Handlers:
         """Analyse a frontal chest X-ray (PNG, JPEG, TIFF, DICOM, …). For research and education; not a medical device.
 
         Args:
-            radiograph: a PNG, JPEG, WebP, TIFF, BMP or DICOM file.
+            radiograph: a data: URI, or …/gradio_api/file=PATH of what was sent to /gradio_api/upload; no other address
 
         Returns:
             findings (each with its calibrated probability, its level, the threshold from which it counts as detected,

@@ -15,7 +15,7 @@ from .handlers import Asked, words_of
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .theme import THEME
-from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field
+from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field, keep_track_of_data_uris
 from .view.pictures import data_address
 from .view.render import render
 from .view.words import LANGUAGES
@@ -132,6 +132,7 @@ def tab_of(request: gr.Request):
 
 def launch(demo, examples):
     """Serve the page until the process is told to end, and leave nothing behind."""
+    keep_track_of_data_uris()
     demo.launch(
         theme=THEME,
         css_paths=sorted(LOOKS.glob("*.css")),
