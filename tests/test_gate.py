@@ -109,6 +109,9 @@ def test_a_lateral_view_is_one_region_upright_in_the_middle():
     nothing = middle & False
     assert is_lateral(middle, nothing) and is_lateral(nothing, middle) and is_lateral(second, middle)
     assert not is_lateral(aside, nothing) and not is_lateral(nothing, flat)
+    narrow = np.zeros_like(middle)
+    narrow[20:75, 46:76] = True  # a lung beside the spine of a person who stands aside; the other one is white
+    assert not is_lateral(nothing, narrow) and is_lateral(np.roll(narrow, -8, 1), nothing)
     assert not is_lateral(np.roll(middle, -30, 1), np.roll(middle, 20, 1))
     assert not is_lateral(middle, nothing, aspect=2.5)  # in truth it is wider than high
     seen = Evidence((100, 100), 0.0, np.zeros((100, 100), np.float32), middle, nothing, 0.9, 1.7)

@@ -18,6 +18,8 @@ MAX_ASPECT = 3.0  # of the longer side to the shorter: no chest is longer
 RING = 0.12  # of the square root of the lungs' area: how far around them their surroundings are looked at
 MAX_SMALLER_LUNG = 0.3  # of the larger's area, in a lateral view
 MAX_OFF_MIDDLE = 0.17  # of the image's width: how far from its middle the larger lies there
+# Of the image's width: one so narrow, and so far from the middle, is a lung seen from the front whose fellow is white.
+MAX_LUNG_WIDTH, NEAR_MIDDLE = 0.34, 0.08
 MAX_EDGE = 0.05  # of a side of the image that lungs reach; in well framed radiographs 0
 MAX_WHITE = 0.15  # of the box around the lungs; real radiographs have 0.05 at most
 WHITE = 0.99
@@ -213,9 +215,11 @@ def is_lateral(right, left, aspect=1.0):
     """
     smaller, larger = sorted((right, left), key=np.sum)
     columns, rows = (np.flatnonzero((right | left).any(axis)) for axis in (0, 1))
-    middle = larger.any(0).nonzero()[0][[0, -1]].mean() / len(larger)
+    ends = larger.any(0).nonzero()[0][[0, -1]] / len(larger)
+    narrow = np.ptp(ends) < MAX_LUNG_WIDTH
+    in_the_middle = abs(ends.mean() - 0.5) < (NEAR_MIDDLE if narrow else MAX_OFF_MIDDLE)
     upright = np.ptp(rows) > np.ptp(columns) * aspect
-    return upright and smaller.sum() < MAX_SMALLER_LUNG * larger.sum() and abs(middle - 0.5) < MAX_OFF_MIDDLE
+    return upright and smaller.sum() < MAX_SMALLER_LUNG * larger.sum() and in_the_middle
 
 
 def edge(lungs):
