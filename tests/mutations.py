@@ -7,6 +7,7 @@ import zlib
 from functools import cache
 from io import BytesIO
 
+import imagecodecs
 import numpy as np
 import pydicom
 from PIL import Image
@@ -45,6 +46,7 @@ def whole_files():
         "phantom jpeg progressive": encoded(colour, "JPEG", progressive=True),
         "phantom jpeg cmyk": encoded(colour.convert("CMYK"), "JPEG"),
         "phantom webp": encoded(colour, "WEBP"),
+        "phantom jpeg xl": imagecodecs.jpegxl_encode(np.asarray(colour), effort=1),
         "phantom bmp 1 bit": encoded(Image.fromarray(grey > 100), "BMP"),
         "phantom dicom rle 16 bit": compressed(deep, RLELossless),
         "phantom dicom rle rgb": compressed(np.asarray(colour), RLELossless),
