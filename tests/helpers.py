@@ -1,8 +1,5 @@
-"""What several tests share: tiny settings of a training, data sets of phantoms, and how a training is launched."""
+"""What several tests share: tiny settings of a training, and data sets of phantoms."""
 
-import os
-import subprocess
-import sys
 from io import BytesIO
 from pathlib import Path
 
@@ -90,17 +87,3 @@ def write_findings(folder, seed):
             findings = ["Effusion", "Pneumonia"] if index % 2 else []
             rows.append({"image": png(pixels), "findings": findings, "patient_id": str(index), "file_name": str(index)})
         Dataset.from_list(rows, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
-
-
-def launch(module, recipe, output, *overrides, processes=1, expect=0):
-    """Train. On a CPU `accelerate launch` begins one process only, unless there is MPI: torchrun begins several."""
-    one = ["accelerate.commands.launch", "--cpu", "--num_processes", "1", "--num_machines", "1"]
-    one += ["--mixed_precision", "no", "--dynamo_backend", "no"]
-    several = ["torch.distributed.run", "--nproc_per_node", str(processes)]
-    command = [sys.executable, "-m", *(several if processes > 1 else one), "-m", module]
-    command += ["--recipe", str(ROOT / "train" / "recipes" / recipe), "--output", str(output), *overrides]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    environment |= {"ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500)
-    assert done.returncode == expect, done.stdout + done.stderr
-    return done.stdout + done.stderr

@@ -56,14 +56,19 @@ def hub():
         yield server
 
 
+def go_online(hub, patch):
+    """Let this process talk to the server, as its owner."""
+    patch.setattr(constants, "HF_HUB_OFFLINE", False)
+    patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    patch.setattr("train.publish.hub.HfApi", partial(HfApi, endpoint=hub.url))
+    patch.setattr("train.publish.hub.WAITS", (0, 0))
+    patch.setenv("HF_TOKEN", "hf_owner")
+
+
 @pytest.fixture
 def online(hub, monkeypatch):
-    """Lets this process talk to the server, as its owner."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
-    monkeypatch.setattr("train.publish.hub.HfApi", partial(HfApi, endpoint=hub.url))
-    monkeypatch.setattr("train.publish.hub.WAITS", (0, 0))
-    monkeypatch.setenv("HF_TOKEN", "hf_owner")
+    """The server, to which this process may talk as its owner."""
+    go_online(hub, monkeypatch)
     yield hub
     assert not any(hub.trouble.values())  # what was to go wrong did
     hub.trouble.clear()

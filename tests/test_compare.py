@@ -10,7 +10,8 @@ import yaml
 from safetensors.numpy import save_file
 
 from tests.helpers import ROOT, TINY_LUNGS, write_source
-from train import compare
+from tests.launching import train_here
+from train import compare, segment
 from train.compare import plan
 from train.engine.recipe import load_recipe
 from train.scoring.comparison import findings_table, mean_auc, summarise_findings
@@ -27,7 +28,7 @@ GRID = {
 
 
 def compare_variants(folder, grid):
-    """The command, in this process; each training is one of its own."""
+    """The command."""
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     command = ["--recipe", str(RECIPE), "--grid", str(folder / "grid.yaml"), "--output", str(folder / "compared")]
     with pytest.MonkeyPatch.context() as patch:
@@ -38,9 +39,12 @@ def compare_variants(folder, grid):
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
+    """Folder of a finished comparison; its trainings took place in this process."""
     folder = tmp_path_factory.mktemp("compare")
     write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-    compare_variants(folder, GRID)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "train", lambda _, recipe, overrides, run: train_here(segment, recipe, run, *overrides))
+        compare_variants(folder, GRID)
     return folder
 
 
@@ -145,7 +149,7 @@ def test_a_refused_image_counts_as_without_finding(tmp_path):
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
-def test_a_second_call_trains_only_what_is_not_finished(compared, capfd):
+def test_a_second_call_trains_only_what_is_not_finished_in_a_process_of_its_own(compared, capfd):
     model = compared / "compared" / "as_it_is" / "fold0-seed0" / "model" / "model.safetensors"
     trained = model.stat().st_mtime_ns
     cut_off = compared / "compared" / "as_it_is" / "fold0-seed1"

@@ -1,9 +1,7 @@
 """From a CSV to a model on the Hub: prepare, finetune, push, load."""
 
 import json
-import os
-import subprocess
-import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -16,20 +14,13 @@ from lungfusion import LungFusionPipeline
 from lungfusion.models import LungFusionImageProcessor
 from tests.conftest import tiny_model
 from tests.helpers import ROOT
-from tests.hub_server import HubServer
+from tests.launching import train_here
+from train import classify, finetune, prepare, push
 from train.data.splits import patient_fold
 from train.finetune import summary, write_recipe
 
 PATIENTS = 24
 QUICK = ["shown=all", "epochs=1", "epoch_size=16", "batch_size=4", "workers=0", "pretrained=null"]
-
-
-def python(*arguments, cwd=ROOT, **variables):
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment | variables, timeout=500)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
 
 
 @pytest.fixture(scope="module")
@@ -61,15 +52,23 @@ def own(tmp_path_factory):
     return folder
 
 
-def test_from_a_table_to_a_model_on_the_hub(own, trained, tmp_path):
-    python("-m", "train.prepare", "table", own / "own.csv", own, tmp_path / "data")
-    run, options = tmp_path / "run", ["--findings", "opacity", "--model", trained, "--set", *QUICK]
-    said = python("-m", "train.finetune", "--data", tmp_path / "data", "--output", run, *options)
-    assert "1 learned, 1 shown: opacity." in said
-    with HubServer({"hf_owner": "owner"}) as hub:
-        online = {"HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_owner", "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
-        python("-m", "train.push", run, "--repo-id", "owner/own", HF_HOME=str(tmp_path / "home"), **online)
-        files = hub.repos["owner/own"].find("main")[1]
+@pytest.fixture(scope="module")
+def prepared(own, tmp_path_factory):
+    """The same as a data set."""
+    folder = tmp_path_factory.mktemp("prepared") / "data"
+    prepare.main(["table", str(own / "own.csv"), str(own), str(folder)])
+    return folder
+
+
+def test_from_a_table_to_a_model_on_the_hub(prepared, trained, tmp_path, online, monkeypatch, capfd):
+    """Training is launched as a person launches it, in a process of its own."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    run, options = tmp_path / "run", ["--findings", "opacity", "--model", str(trained), "--set", *QUICK]
+    finetune.main(["--data", str(prepared), "--output", str(run), *options])
+    assert "1 learned, 1 shown: opacity." in capfd.readouterr().out
+    push.main([str(run), "--repo-id", "owner/own"])
+    files = online.repos["owner/own"].find("main")[1]
     config = json.loads(files["config.json"])
     assert config["shown"] == ["opacity"] and config["thresholds"].keys() == {"opacity"}
     assert 'LungFusionPipeline.from_pretrained("owner/own")' in files["README.md"].decode()
@@ -83,17 +82,18 @@ def test_from_a_table_to_a_model_on_the_hub(own, trained, tmp_path):
     assert [key for key in rounded if not np.array_equal(rounded[key], new[key])] == []  # the same U-Net
 
 
-def test_a_fault_of_the_data_is_said_before_training(own, trained, tmp_path):
-    python("-m", "train.prepare", "table", own / "own.csv", own, tmp_path / "data")
-    command = [sys.executable, "-m", "train.finetune", "--data", tmp_path / "data", "--output", tmp_path / "run"]
-    command += ["--findings", "opacityy", "--model", trained, "--set", *QUICK]
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
-    done = subprocess.run(
-        list(map(str, command)), capture_output=True, text=True, cwd=ROOT, env=environment, timeout=500
-    )
-    assert done.returncode != 0
-    assert "opacityy: no source says anything of it in the training patients." in done.stderr
+def test_a_fault_of_the_data_is_said_before_training(prepared, trained, tmp_path):
+    path = write_recipe(prepared, str(prepared), ["opacityy"], str(trained), tmp_path / "run")
+    with pytest.raises(SystemExit, match="opacityy: no source says anything of it in the training patients"):
+        train_here(classify, path, tmp_path / "run", *QUICK)
     assert not (tmp_path / "run" / "history.json").exists()
+
+
+def test_where_training_fails_so_does_the_command(prepared, trained, tmp_path, monkeypatch):
+    monkeypatch.setattr("subprocess.run", lambda command: SimpleNamespace(returncode=3))
+    with pytest.raises(SystemExit) as ended:
+        finetune.main(["--data", str(prepared), "--findings", "a", "--model", str(trained), "--output", str(tmp_path)])
+    assert ended.value.code == 3
 
 
 def test_what_was_learned_and_what_is_shown_is_said(tmp_path):

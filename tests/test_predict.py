@@ -1,11 +1,6 @@
 """Scoring an archive: every row answered as the pipeline answers it, by two processes and after a cut-off."""
 
 import csv
-import os
-import signal
-import subprocess
-import sys
-import time
 from io import BytesIO
 from pathlib import Path
 
@@ -17,12 +12,12 @@ from PIL import Image as PILImage
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
+from tests.launching import share
 from train import predict
 
 ROOT = Path(__file__).parent.parent
 ROWS, SHARD = 40, 16
 BAD = {5: b"no picture", 17: b"", 30: None}
-SMALL_SHARDS = f"from train import predict; predict.SHARD = {SHARD}; predict.main()"
 
 
 def phantom_bytes(seed):
@@ -46,19 +41,13 @@ def archive(tmp_path_factory):
     return folder
 
 
-def launch(checkpoint, archive, output, processes=1):
-    """Begin it. On a CPU `accelerate launch` begins one process only, unless there is MPI: torchrun begins several."""
-    several = ["-m", "torch.distributed.run", "--nproc_per_node", str(processes), "--no-python", sys.executable]
-    command = [sys.executable, *(several if processes > 1 else []), "-c", SMALL_SHARDS, "--model", str(checkpoint)]
-    command += ["--dataset", str(archive), "--output", str(output), "--workers", "1"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **streams)
+def small_shards(arguments):
+    predict.SHARD = SHARD
+    predict.main(arguments)
 
 
-def finished(process):
-    """What it said, and its exit status."""
-    return process.communicate(timeout=300)[0], process.returncode
+def command_of(checkpoint, archive, output, workers):
+    return ["--model", str(checkpoint), "--dataset", str(archive), "--output", str(output), "--workers", str(workers)]
 
 
 def rows_of(output):
@@ -74,8 +63,7 @@ def bad_rows_of(output):
 def predictions(checkpoint, archive, tmp_path_factory):
     """Folder written by two processes."""
     output = tmp_path_factory.mktemp("predictions")
-    said, status = finished(launch(checkpoint, archive, output, processes=2))
-    assert status == 0, said
+    said = share(small_shards, command_of(checkpoint, archive, output, workers=1), tmp_path_factory.mktemp("logs"))
     assert f"{ROWS} rows scored, {len(BAD)} of them could not be read" in said
     assert "Scoring train, process 1 of 2" in said
     return output
@@ -114,17 +102,21 @@ def test_rows_that_cannot_be_read_are_listed(predictions):
     assert "not a picture" in bad[0]["reason"] and "empty" in bad[1]["reason"] and "no image" in bad[2]["reason"]
 
 
-def test_a_killed_command_goes_on_where_it_was(predictions, checkpoint, archive, tmp_path):
-    process = launch(checkpoint, archive, tmp_path)
-    end = time.monotonic() + 120
-    while not list(tmp_path.glob("*.parquet")) and process.poll() is None and time.monotonic() < end:
-        time.sleep(0.005)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+def test_a_command_cut_off_goes_on_where_it_was(predictions, checkpoint, archive, tmp_path, monkeypatch):
+    def write_one_then_die(table, path):
+        if list(tmp_path.glob("*.parquet")):
+            path.write_bytes(b"half of")
+            raise KeyboardInterrupt
+        write_table(table, path)
+
+    write_table, command = pq.write_table, command_of(checkpoint, archive, tmp_path, workers=0)
+    monkeypatch.setattr(predict, "SHARD", SHARD)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(pq, "write_table", write_one_then_die)
+        predict.main(command)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.parquet")}
-    assert 1 <= len(written) < 3
-    said, status = finished(launch(checkpoint, archive, tmp_path))
-    assert status == 0, said
+    assert len(written) == 1
+    predict.main(command)
     assert {path: path.stat().st_mtime_ns for path in written} == written  # skipped
     assert len(rows_of(tmp_path)) == ROWS
     for row, expected in zip(rows_of(tmp_path), rows_of(predictions), strict=True):

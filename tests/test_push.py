@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stdout
+from io import StringIO
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -16,7 +18,7 @@ from safetensors.torch import load
 
 from lungfusion import LungFusionForImageClassification, LungFusionImageProcessor, LungFusionPipeline
 from tests.conftest import tiny_model, tiny_segmenter
-from tests.publishing import CARD, ROOT, SENT
+from tests.publishing import CARD, ROOT, SENT, go_online
 from train.push import main, push
 
 WITH_THE_PACKAGE = """
@@ -77,11 +79,12 @@ def logits(model, processor, image):
 
 
 @pytest.fixture(scope="module")
-def published(hub, finished_run, tmp_path_factory):
+def published(hub, finished_run):
     """What the command said when it published the run."""
-    return python(
-        hub, tmp_path_factory.mktemp("home"), "-m", "train.push", str(finished_run), "--repo-id", "owner/tiny"
-    )
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(StringIO()) as said:
+        go_online(hub, patch)
+        main([str(finished_run), "--repo-id", "owner/tiny"])
+    return said.getvalue()
 
 
 def test_what_is_published(hub, finished_run, published):

@@ -12,7 +12,6 @@ from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from lungfusion.models.mask_postprocessing import expected_dice
 from lungfusion.pipeline import calibrated_quality
-from tests.helpers import TINY_LUNGS, launch, write_source
 from train import evaluate
 from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
@@ -84,43 +83,35 @@ def test_harms_move_the_mask_with_the_image():
             assert ((image > 0.5) != (moved > 0.5)).float().mean() < 0.02, name
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("quality")
-    write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-    launch("train.segment", "lungs_teacher.yaml", folder / "run", f"data_root={folder / 'data'}", *TINY_LUNGS)
-    return folder / "run"
-
-
-def test_a_run_ends_with_a_calibrated_quality(run):
-    config = LungFusionPipeline.from_pretrained(run / "model").model.config
+def test_a_run_ends_with_a_calibrated_quality(lungs_run):
+    config = LungFusionPipeline.from_pretrained(lungs_run / "model").model.config
     assert (config.quality_slope, config.quality_offset) != (1, 0)
-    summary = json.loads((run / "mask_quality.json").read_text())
-    images = json.loads((run / "metrics.json").read_text())["shenzhen"]["images"]
+    summary = json.loads((lungs_run / "mask_quality.json").read_text())
+    images = json.loads((lungs_run / "metrics.json").read_text())["shenzhen"]["images"]
     assert summary["unaltered"]["masks"] == images
     assert summary["all"]["masks"] == images * (1 + len(MILD_CORRUPTIONS) + len(SEVERE_CORRUPTIONS))
-    robustness = json.loads((run / "robustness.json").read_text())
+    robustness = json.loads((lungs_run / "robustness.json").read_text())
     assert set(robustness) == {"weights", "unaltered", "altered", *MILD_CORRUPTIONS}
-    assert robustness["weights"] == summary["weights"] == weights_digest(run / "model")
-    card = (run / "README.md").read_text()
+    assert robustness["weights"] == summary["weights"] == weights_digest(lungs_run / "model")
+    card = (lungs_run / "README.md").read_text()
     for name in ("mask_quality.md", "robustness.md"):
-        assert (run / name).read_text().strip() in card
+        assert (lungs_run / name).read_text().strip() in card
 
 
-def test_calibrating_again_changes_nothing(run, tmp_path):
+def test_calibrating_again_changes_nothing(lungs_run, tmp_path):
     again = tmp_path / "run"
-    shutil.copytree(run, again)
+    shutil.copytree(lungs_run, again)
     evaluate.main(["--run", str(again), "--recalibrate"])
-    before, after = (LungFusionPipeline.from_pretrained(folder / "model").model.config for folder in (run, again))
+    before, after = (LungFusionPipeline.from_pretrained(folder / "model").model.config for folder in (lungs_run, again))
     assert after.quality_slope == pytest.approx(before.quality_slope, rel=1e-4)
     assert after.quality_offset == pytest.approx(before.quality_offset, rel=1e-4)
-    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (run, again))
+    before, after = (load_file(folder / "model" / "model.safetensors") for folder in (lungs_run, again))
     assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_tables_of_other_weights_stay_out_of_the_card(run, tmp_path, capsys):
+def test_tables_of_other_weights_stay_out_of_the_card(lungs_run, tmp_path, capsys):
     copy = tmp_path / "run"
-    shutil.copytree(run, copy)
+    shutil.copytree(lungs_run, copy)
     stale = json.loads((copy / "mask_quality.json").read_text()) | {"weights": "0" * 64}
     (copy / "mask_quality.json").write_text(json.dumps(stale))
     evaluate.main(["--run", str(copy), "--card"])

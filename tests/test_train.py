@@ -4,8 +4,6 @@ import copy
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -16,30 +14,15 @@ from safetensors.torch import load_file
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
-from tests.helpers import PATIENTS, ROOT, TINY_FINDINGS, TINY_LUNGS, launch, write_findings, write_source
-from train import evaluate
+from tests.helpers import PATIENTS, TINY_FINDINGS, TINY_LUNGS
+from tests.launching import RECIPES, launch, share, train_here
+from train import classify, evaluate, segment
 from train.bundle import bundle
-from train.engine.loop import round_weights
+from train.engine import loop
+from train.engine.loop import round_weights, save_checkpoint
 from train.report.card import base_models
 
-RECIPE = "train/recipes/lungs_teacher.yaml"
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    root = tmp_path_factory.mktemp("data")
-    write_source(root / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-    write_source(root / "kermany-pneumonia", ["normal", "bacterial_pneumonia"], "consolidation", with_mask=False)
-    write_findings(root / "nih-findings", seed=100)
-    write_findings(root / "nih-findings-128", seed=200)
-    return root
-
-
-@pytest.fixture(scope="module")
-def lungs_run(data, tmp_path_factory):
-    output = tmp_path_factory.mktemp("runs") / "lungs"
-    launch("train.segment", "lungs_teacher.yaml", output, f"data_root={data}", *TINY_LUNGS)
-    return output
+pytestmark = pytest.mark.usefixtures("few_draws")
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +34,15 @@ def segmenter(phantom_segmenter, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def findings_run(data, segmenter, tmp_path_factory):
+def findings_run(training_data, segmenter, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "findings"
-    launch("train.classify", "findings.yaml", output, f"data_root={data}", f"segmenter={segmenter}", *TINY_FINDINGS)
+    train_here(
+        classify, "findings.yaml", output, f"data_root={training_data}", f"segmenter={segmenter}", *TINY_FINDINGS
+    )
     return output
 
 
-def test_segmentation_run_learns_and_loads(lungs_run, data):
+def test_segmentation_run_learns_and_loads(lungs_run, training_data):
     history = json.loads((lungs_run / "history.json").read_text())
     assert len(history) == 2
     assert history[1]["loss"] < history[0]["loss"]
@@ -160,50 +145,56 @@ def test_a_segmenter_can_be_replaced(findings_run, tmp_path):
     assert "earlier segmenter" not in (findings_run / "README.md").read_text()
 
 
-def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, data, tmp_path):
-    output = tmp_path / "lungs"
-    overrides = [f"data_root={data}", *TINY_LUNGS]
-    cut = subprocess.Popen(
-        [sys.executable, "-c", CUT_OFF, "--recipe", RECIPE, "--output", str(output), *overrides],
-        cwd=ROOT,
-        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-    )
-    assert cut.wait(300) == 9
-    assert [p.name for p in output.glob("checkpoint-*")] == ["checkpoint-1"]
-    said = launch("train.segment", "lungs_teacher.yaml", output, *overrides)
-    assert "Resuming after epoch 1" in said
-    undisturbed = load_file(lungs_run / "checkpoint-2" / "model.safetensors")
-    resumed = load_file(output / "checkpoint-2" / "model.safetensors")
+def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(
+    lungs_run, training_data, tmp_path, monkeypatch, capsys
+):
+    def save_then_die(*arguments):
+        save_checkpoint(*arguments)
+        raise KeyboardInterrupt
+
+    overrides = [f"data_root={training_data}", *TINY_LUNGS]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop, "save_checkpoint", save_then_die)
+        train_here(segment, "lungs_teacher.yaml", tmp_path / "lungs", *overrides)
+    assert [path.name for path in (tmp_path / "lungs").glob("checkpoint-*")] == ["checkpoint-1"]
+    train_here(segment, "lungs_teacher.yaml", tmp_path / "lungs", *overrides)
+    assert "Resuming after epoch 1" in capsys.readouterr().out
+    assert_same_weights(lungs_run, tmp_path / "lungs")
+
+
+def assert_same_weights(run, other):
+    undisturbed, resumed = (load_file(folder / "checkpoint-2" / "model.safetensors") for folder in (run, other))
     for key, tensor in undisturbed.items():
         assert torch.equal(resumed[key], tensor), key
 
 
-CUT_OFF = """
-import os
-import train.engine.loop
-from train.segment import main
-
-save = train.engine.loop.save_checkpoint
-
-def save_then_die(accelerator, output, history):
-    save(accelerator, output, history)
-    os._exit(9)
-
-train.engine.loop.save_checkpoint = save_then_die
-main()
-"""
-
-
-def test_two_processes_train_together(data, tmp_path):
-    launch("train.segment", "lungs_teacher.yaml", tmp_path / "two", f"data_root={data}", *TINY_LUNGS, processes=2)
+def test_two_processes_train_together_and_go_on_as_if_undisturbed(training_data, tmp_path):
+    overrides = [f"data_root={training_data}", *TINY_LUNGS]
+    launch("train.segment", "lungs_teacher.yaml", tmp_path / "two", *overrides, processes=2)
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] > 0
     assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
+    command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "cut", *overrides]
+    share(segment_then_die, command, tmp_path / "logs", expect=9)
+    assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-1"]
+    assert "Resuming after epoch 1" in share(segment.main, command, tmp_path / "logs")
+    assert_same_weights(tmp_path / "two", tmp_path / "cut")
 
 
-def test_evaluate_scores_a_data_set(findings_run, data, tmp_path, capsys, one_thread):
+def segment_then_die(arguments):
+    """`train.segment`, killed after an epoch."""
+
+    def save_then_die(*these):
+        save_checkpoint(*these)
+        os._exit(9)
+
+    loop.save_checkpoint = save_then_die
+    segment.main(arguments)
+
+
+def test_evaluate_scores_a_data_set(findings_run, training_data, tmp_path, capsys, one_thread):
     command = ["--model", str(findings_run), "--output", str(tmp_path)]  # the run's folder: its model is meant
-    evaluate.main([*command, "--dataset", str(data / "shenzhen-tuberculosis"), "--split", "validation"])
+    evaluate.main([*command, "--dataset", str(training_data / "shenzhen-tuberculosis"), "--split", "validation"])
     metrics = json.loads((tmp_path / "metrics.json").read_text())["shenzhen-tuberculosis"]
     in_run = json.loads((findings_run / "metrics.json").read_text())["shenzhen"]
     assert dict(numbers(metrics)) == pytest.approx(dict(numbers(in_run)), abs=1e-4)
@@ -248,7 +239,5 @@ def test_bundle_is_half_the_size_and_says_the_same(findings_run, tmp_path):
 
 
 def test_missing_data_is_an_error(tmp_path):
-    root = f"data_root={tmp_path}"
-    said = launch("train.segment", "lungs_teacher.yaml", tmp_path / "run", root, *TINY_LUNGS, expect=1)
-    assert "shenzhen-tuberculosis" in said
-    shutil.rmtree(tmp_path)
+    with pytest.raises((OSError, ValueError), match="shenzhen-tuberculosis"):
+        train_here(segment, "lungs_teacher.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS)
