@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
-INSTALL := $(VENV)/bin/python -m pip install --progress-bar on --editable
+INSTALL := $(VENV)/bin/python -m pip install --progress-bar on --no-compile --editable
 
 .PHONY: app test lint space clean
 
@@ -12,7 +12,7 @@ app: $(VENV)/app.installed
 
 test: $(VENV)/test.installed lint
 	@command -v chromium >/dev/null || { echo "Installing a browser."; $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
 
 lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff check .

@@ -16,7 +16,7 @@ RECIPES = ROOT / "train" / "recipes"
 
 
 def train_here(command, recipe, output, *overrides):
-    """A training in this process, on one thread, its intervals rough.
+    """A training in this process, on one thread.
 
     Args:
         command: the module, e.g. `train.segment`.
@@ -25,19 +25,18 @@ def train_here(command, recipe, output, *overrides):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ACCELERATE_USE_CPU", "true")
         patch.setattr("os.cpu_count", lambda: 1)
-        patch.setattr("train.scoring.metrics.ROUNDS", 50)  # rough intervals
         AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier training left
         GradientState._reset_state()
         command.main(["--recipe", str(RECIPES / recipe), "--output", str(output), *map(str, overrides)])
 
 
-def share(main, arguments, folder, expect=0):
+def share(main, arguments, folder, fails=False):
     """A command in two processes that share its work, as `torchrun` begins them; they import nothing anew.
 
     Args:
         main: a function of a module, that takes the arguments.
         folder: a `Path`: where what they print is kept meanwhile.
-        expect: the status with which both end.
+        fails: whether both are to end with an error, or killed.
 
     Returns:
         what they printed.
@@ -57,8 +56,9 @@ def share(main, arguments, folder, expect=0):
         process.start()
     for process in processes:
         process.join(300)
+        process.kill()  # where it still runs
     said = "".join(log.read_text() for log in logs)
-    assert [process.exitcode for process in processes] == [expect] * 2, said
+    assert [process.exitcode != 0 for process in processes] == [fails] * 2, said
     return said
 
 

@@ -3,13 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from datasets import Dataset
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.conftest import TINY_MODEL, tiny_model
+from train import classify
 from train.calibrate.away import MIN_AUC
 from train.calibrate.findings import calibrate, lowest_auc
 from train.classify import groups, init_from_checkpoint
+from train.data.arrays import LungArrays
 from train.data.sampler import balanced_sampler
+from train.scoring import images
 from train.scoring.metrics import expected_calibration_error, sigmoid
 
 NAN = float("nan")
@@ -89,3 +93,22 @@ def test_only_what_surely_beats_chance_is_shown():
     assert lowest_auc(patients, labels, rng.random(120)) < MIN_AUC
     few = np.r_[:56, 60:64]  # the same probabilities, of four patients with it
     assert lowest_auc([patients[i] for i in few], labels[few], (labels + rng.normal(0, 1.2, 120))[few]) < MIN_AUC
+
+
+def test_the_epoch_is_chosen_by_the_images_that_are_scored(monkeypatch):
+    """So many of those with a label, the same ones in training and in evaluation."""
+    data = Dataset.from_dict({"number": list(range(40))})
+    labels = np.where(np.arange(40)[:, None] % 4, NAN, np.arange(40)[:, None] % 8 / 4)
+    recipe = {"sources": {"elm": {}}, "model": {"findings": ["mass"]}, "validation_images": 6}
+    for module in (classify, images):
+        monkeypatch.setattr(module, "load_part", lambda *_: data)
+        monkeypatch.setattr(module, "known_labels", lambda *_: labels)
+    monkeypatch.setattr(classify, "lung_arrays", lambda data, *_: LungArrays(np.arange(len(data)), None))
+    config = tiny_model(findings=["mass"]).config
+    ((_, chosen_by, arrays, known),) = classify.load_parts(
+        recipe, config, None, None, 0, recipe["sources"], "validation"
+    )
+    scored = images.validation_parts(recipe)["elm"]["number"]
+    assert chosen_by["number"] == scored == arrays.rows.tolist()
+    assert len(scored) == 6 and not np.isnan(known).any()
+    assert images.validation_parts(recipe | {"validation_images": None})["elm"]["number"] == list(range(40))

@@ -10,13 +10,19 @@ from datasets import Dataset
 from safetensors.torch import save_file
 from torchvision import tv_tensors
 
-from tests.helpers import png, write_source
+from tests.helpers import ROOT, png, write_source
 from train.augment.presets import augmentation
 from train.data import splits
 from train.data.pictures import read_mask
 from train.data.sampler import balanced_sampler, epoch_sampler
 from train.data.splits import load_source, patient, patient_fold
 from train.engine.pretrained import load_pretrained_backbone
+from train.engine.recipe import load_recipe
+
+RECIPES = ROOT / "train" / "recipes"
+TRAINED = sorted(
+    set(RECIPES.glob("*.yaml")) - {*RECIPES.glob("base_*"), *RECIPES.glob("compare_*"), RECIPES / "sources.yaml"}
+)
 
 
 def test_split_is_by_patient_and_complete(tmp_path):
@@ -78,6 +84,21 @@ def test_every_image_once_in_an_order_the_generator_knows():
         orders.append(list(sampler))
     assert sorted(orders[0]) == list(range(50))
     assert orders[0] == orders[2] != orders[1]
+
+
+@pytest.mark.parametrize("path", TRAINED, ids=lambda path: path.stem)
+def test_a_resumed_epoch_draws_what_an_undisturbed_one_would(path):
+    recipe = load_recipe(path)
+    groups = [(name, label) for name in recipe["sources"] for label in (None, 0, 1) for _ in range(20)]
+    shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
+    orders = []
+    for epochs in ((0, 1), (1,)):
+        sampler = epoch_sampler(groups, recipe["epoch_size"], recipe.get("max_draws"), shares)
+        for epoch in epochs:
+            sampler.generator.manual_seed(recipe["seed"] + 1000 * epoch)
+            order = list(sampler)
+        orders.append(order)
+    assert orders[0] == orders[1] and len(set(orders[0])) > 1
 
 
 def test_a_split_that_is_not_there(tmp_path):

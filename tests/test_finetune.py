@@ -63,6 +63,7 @@ def prepared(own, tmp_path_factory):
 def test_from_a_table_to_a_model_on_the_hub(prepared, trained, tmp_path, online, monkeypatch, capfd):
     """Training is launched as a person launches it, in a process of its own."""
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     run, options = tmp_path / "run", ["--findings", "opacity", "--model", str(trained), "--set", *QUICK]
     finetune.main(["--data", str(prepared), "--output", str(run), *options])

@@ -18,10 +18,12 @@ from lungfusion.explanation import grad_cam
 from tests.conftest import find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.fake_gpu import FakeGpu, GpuTensor
 from tests.helpers import png
-from train.classify import aucs
-from train.data.cache import RadiographDataset, draw_alpha, to_bytes
+from train.classify import aucs, augmented_loss
+from train.data.arrays import LabelledRadiographs, LungArrays
+from train.data.cache import RadiographDataset, byte_tensor, draw_alpha, to_bytes
 from train.data.sampler import epoch_sampler
 from train.engine import loop
+from train.engine.losses import own_loss
 from train.scoring.images import score_parts
 from train.scoring.saliency import falls, look
 from train.segment import mean_scores
@@ -61,7 +63,7 @@ def array_bytes(pixels):
     return to_bytes(torch.from_numpy(np.asarray(pixels, np.float32))[None])
 
 
-def train(gpu, monkeypatch, tmp_path, model, radiographs, validate_with):
+def train(gpu, monkeypatch, tmp_path, model, radiographs, validate_with, loss_of=own_loss):
     """History and final model; what would be saved is not, because these tensors have no memory of their own."""
     kept = {}
     monkeypatch.setattr(loop, "save_model", lambda model, *_: kept.update(model=model))
@@ -71,7 +73,7 @@ def train(gpu, monkeypatch, tmp_path, model, radiographs, validate_with):
     sampler = epoch_sampler([("source", None)] * IMAGES, None)
     loader = DataLoader(radiographs, batch_size=2, sampler=sampler)
     validate = validate_with(accelerator, accelerator.prepare(DataLoader(radiographs, batch_size=4)))
-    history = loop.fit(accelerator, model, PROCESSOR, loader, sampler, validate, RECIPE, tmp_path)
+    history = loop.fit(accelerator, model, PROCESSOR, loader, sampler, validate, RECIPE, tmp_path, loss_of)
     assert {type(parameter.data) for parameter in kept["model"].parameters()} == {GpuTensor}
     return history
 
@@ -90,10 +92,12 @@ def segmenter_validation(accelerator, loader):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     labels = np.float32([[index % 2, np.nan] for index in range(IMAGES)])
-    radiographs = RadiographDataset(arrays, SIDE, labels=labels)
+    drawn = LungArrays(*(np.stack([byte_tensor(row[key], SIDE)[0] for row in arrays]) for key in ("pixels", "mask")))
+    radiographs = LabelledRadiographs([(drawn, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
-    history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *validation: partial(aucs, *validation))
+    loss_of = partial(augmented_loss, own_loss, None)
+    history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *given: partial(aucs, *given), loss_of)
     assert set(history[1]) >= {"mean_auc", "auc_mass"}
     assert all(np.isfinite(epoch["loss"]) for epoch in history)
 

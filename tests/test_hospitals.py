@@ -10,7 +10,7 @@ from PIL import Image
 from examples.phantom import draw_phantom
 from tests.conftest import tiny_model
 from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
-from train.calibrate.away import dot_strip, is_shown, operating_point, threshold_at
+from train.calibrate.away import is_shown, operating_point, threshold_at
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
@@ -178,7 +178,7 @@ def test_rows_survive_the_file(tmp_path):
 def test_a_configuration_holds_what_was_measured():
     config = tiny_model().config
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}
-    point = operating_point(runs, "tb") | {"dots": dot_strip(runs, "tb", dots=25)}
+    point = operating_point(runs, "tb", dots=25)
     apply_point(config, "tuberculosis", point)
     assert config.thresholds["tuberculosis"] == point["threshold"]
     assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]

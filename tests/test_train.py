@@ -36,9 +36,10 @@ def segmenter(phantom_segmenter, tmp_path_factory):
 @pytest.fixture(scope="module")
 def findings_run(training_data, segmenter, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "findings"
-    train_here(
-        classify, "findings.yaml", output, f"data_root={training_data}", f"segmenter={segmenter}", *TINY_FINDINGS
-    )
+    overrides = [f"data_root={training_data}", f"segmenter={segmenter}", *TINY_FINDINGS]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("train.scoring.metrics.ROUNDS", 50)  # as `few_draws` has it
+        train_here(classify, "findings.yaml", output, *overrides)
     return output
 
 
@@ -175,7 +176,7 @@ def test_two_processes_train_together_and_go_on_as_if_undisturbed(training_data,
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] > 0
     assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
     command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "cut", *overrides]
-    share(segment_then_die, command, tmp_path / "logs", expect=9)
+    share(segment_then_die, command, tmp_path / "logs", fails=True)
     assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-1"]
     assert "Resuming after epoch 1" in share(segment.main, command, tmp_path / "logs")
     assert_same_weights(tmp_path / "two", tmp_path / "cut")
@@ -239,5 +240,5 @@ def test_bundle_is_half_the_size_and_says_the_same(findings_run, tmp_path):
 
 
 def test_missing_data_is_an_error(tmp_path):
-    with pytest.raises((OSError, ValueError), match="shenzhen-tuberculosis"):
+    with pytest.raises(SystemExit, match="shenzhen-tuberculosis"):
         train_here(segment, "lungs_teacher.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS)

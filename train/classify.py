@@ -24,7 +24,7 @@ from train.engine.losses import LOSSES
 from train.engine.pretrained import load_pretrained_backbone, load_weights
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.recipe import chosen, parse_arguments
-from train.engine.run import drawn_rows, load_part, prepare_output, write_counts
+from train.engine.run import drawn_of_labelled, load_part, prepare_output, write_counts
 from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
 from train.scoring.images import evaluate_run, write_csv
 
@@ -121,9 +121,7 @@ def load_parts(recipe, config, processor, segmenter, workers, sources, split):
         data = load_part(recipe, source, split)
         arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}", workers)
         labels = known_labels(data, config.findings, source)
-        rows = np.flatnonzero(~np.isnan(labels).all(1))
-        if split == "validation" and recipe["validation_images"]:
-            rows = rows[drawn_rows(len(rows), recipe["validation_images"])]
+        rows = drawn_of_labelled(labels, recipe["validation_images"] if split == "validation" else None)
         parts.append((name, data.select(rows), arrays.select(rows), labels[rows]))
     return parts
 

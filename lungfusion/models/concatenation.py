@@ -41,9 +41,7 @@ class Concatenation(nn.Module):
             roi_affine: (B, 2, 3) float32, the part of the image seen.
         """
         roi_affine = self.roi_affine(alpha)
-        cnn_input = self.join(image, alpha)
-        if image.shape[-1] >= 2 * self.size:
-            cnn_input = F.avg_pool2d(cnn_input, 2)  # bilinear sampling alone would skip every other pixel
+        cnn_input = halved(self.join(image, alpha), self.size)
         return sample(cnn_input, roi_affine, self.size).expand(-1, self.channels, -1, -1), roi_affine
 
     def roi_affine(self, alpha):
@@ -210,6 +208,14 @@ def inverse(roi_affine):
     (a, b, x), (c, d, y) = (row.unbind(1) for row in roi_affine.unbind(1))
     rows = [d, -b, b * y - d * x, -c, a, c * x - a * y]
     return (torch.stack(rows, dim=1) / (a * d - b * c)[:, None]).unflatten(1, (2, 3))
+
+
+def halved(x, size):
+    """(B, C, S, S) with every two rows and columns averaged, where `size` pixels are to be sampled from twice as many.
+
+    Bilinear sampling alone would skip every other pixel.
+    """
+    return F.avg_pool2d(x, 2) if x.shape[-1] >= 2 * size else x
 
 
 def sample(x, roi_affine, size):

@@ -6,17 +6,19 @@ the two take turns. The radiographs are random arrays: real ones are decoded onc
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
+import numpy as np
 import torch
-from datasets import Dataset, Features, Value
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.augment.presets import augmentation
-from train.data.cache import RadiographDataset, to_bytes
+from train.classify import augmented_loss, hospital_augmentation, weighted
+from train.data.arrays import ALPHA_SIDE, LabelledRadiographs, LungArrays
 from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
 
@@ -55,10 +57,12 @@ def training_step(accelerator, recipe):
     model.segmenter.requires_grad_(False)  # the data set holds its masks
     model.to(memory_format=torch.channels_last).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    augment = hospital_augmentation(model, **recipe["augmentation"]) if by_batch(recipe) else None
+    loss_of = partial(augmented_loss, weighted(recipe, model.config.findings), augment)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(trained, 1e-5))
 
     def step(batch):
-        accelerator.backward(model(**batch).loss)
+        accelerator.backward(loss_of(model, batch))
         optimizer.step()
         optimizer.zero_grad()
 
@@ -68,14 +72,20 @@ def training_step(accelerator, recipe):
 def batches(recipe, steps, workers):
     """A data loader of that many batches of random images, with a lung-like box for a mask."""
     side, findings = recipe["model"]["image_size"], recipe["model"]["findings"]
-    mask = torch.zeros(1, side, side)
-    mask[:, side // 5 : -side // 5, side // 5 : -side // 5] = 1
-    rows = [{"pixels": to_bytes(torch.rand(1, side, side)), "mask": to_bytes(mask)} for _ in range(IMAGES)]
-    arrays = Dataset.from_list(rows, Features({"pixels": Value("binary"), "mask": Value("binary")}))
-    labels = torch.randint(2, (IMAGES, len(findings))).float().numpy()
-    images = RadiographDataset(arrays, side, augmentation(**recipe["augmentation"]), labels)
+    alpha = np.zeros((IMAGES, ALPHA_SIDE, ALPHA_SIDE), np.uint8)
+    alpha[:, ALPHA_SIDE // 5 : -ALPHA_SIDE // 5, ALPHA_SIDE // 5 : -ALPHA_SIDE // 5] = 255
+    generator = np.random.default_rng(0)
+    arrays = LungArrays(generator.integers(256, size=(IMAGES, side, side), dtype=np.uint8), alpha)
+    labels = generator.integers(2, size=(IMAGES, len(findings))).astype(np.float32)
+    images = LabelledRadiographs(
+        [(arrays, labels)], None if by_batch(recipe) else augmentation(**recipe["augmentation"])
+    )
     drawn = [i % IMAGES for i in range(steps * recipe["batch_size"])]
     return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=workers)
+
+
+def by_batch(recipe):
+    return recipe["augmentation"]["preset"] == "hospitals"
 
 
 def timed(step, batches, device):

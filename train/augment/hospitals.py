@@ -10,7 +10,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from lungfusion.models.concatenation import compose, sample
+from lungfusion.models.concatenation import compose, halved, sample
 
 FRAME = 1.15  # times the size of the branches' view: what is shown around the lungs, for the view to be moved in
 
@@ -36,9 +36,7 @@ class HospitalAugmentation:
         """image, alpha: (B, 1, S, S) and (B, 1, s, s) float in [0, 1] → both (B, 1, size, size)."""
         frame = self.region(alpha) * image.new_tensor([FRAME, FRAME, 1.0])
         view = compose(frame, random_affine(len(image), self.flip).to(image.device))
-        if image.shape[-1] >= 2 * self.size:
-            image = F.avg_pool2d(image, 2)
-        image, alpha = sample(image, view, self.size), sample(alpha, view, self.size)
+        image, alpha = sample(halved(image, self.size), view, self.size), sample(alpha, view, self.size)
         for share, change in (
             (0.5, gamma),
             (0.3, slope),

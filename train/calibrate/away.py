@@ -29,19 +29,18 @@ def calibrate_rows(rows, finding):
     return temperature, bias
 
 
-def away_rows(rows_of_run, finding):
-    """Hospital left out → its rows with the finding's calibrated probability, of every run that could be calibrated.
+def away_rows(runs, finding):
+    """Hospital left out → those of its rows that count.
 
     Children whom a run had no ill child to learn from are not assessed by its model, so they do not count; nor adults.
 
-    rows_of_run: hospital left out → rows of that run, as `read_rows` gives them.
+    runs: hospital left out → rows of that run, calibrated.
     """
     away = {}
-    for hospital, rows in rows_of_run.items():
-        if calibrate_rows(rows, finding):
-            taught = {row["age"] for row in rows if row["home"] == "yes" and row.get(f"label_{finding}") == 1}
-            assessed = [row for row in rows if row["home"] == "no" and row["age"] in taught]
-            away |= {hospital: assessed} if assessed else {}
+    for hospital, rows in runs.items():
+        taught = {row["age"] for row in rows if row["home"] == "yes" and row.get(f"label_{finding}") == 1}
+        assessed = [row for row in rows if row["home"] == "no" and row["age"] in taught]
+        away |= {hospital: assessed} if assessed else {}
     return away
 
 
@@ -78,33 +77,33 @@ def threshold_of_alarms(away, finding, share):
     return float(np.nextafter(candidates[np.flatnonzero(called <= share)[0]], 1))
 
 
-def home_threshold(rows_of_run, finding):
-    """The same at home, the runs' median: for a finding that no hospital left out has ill people of."""
-    thresholds = []
-    for rows in rows_of_run.values():
-        if calibrate_rows(rows, finding):
-            threshold = threshold_at({"home": [row for row in rows if row["home"] == "yes"]}, finding, SENSITIVITY)
-            thresholds += [threshold] * (threshold is not None)
+def home_threshold(runs, finding):
+    """`threshold_at` at home, the runs' median: for a finding that no hospital left out has ill people of."""
+    home = [{"home": [row for row in rows if row["home"] == "yes"]} for rows in runs.values()]
+    thresholds = [threshold_at(of_run, finding, SENSITIVITY) for of_run in home]
+    thresholds = [threshold for threshold in thresholds if threshold is not None]
     return float(np.median(thresholds)) if thresholds else None
 
 
-def operating_point(rows_of_run, finding):
+def operating_point(rows_of_run, finding, dots=40):
     """Threshold and figures of one finding away from home.
 
     Args:
         rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.read_rows` gives them.
         finding: its name.
+        dots: how many scores of each hospital's healthy and ill are kept.
 
     Returns:
         dict: `rule_out_threshold`, from which 0.85 of the ill are found; `threshold`, the same or the higher one from
         which no more than 0.15 of the healthy are called (between the two the answer is unclear); `hospitals`
         (hospital → `summarise_hospital`); and over them, each hospital counting as much as another: `false_alarms`,
-        `sensitivity`; `auc`, of the ill against the healthy in the worst hospital. None where no run learned the
-        finding.
+        `sensitivity`; `auc`, of the ill against the healthy in the worst hospital; `dots`, see `dot_strip`. None where
+        no run learned the finding.
     """
-    away = away_rows(rows_of_run, finding)
+    runs = {hospital: rows for hospital, rows in rows_of_run.items() if calibrate_rows(rows, finding)}
+    away = away_rows(runs, finding)
     sensitive = threshold_at(away, finding, SENSITIVITY)
-    sensitive = home_threshold(rows_of_run, finding) if sensitive is None else sensitive
+    sensitive = home_threshold(runs, finding) if sensitive is None else sensitive
     if sensitive is None:
         return None
     threshold = max(sensitive, threshold_of_alarms(away, finding, FALSE_ALARMS) or 0)
@@ -114,6 +113,7 @@ def operating_point(rows_of_run, finding):
         "threshold": threshold,
         "rule_out_threshold": sensitive,
         "hospitals": hospitals,
+        "dots": dot_strip(away, finding, dots),
     }
     for name, key in (("false_alarms", "called_healthy"), ("sensitivity", "found_ill")):
         values = [figures[key]["value"] for figures in hospitals.values() if key in figures]
@@ -141,14 +141,17 @@ def is_shown(point, specificity, low):
     return low > MIN_AUC and point.get("false_alarms", 1) <= MAX_FALSE_ALARMS and specificity >= MIN_SPECIFICITY
 
 
-def dot_strip(rows_of_run, finding, dots=40, seed=0):
+def dot_strip(away, finding, dots, seed=0):
     """A few scores of each hospital left out, for people to compare an image with.
+
+    Args:
+        away: as `away_rows` gives it.
 
     Returns:
         hospital → {"healthy": sorted probabilities, "ill": …}, at most `dots` of each, rounded to three digits.
     """
     generator, strip = np.random.default_rng(seed), {}
-    for hospital, rows in away_rows(rows_of_run, finding).items():
+    for hospital, rows in away.items():
         groups = {
             "healthy": [row for row in rows if is_healthy(row)],
             "ill": [row for row in rows if row.get(f"label_{finding}") == 1],

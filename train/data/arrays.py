@@ -13,7 +13,7 @@ from torchvision import tv_tensors
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
-from train.data.cache import weights_digest
+from train.data.cache import model_digest
 from train.data.pictures import image_bytes
 from train.data.splits import image_digests
 
@@ -62,7 +62,7 @@ def lung_arrays(data, processor, segmenter, name="", workers=0):
         bytes, the processor's size and the segmenter's weights.
     """
     side = processor.size.height
-    digest = hashlib.sha256(f"{side} {DRAWN_SIDE} {ALPHA_SIDE} {weights_digest(segmenter)}".encode())
+    digest = hashlib.sha256(f"{side} {DRAWN_SIDE} {ALPHA_SIDE} {model_digest(segmenter)}".encode())
     for image in image_digests(data):
         digest.update(image.encode())
     folder = Path(HF_CACHE_HOME) / "lungfusion" / digest.hexdigest()[:32]

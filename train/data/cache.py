@@ -1,4 +1,4 @@
-"""Decode and resize each radiograph once, draw its lungs once; serve augmented tensors."""
+"""What a segmenter trains on: each radiograph and mask decoded and resized once, served as augmented tensors."""
 
 import hashlib
 from contextlib import contextmanager
@@ -85,7 +85,7 @@ def draw_alpha(arrays, segmenter, size, kept_size=None):
         kept = {"pixels": pixels, "mask": alpha}
         return {key: [to_bytes(one) for one in resize(x, (kept_size,) * 2).cpu()] for key, x in kept.items()}
 
-    drawn_with = f"{arrays._fingerprint} {weights_digest(segmenter)} {in_bfloat16} {kept_size}"
+    drawn_with = f"{arrays._fingerprint} {model_digest(segmenter)} {in_bfloat16} {kept_size}"
     fingerprint = hashlib.sha256(drawn_with.encode()).hexdigest()[:32]
     return arrays.map(
         draw,
@@ -97,7 +97,7 @@ def draw_alpha(arrays, segmenter, size, kept_size=None):
     )
 
 
-def weights_digest(model):
+def model_digest(model):
     """SHA-256 of a model's configuration, weights and buffers, on whatever device they are."""
     digest = hashlib.sha256(model.config.to_json_string().encode())
     for name, tensor in sorted(model.state_dict().items()):
@@ -147,14 +147,12 @@ class RadiographDataset(Dataset):
         arrays: as `cache_arrays` returns, or several such data sets joined.
         size: side S of the arrays.
         transform: takes and returns (tv_tensors.Image, tv_tensors.Mask), both (1, S, S) float in [0, 1].
-        labels: (N, findings) float32, or None where the mask is the label.
 
-    Each item: `pixel_values` (1, S, S) float in [0, 1] and either `labels` (1, S, S), the true mask, or `labels`
-    (findings,) and `alpha` (1, S, S), the mask the segmenter drew.
+    Each item: `pixel_values` and `labels`, the mask, (1, S, S) float in [0, 1] both.
     """
 
-    def __init__(self, arrays, size, transform=None, labels=None):
-        self.arrays, self.size, self.transform, self.labels = arrays, size, transform, labels
+    def __init__(self, arrays, size, transform=None):
+        self.arrays, self.size, self.transform = arrays, size, transform
 
     def __len__(self):
         return len(self.arrays)
@@ -165,7 +163,4 @@ class RadiographDataset(Dataset):
         mask = tv_tensors.Mask(from_bytes(row["mask"], self.size))
         if self.transform:
             image, mask = self.transform(image, mask)
-        image, mask = image.as_subclass(torch.Tensor), mask.as_subclass(torch.Tensor)
-        if self.labels is None:
-            return {"pixel_values": image, "labels": mask}
-        return {"pixel_values": image, "alpha": mask, "labels": torch.from_numpy(self.labels[index])}
+        return {"pixel_values": image.as_subclass(torch.Tensor), "labels": mask.as_subclass(torch.Tensor)}

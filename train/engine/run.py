@@ -76,6 +76,12 @@ def drawn_rows(count, limit):
     return np.sort(np.random.default_rng(0).permutation(count)[:limit])
 
 
+def drawn_of_labelled(labels, limit):
+    """Rows of (N, findings) labels of which something is known, at most `limit` of them as `drawn_rows` draws them."""
+    rows = np.flatnonzero(~np.isnan(labels).all(1))
+    return rows[drawn_rows(len(rows), limit)]
+
+
 def write_counts(parts, output):
     """counts.json: split → source → how many radiographs. parts: split → source → data set."""
     counts = {split: {name: len(part) for name, part in of_split.items()} for split, of_split in parts.items()}

@@ -14,7 +14,7 @@ from lungfusion import LungFusionPipeline, RadiographError
 from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
 from train.engine.loop import write_json
-from train.engine.run import drawn_rows, load_part
+from train.engine.run import drawn_of_labelled, load_part
 from train.report.card import write_card
 from train.report.contact_sheets import write_contact_sheets
 from train.report.figures import write_figures
@@ -40,9 +40,16 @@ def evaluate_run(recipe, output, rows=None):
 
 
 def validation_parts(recipe):
-    """Source → its validation patients' images, as `load_source` gives them."""
+    """Source → its validation patients' images, as `load_source` gives them.
+
+    Where `validation_images` limits them they are those by which training chose its epoch: out of those with a label.
+    """
     parts = {name: load_part(recipe, source, "validation") for name, source in recipe["sources"].items()}
-    return {name: data.select(drawn_rows(len(data), recipe.get("validation_images"))) for name, data in parts.items()}
+    limit = recipe.get("validation_images")
+    if not limit:
+        return parts
+    labels = {name: known_labels(parts[name], recipe["model"]["findings"], recipe["sources"][name]) for name in parts}
+    return {name: data.select(drawn_of_labelled(labels[name], limit)) for name, data in parts.items()}
 
 
 def score_parts(pipeline, parts, sources=None):

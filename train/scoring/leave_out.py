@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from train.calibrate.away import dot_strip, operating_point
+from train.calibrate.away import operating_point
 from train.engine.recipe import load_recipe
 from train.report.tables import write_table
 from train.scoring.hospitals import hospitals_of, hospitals_table, read_rows
@@ -21,7 +21,7 @@ def leave_one_hospital_out(recipe_path, overrides, output: Path, train: Callable
         train: function of (overrides, folder) that trains one run.
 
     Returns:
-        finding → `operating_point`, with `dots` (see `dot_strip`): what hospitals.json holds.
+        finding → `operating_point`: what hospitals.json holds.
     """
     recipe = load_recipe(recipe_path, overrides)
     rows, drawn = {}, {}
@@ -34,7 +34,7 @@ def leave_one_hospital_out(recipe_path, overrides, output: Path, train: Callable
     points = {}
     for finding in recipe["model"]["findings"]:
         if point := operating_point(rows, finding):
-            points[finding] = point | {"dots": dot_strip(rows, finding)}
+            points[finding] = point
     sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
