@@ -12,7 +12,7 @@ app: $(VENV)/app.installed
 
 test: $(VENV)/test.installed lint
 	@command -v chromium >/dev/null || { echo "Installing a browser."; $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff check .

@@ -26,7 +26,7 @@ from lungfusion.models import (
 from tests.app_server import radiograph_files, served, server  # noqa: F401  fixtures
 from tests.browser import browser, visit  # noqa: F401  fixtures
 from tests.publishing import finished_run, hub, online  # noqa: F401  fixtures
-from tests.schedule import pytest_collection_modifyitems  # noqa: F401  a hook
+from tests.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401  hooks
 from tests.trained import lungs_run, training_data  # noqa: F401  fixtures
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)

@@ -1,28 +1,39 @@
-"""Which tests share a process, and which begin first, under `pytest -n 2 --dist loadgroup --no-loadscope-reorder`.
+"""Which tests share a process under `pytest -n 2 --dist loadscope`, and which begin first.
 
-What takes long to make is made once: all tests that ask for it run in one process. Else a module's tests stay together.
+A module's tests stay together, and so do modules that ask for what takes long to make: it is made once.
 """
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-SHARED = {  # fixture → the group of those who ask for it
-    "server": "app",
-    "served": "app",
-    "browser": "app",
-    "training_data": "training",
+TOGETHER = {  # module → what it shares with others, as those of the page do: the app and a browser, or a trained run
+    "test_app": "app",
+    "test_examples": "app",
+    "test_security": "app",
+    "test_strange_files": "app",
+    "test_quality": "training",
+    "test_train": "training",
 }
 FIRST = ("training", "app", "test_compare", "test_lesions", "test_checkpoint", "test_gpu")  # the longest
 
 
-@pytest.hookimpl(tryfirst=True)
+def group_of(nodeid):
+    """tests/test_train.py::test_x → training"""
+    module = nodeid.split("::")[0].split("/")[-1].removesuffix(".py")
+    return "app" if module.startswith("test_page") else TOGETHER.get(module, module)
+
+
 def pytest_collection_modifyitems(items):
-    groups = {item: group_of(item) for item in items}
-    order = {group: place for place, group in enumerate(dict.fromkeys([*FIRST, *groups.values()]))}
-    items.sort(key=lambda item: order[groups[item]])
-    for item, group in groups.items():
-        item.add_marker(pytest.mark.xdist_group(group))
+    order = {group: place for place, group in enumerate(FIRST)}
+    items.sort(key=lambda item: order.get(group_of(item.nodeid), len(order)))
 
 
-def group_of(item):
-    shared = [group for fixture, group in SHARED.items() if fixture in item.fixturenames]
-    return shared[0] if shared else item.path.stem
+class Schedule(LoadScopeScheduling):
+    def _split_scope(self, nodeid):
+        return group_of(nodeid)
+
+
+@pytest.hookimpl
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False  # the longest come first already
+    return Schedule(config, log)
