@@ -12,12 +12,13 @@ from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.augment.hospitals import HospitalAugmentation
 from train.augment.presets import augmentation
 from train.calibrate.findings import calibrate_run
-from train.data.arrays import LabelledRadiographs, lung_arrays, to_floats
+from train.data.arrays import lung_arrays, to_floats
 from train.data.check import check_run
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.freezing import freeze
+from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, with_features
 from train.engine.lesion_branch import take_lesions_from
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
@@ -51,15 +52,6 @@ def main(arguments=None):
     if accelerator.is_main_process:
         arrays = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
         write_counts(arrays, output)
-    per_batch = recipe["augmentation"]["preset"] == "hospitals"
-    train = labelled(parts["train"], None if per_batch else augmentation(**recipe["augmentation"]))
-    validation = labelled(parts["validation"])
-    shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
-    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"], shares)
-    loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
-    train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
-    validation_loader = accelerator.prepare(DataLoader(validation, **loading))
-
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
@@ -70,6 +62,18 @@ def main(arguments=None):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
+    if learns_head_alone(recipe) and accelerator.num_processes == 1:
+        model.to(accelerator.device)
+        parts = {split: with_features(model, of_split) for split, of_split in parts.items()}
+        left_out = with_features(model, left_out)
+    per_batch = recipe["augmentation"]["preset"] == "hospitals"
+    train = labelled(parts["train"], None if per_batch else augmentation(**recipe["augmentation"]))
+    validation = labelled(parts["validation"])
+    shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
+    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"], shares)
+    loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
+    train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
+    validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
     validate = partial(aucs, accelerator, validation_loader)
     augment = hospital_augmentation(model, **recipe["augmentation"]) if per_batch else None
@@ -130,7 +134,7 @@ def labelled(parts, transform=None):
     parts = [(arrays, labels) for _, _, arrays, labels in parts]
     if not any(len(arrays) for arrays, _ in parts):
         raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return LabelledRadiographs(parts, transform)
+    return labelled_rows(parts, transform)
 
 
 def groups(parts):
@@ -158,6 +162,8 @@ def weighted(recipe, findings):
 
 
 def augmented_loss(loss_of, augment, model, batch):
+    if "features" in batch:
+        return loss_of(head_of(model), batch)
     batch = to_floats(batch)
     if augment:
         batch["pixel_values"], batch["alpha"] = augment(batch["pixel_values"], batch["alpha"])
@@ -183,9 +189,9 @@ def score_left_out(model, validation, left_out, sources, output):
 def aucs(accelerator, loader, model):
     """ROC AUC of each finding on the validation images that know it; their mean comes first and chooses the epoch."""
     rows = []
-    for batch in map(to_floats, loader):
+    for batch in loader:
         with accelerator.autocast():
-            logits = model(batch["pixel_values"], alpha=batch["alpha"]).logits.float()
+            logits = logits_of(model, batch)
         rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
     logits, labels = (torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
     figures = {}

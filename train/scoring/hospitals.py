@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from train.data.arrays import LabelledRadiographs, to_floats
+from train.engine.head import labelled_rows, logits_of
 from train.report.tables import cell, markdown_table
 from train.scoring.metrics import bootstrap, proportion
 
@@ -37,8 +37,9 @@ def split_hospital(recipe):
 
 
 def hospitals_of(recipe):
-    """The hospitals of a recipe's sources, each once."""
-    return list(dict.fromkeys(source["hospital"] for source in recipe["sources"].values() if source.get("hospital")))
+    """The hospitals of a recipe's sources, each once, but those that `init_from` has seen: it can't be without them."""
+    hospitals = dict.fromkeys(source["hospital"] for source in recipe["sources"].values() if source.get("hospital"))
+    return [hospital for hospital in hospitals if hospital not in recipe.get("init_saw", ())]
 
 
 @torch.inference_mode()
@@ -57,11 +58,8 @@ def score_parts(model, parts, findings):
     rows = []
     for facts, data, arrays, labels in parts:
         logits = []
-        for batch in tqdm(
-            DataLoader(LabelledRadiographs([(arrays, labels)]), BATCH), desc=f"Scoring {facts['source']}"
-        ):
-            batch = to_floats({key: value.to(model.device) for key, value in batch.items()})
-            logits.append(model(batch["pixel_values"], alpha=batch["alpha"]).logits.float().cpu())
+        for batch in tqdm(DataLoader(labelled_rows([(arrays, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
+            logits.append(logits_of(model, {key: value.to(model.device) for key, value in batch.items()}).cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}
