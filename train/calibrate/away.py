@@ -66,7 +66,8 @@ def threshold_of_alarms(away, finding, share):
     Returns:
         None where no hospital left out has `MIN_ILL` healthy people.
     """
-    healthy = [[row[f"probability_{finding}"] for row in rows if is_healthy(row)] for rows in away.values()]
+    key = f"probability_{finding}"
+    healthy = [[row[key] for row in rows if key in row and is_healthy(row)] for rows in away.values()]
     healthy = [np.sort(scores) for scores in healthy if len(scores) >= MIN_ILL]
     if not healthy:
         return None
@@ -77,9 +78,13 @@ def threshold_of_alarms(away, finding, share):
     return float(np.nextafter(candidates[np.flatnonzero(called <= share)[0]], 1))
 
 
+def at_home(rows):
+    return [row for row in rows if row["home"] == "yes"]
+
+
 def home_threshold(runs, finding):
     """`threshold_at` at home, the runs' median: for a finding that no hospital left out has ill people of."""
-    home = [{"home": [row for row in rows if row["home"] == "yes"]} for rows in runs.values()]
+    home = [{"home": at_home(rows)} for rows in runs.values()]
     thresholds = [threshold_at(of_run, finding, SENSITIVITY) for of_run in home]
     thresholds = [threshold for threshold in thresholds if threshold is not None]
     return float(np.median(thresholds)) if thresholds else None
@@ -95,8 +100,8 @@ def operating_point(rows_of_run, finding, dots=40):
 
     Returns:
         dict: `rule_out_threshold`, from which 0.85 of the ill are found; `threshold`, the same or the higher one from
-        which no more than 0.15 of the healthy are called (between the two the answer is unclear); `hospitals`
-        (hospital → `summarise_hospital`); and over them, each hospital counting as much as another: `false_alarms`,
+        which no more than 0.15 of the healthy are called, away and at home (between the two the answer is unclear);
+        `hospitals` (hospital → `summarise_hospital`); and over them, each counting as much as another: `false_alarms`,
         `sensitivity`; `auc`, of the ill against the healthy in the worst hospital; `dots`, see `dot_strip`. None where
         no run learned the finding.
     """
@@ -106,7 +111,9 @@ def operating_point(rows_of_run, finding, dots=40):
     sensitive = home_threshold(runs, finding) if sensitive is None else sensitive
     if sensitive is None:
         return None
-    threshold = max(sensitive, threshold_of_alarms(away, finding, FALSE_ALARMS) or 0)
+    home = {hospital: at_home(rows) for hospital, rows in runs.items()}
+    bounds = [threshold_of_alarms(people, finding, FALSE_ALARMS) or 0 for people in (away, home)]
+    threshold = max(sensitive, *bounds)
     hospitals = {hospital: summarise_hospital(rows, finding, threshold) for hospital, rows in away.items()}
     hospitals = {hospital: figures for hospital, figures in hospitals.items() if figures}
     point = {
