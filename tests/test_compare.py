@@ -14,6 +14,7 @@ from tests.launching import train_here
 from train import compare, segment
 from train.compare import plan
 from train.engine.recipe import load_recipe
+from train.report.card import which_epoch
 from train.scoring.comparison import findings_table, mean_auc, summarise_findings
 
 RECIPE = ROOT / "train" / "recipes" / "lungs_plain.yaml"
@@ -99,7 +100,9 @@ def test_the_epoch_is_chosen_on_altered_images_where_asked(compared):
     assert "dice" in plain and "dice_altered" not in plain
     assert "dice_altered" in altered and "dice" not in altered
     card = (compared / "compared" / "hardened" / "fold0-seed0" / "README.md").read_text()
-    assert "chosen by dice_altered on validation patients" in card
+    assert "One epoch, whose last weights are kept" in card
+    epochs = [{"epoch": number, "loss": 1.0, "dice_altered": dice} for number, dice in ((1, 0.5), (2, 0.4))]
+    assert which_epoch(epochs) == "2 epochs; kept: epoch 1, chosen by dice_altered on validation patients."
 
 
 def write_run(folder, probabilities, labels, source="adults"):
