@@ -167,11 +167,14 @@ element.addEventListener("dblclick", event => {
 });
 
 let known = null;  // the viewer that was there last
+let waiting = null;  // and what said that a new image is being read: it may stand there for a while beside the answer
 new MutationObserver(() => {
-  if (element.querySelector(".busy")) {
+  const busy = element.querySelector(".busy");
+  if (busy && busy !== waiting) {
     seen = {...FRESH};
     setPlace({zoom: 1});
   }
+  waiting = busy;
   if (viewer() === known) return;
   known = viewer();
   show();
