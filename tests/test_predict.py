@@ -139,7 +139,8 @@ def test_an_archive_is_read_where_it_lies(archive, tmp_path, monkeypatch):
     data.add_column("age", ["58Y"] * ROWS).to_parquet(tmp_path / "aged" / "test.parquet")
     (rows,) = predict.stream_splits(tmp_path / "aged").values()
     assert [row["file_name"] for row in rows] == data["file_name"] and "age" not in rows.column_names
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    kept = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert not [path for path in kept if path.suffix != ".lock" or path.stat().st_size]  # a lock holds nothing
 
 
 def test_an_age_that_the_data_set_knows_counts(checkpoint, tmp_path):
