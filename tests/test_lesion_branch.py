@@ -105,7 +105,7 @@ def test_onnx(fused, tmp_path):
     answer = dict(zip(names, session.run(None, {"pixel_values": images.numpy()}), strict=True))
     expected = model(images)
     for name in ("logits", "lesion_map"):
-        torch.testing.assert_close(torch.from_numpy(answer[name]), expected[name], rtol=0, atol=1e-4)
+        torch.testing.assert_close(torch.from_numpy(answer[name]), expected[name], rtol=0, atol=1e-3)
 
 
 def test_its_map_is_the_heat_map(fused, pixel_values):

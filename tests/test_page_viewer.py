@@ -54,9 +54,7 @@ def test_turns_add_up_and_what_was_chosen_stays(visit, radiograph_files):
     page.wait_for_function("src => document.querySelector('.base').src != src", arg=before)
     page.get_by_role("button", name="As uploaded").click()
     page.wait_for_function("src => document.querySelector('.base').src == src", arg=before)
-    page.locator(".background").wait_for(
-        timeout=15000
-    )  # the lungs are still what is shown; upside down there were none to show
+    page.locator(".background").wait_for(timeout=15000)  # still the lungs; upside down there were none to show
 
 
 def test_window_and_level_are_set_by_drag_from_all_pixels(visit, radiograph_files):
