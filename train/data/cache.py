@@ -100,9 +100,14 @@ def draw_alpha(arrays, segmenter, size, kept_size=None):
 def model_digest(model):
     """SHA-256 of a model's configuration, weights and buffers, on whatever device they are."""
     digest = hashlib.sha256(model.config.to_json_string().encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    add_weights(digest, model)
     return digest.hexdigest()
+
+
+def add_weights(digest, module):
+    """Update a hashlib digest with a module's weights and buffers, on whatever device they are."""
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
 
 
 def from_bytes(buffer, size):

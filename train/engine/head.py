@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
+from train.data.cache import add_weights
 
 BATCH = 32
 
@@ -70,8 +71,7 @@ def fused_features(model, arrays, name=""):
     """
     digest = hashlib.sha256(f"{Path(arrays.pixels.filename).parent.name} {model.config.branch_size}".encode())
     digest.update(model.config.concatenation.encode())
-    for key, tensor in sorted(model.branches.state_dict().items()):
-        digest.update(key.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    add_weights(digest, model.branches)
     path = Path(HF_CACHE_HOME) / "lungfusion" / f"features-{digest.hexdigest()[:32]}.npy"
     if not path.exists():
         found = look(model.eval(), LungArrays(arrays.pixels, arrays.alpha), name)
