@@ -11,7 +11,13 @@ from train.engine.head import FusedFeatures, fused_features, labelled_rows, lear
 from train.engine.losses import by_finding
 from train.scoring.hospitals import hospitals_of, score_parts
 
-FROZEN = {"frozen": -1, "model": {"fusion": "concat"}, "augmentation": {"preset": "none"}, "loss": "by_finding"}
+FROZEN = {
+    "frozen": -1,
+    "model": {"fusion": "concat"},
+    "augmentation": {"preset": "none"},
+    "views": 0,
+    "loss": "by_finding",
+}
 
 
 @pytest.fixture
@@ -68,7 +74,7 @@ def test_hospitals_are_scored_by_features_too(arrays):
         score_parts(model, [({"source": "own"}, data, rows, labels)], ["mass", "edema"]) for rows in (arrays, features)
     )
     for one, other in zip(by_image, by_features, strict=True):
-        assert one["logit_mass"] == pytest.approx(other["logit_mass"], abs=1e-4)
+        assert one["logit_mass"] == pytest.approx(other["logit_mass"], abs=1e-3)  # features are kept in float16
 
 
 @pytest.mark.parametrize(
@@ -77,6 +83,29 @@ def test_hospitals_are_scored_by_features_too(arrays):
 def test_only_where_nothing_else_changes(change):
     assert learns_head_alone(FROZEN)
     assert not learns_head_alone(FROZEN | change)
+
+
+def test_altered_pictures_are_looked_at_a_given_number_of_times(arrays):
+    model = tiny_model(findings=["mass", "edema"], fusion="concat", image_size=64)
+    labels = np.array([[0, 1]] * 5, np.float32)
+    [(_, _, features, _)] = with_features(model, [("own", None, arrays, labels)], 2, Brighter())
+    plain, first, second = features.views
+    assert len(plain) == len(first) == len(second) == 5
+    assert not np.array_equal(plain, first) and not np.array_equal(first, second)
+    [(_, _, again, _)] = with_features(model, [("own", None, arrays.select(np.array([3, 4])), labels)], 1, Brighter())
+    np.testing.assert_array_equal(again.views[1], first[3:5])  # kept, whatever part of the file is asked for
+    drawn = labelled_rows([(features, labels)])
+    seen = {drawn[0]["features"].numpy().tobytes() for _ in range(40)}
+    assert seen == {view[0].astype(np.float32).tobytes() for view in features.views}
+    assert learns_head_alone(FROZEN | {"augmentation": {"preset": "hospitals"}, "views": 2})
+
+
+class Brighter:
+    def __repr__(self):
+        return "brighter"
+
+    def __call__(self, image, alpha):
+        return image ** torch.empty(len(image), 1, 1, 1).uniform_(0.2, 0.8), alpha
 
 
 def test_a_hospital_that_the_beginning_has_seen_is_not_left_out():

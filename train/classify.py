@@ -62,11 +62,12 @@ def main(arguments=None):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
+    per_batch = recipe["augmentation"]["preset"] == "hospitals"
+    augment = hospital_augmentation(model, **recipe["augmentation"]) if per_batch else None
     if learns_head_alone(recipe) and accelerator.num_processes == 1:
         model.to(accelerator.device)
-        parts = {split: with_features(model, of_split) for split, of_split in parts.items()}
-        left_out = with_features(model, left_out)
-    per_batch = recipe["augmentation"]["preset"] == "hospitals"
+        parts["train"] = with_features(model, parts["train"], recipe["views"], augment)
+        parts["validation"], left_out = with_features(model, parts["validation"]), with_features(model, left_out)
     train = labelled(parts["train"], None if per_batch else augmentation(**recipe["augmentation"]))
     validation = labelled(parts["validation"])
     shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
@@ -76,7 +77,6 @@ def main(arguments=None):
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
     validate = partial(aucs, accelerator, validation_loader)
-    augment = hospital_augmentation(model, **recipe["augmentation"]) if per_batch else None
     loss_of = partial(augmented_loss, weighted(recipe, config.findings), augment)
     fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     accelerator.wait_for_everyone()

@@ -32,6 +32,11 @@ class HospitalAugmentation:
         self.size, self.region, self.flip = size, region, flip
         self.film, self.fourier, self.histogram = film, fourier, histogram
 
+    def __repr__(self):
+        """All settings: what is kept of pictures altered by them is kept under it."""
+        settings = {key: value for key, value in vars(self).items() if key != "region"}
+        return f"HospitalAugmentation({', '.join(f'{key}={value}' for key, value in settings.items())})"
+
     def __call__(self, image, alpha):
         """image, alpha: (B, 1, S, S) and (B, 1, s, s) float in [0, 1] → both (B, 1, size, size)."""
         frame = self.region(alpha) * image.new_tensor([FRAME, FRAME, 1.0])

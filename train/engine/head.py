@@ -1,4 +1,4 @@
-"""The shallow classifier alone: where all branches are frozen and no image is changed, each is looked at once."""
+"""The shallow classifier alone: where all branches are frozen, what they see of an image is computed once and kept."""
 
 import hashlib
 import os
@@ -19,8 +19,8 @@ BATCH = 32
 
 def learns_head_alone(recipe):
     """Whether nothing but the classifier changes what a run's model says of an image."""
-    settled = recipe["frozen"] == -1 and recipe["model"]["fusion"] == "concat"
-    return settled and recipe["augmentation"]["preset"] == "none" and recipe["loss"] == "by_finding"
+    settled = recipe["frozen"] == -1 and recipe["model"]["fusion"] == "concat" and recipe["loss"] == "by_finding"
+    return settled and (recipe["augmentation"]["preset"] == "none" or bool(recipe["views"]))
 
 
 def head_of(model):
@@ -37,71 +37,99 @@ def logits_of(model, batch):
 
 
 class FusedFeatures:
-    """The fused features of one part of a source, in the place of its `LungArrays`: (N, D) float32."""
+    """The fused features of one part of a source, in the place of its `LungArrays`.
 
-    def __init__(self, features):
-        self.features = features
+    Attributes:
+        views: list of (N, D) float16 arrays: of the radiographs as they are, and as often as they were altered.
+    """
+
+    def __init__(self, views):
+        self.views = views
 
     def __len__(self):
-        return len(self.features)
+        return len(self.views[0])
 
     def select(self, rows):
-        return FusedFeatures(self.features[rows])
+        return FusedFeatures([view[rows] for view in self.views])
 
 
-def with_features(model, parts):
-    """`classify.load_parts`, its arrays looked at once by a model whose branches stay as they are."""
+def with_features(model, parts, views=0, augment=None):
+    """`classify.load_parts`, its arrays looked at by a model whose branches stay as they are.
+
+    Args:
+        views: how often each radiograph is looked at, altered by `augment`, besides once as it is.
+        augment: `HospitalAugmentation`; it mixes what stands in one batch, and so pictures of one source alone: what
+            is computed for one training run then serves another that leaves a hospital out.
+    """
     return [
-        (name, data, FusedFeatures(fused_features(model, arrays, name)), labels) for name, data, arrays, labels in parts
+        (
+            name,
+            data,
+            FusedFeatures([fused_features(model, arrays, name, view, augment) for view in range(views + 1)]),
+            labels,
+        )
+        for name, data, arrays, labels in parts
     ]
 
 
 @torch.inference_mode()
-def fused_features(model, arrays, name=""):
+def fused_features(model, arrays, name="", view=0, augment=None):
     """What the classifier sees of radiographs whose lungs are drawn.
 
     Args:
         model: `LungFusionForImageClassification`, its fusion without weights.
         arrays: `LungArrays`.
         name: of the source, for the progress bar.
+        view: 0 for the radiographs as they are; another number for as many ways to alter them at random.
+        augment: `HospitalAugmentation`, of any view but 0.
 
     Returns:
-        (N, D) float32 array, its rows those of `arrays`. All of the file behind them is kept in the Hugging Face cache,
-        under a digest of that file's name and of the branches' weights.
+        (N, D) float16 array, its rows those of `arrays`. All of the file behind them is kept in the Hugging Face cache,
+        under a digest of that file's name, of the branches' weights and of what alters the pictures.
     """
     digest = hashlib.sha256(f"{Path(arrays.pixels.filename).parent.name} {model.config.branch_size}".encode())
     digest.update(model.config.concatenation.encode())
+    if view:
+        digest.update(f"{view} {augment}".encode())
     add_weights(digest, model.branches)
     path = Path(HF_CACHE_HOME) / "lungfusion" / f"features-{digest.hexdigest()[:32]}.npy"
     if not path.exists():
-        found = look(model.eval(), LungArrays(arrays.pixels, arrays.alpha), name)
+        found = look(model.eval(), LungArrays(arrays.pixels, arrays.alpha), f"{name}, view {view}", view, augment)
         beside = path.with_suffix(f".{os.getpid()}.npy")
         np.save(beside, found)
         beside.rename(path)
     return np.load(path)[arrays.rows]
 
 
-def look(model, arrays, name):
-    labels = np.zeros((len(arrays), 1), np.float32)
-    found = []
-    for batch in tqdm(DataLoader(LabelledRadiographs([(arrays, labels)]), BATCH), desc=f"Looking at {name}"):
-        batch = to_floats({key: value.to(model.device) for key, value in batch.items()})
-        found.append(model.fuse(batch["pixel_values"], batch["alpha"]).pooler_output.float().cpu().numpy())
+def look(model, arrays, name, view=0, augment=None):
+    """(N, D) float16, each row what `model` sees of one of the `arrays`; a view looks the same each time."""
+    labels, found = np.zeros((len(arrays), 1), np.float32), []
+    with torch.random.fork_rng():
+        torch.manual_seed(view)
+        for batch in tqdm(DataLoader(LabelledRadiographs([(arrays, labels)]), BATCH), desc=f"Looking at {name}"):
+            batch = to_floats({key: value.to(model.device) for key, value in batch.items()})
+            pair = batch["pixel_values"], batch["alpha"]
+            seen = model.fuse(*(augment(*pair) if view else pair)).pooler_output
+            found.append(seen.half().cpu().numpy())
     return np.concatenate(found)
 
 
 class LabelledFeatures(Dataset):
-    """Each item `features` (D,) float32 and `labels` (findings,) float32. parts: list of (`FusedFeatures`, labels)."""
+    """Each item `features` (D,) float32, of one of its views, and `labels` (findings,) float32.
+
+    parts: list of (`FusedFeatures`, labels).
+    """
 
     def __init__(self, parts):
-        self.features = np.concatenate([part.features for part, _ in parts])
+        self.views = [np.concatenate(of_parts) for of_parts in zip(*(part.views for part, _ in parts), strict=True)]
         self.labels = np.concatenate([labels for _, labels in parts])
 
     def __len__(self):
-        return len(self.features)
+        return len(self.labels)
 
     def __getitem__(self, row):
-        return {"features": torch.from_numpy(self.features[row]), "labels": torch.from_numpy(self.labels[row])}
+        view = self.views[int(torch.randint(len(self.views), ()))] if len(self.views) > 1 else self.views[0]
+        return {"features": torch.from_numpy(view[row]).float(), "labels": torch.from_numpy(self.labels[row])}
 
 
 def labelled_rows(parts, transform=None):
