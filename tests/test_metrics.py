@@ -5,6 +5,8 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from scipy.stats import spearmanr
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.helpers import Elsewhere
 from train.scoring.metrics import (
@@ -20,6 +22,7 @@ from train.scoring.metrics import (
     sigmoid,
     youden_threshold,
 )
+from train.scoring.ranking import average_precision, roc_auc, spearman
 
 
 def test_mask_scores_by_hand():
@@ -188,3 +191,33 @@ def test_interval_narrows_with_patients_not_with_copies():
     assert alone == pytest.approx(2 * 1.96 * values.std() / np.sqrt(50), rel=0.15)
     assert width(np.repeat(np.arange(50), 10), np.repeat(values, 10)) == pytest.approx(alone, rel=0.1)
     assert width(np.arange(500), np.repeat(values, 10)) < 0.5 * alone
+
+
+@pytest.mark.parametrize("images", [5, 60, 700])
+def test_ranks_are_those_of_scikit_learn_and_scipy(images):
+    rng = np.random.default_rng(images)
+    for decimals in (1, 2, 9):  # from many ties to none
+        labels = np.append(rng.integers(0, 2, images - 2), [0, 1])
+        scores = (rng.normal(size=images) + labels).round(decimals)
+        assert roc_auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        assert average_precision(labels, scores) == pytest.approx(average_precision_score(labels, scores), abs=1e-12)
+        other = (scores + rng.normal(size=images)).round(decimals)
+        assert spearman(scores, other) == pytest.approx(spearmanr(scores, other)[0], abs=1e-12)
+    assert spearman(np.ones(images), scores) == 0
+    with pytest.raises(ValueError, match="finite"):
+        roc_auc(labels, np.append(scores[1:], np.nan))
+
+
+def test_all_rows_of_a_patient_are_drawn_together():
+    patients = np.array(["b", "a", "c", "a", "b", "a"])
+    drawn = []
+
+    def keep(rows):
+        drawn.append(rows)
+        return {"rows": len(rows)}
+
+    bootstrap(keep, patients, np.arange(6), rounds=200)
+    counts = np.array([np.bincount(rows, minlength=6) for rows in drawn])
+    assert (counts[:, 0] == counts[:, 4]).all() and (counts[:, 1:2] == counts[:, [3, 5]]).all()
+    assert (counts[:, [0, 1, 2]].sum(1) == 3).all()  # three patients in each draw
+    assert len(np.unique(counts, axis=0)) == 10  # every way to draw three of three

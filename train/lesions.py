@@ -10,7 +10,6 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor
@@ -30,6 +29,7 @@ from train.engine.recipe import parse_arguments
 from train.engine.run import prepare_output, write_counts
 from train.report.lesions import score_lesion_run
 from train.scoring.lesions import hard
+from train.scoring.ranking import roc_auc
 
 
 def main(arguments=None):
@@ -96,7 +96,7 @@ def auc_of_either(accelerator, loader, model):
     known = ~np.isnan(labels)
     if len(set(labels[known])) < 2:
         raise ValueError("The validation images need some with a nodule or mass and some without: check the sources.")
-    return {"auc_either": float(roc_auc_score(labels[known], said[known]))}
+    return {"auc_either": roc_auc(labels[known], said[known])}
 
 
 if __name__ == "__main__":

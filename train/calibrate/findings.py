@@ -9,7 +9,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import yaml
 from scipy.special import logit
-from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.calibrate.away import MIN_AUC, is_shown
@@ -18,6 +17,7 @@ from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
+from train.scoring.ranking import roc_auc
 
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 
@@ -128,7 +128,7 @@ def lowest_auc(patient_ids, labels, probabilities):
     """The lower end of the ROC AUC's 95 % interval, by bootstrap over patients."""
 
     def auc(labels, probabilities):
-        return {"auc": roc_auc_score(labels, probabilities)} if len(np.unique(labels)) == 2 else None
+        return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
 
     return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0]
 

@@ -10,8 +10,6 @@ with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN:
 import numpy as np
 from scipy.optimize import curve_fit
 from scipy.special import expit, logit
-from scipy.stats import spearmanr
-from sklearn.metrics import roc_auc_score
 
 from lungfusion import LungFusionPipeline
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
@@ -24,6 +22,7 @@ from train.report.tables import cell, markdown_table, write_table
 from train.report.weights import weights_digest
 from train.scoring.images import patients, validation_parts
 from train.scoring.metrics import with_interval
+from train.scoring.ranking import roc_auc, spearman
 from train.scoring.robustness import UNALTERED, score_altered, write_robustness
 
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
@@ -87,14 +86,13 @@ def summarise_quality(rows):
 
 def agreement(table):
     quality, dice = table.T
-    spearman = float(np.nan_to_num(spearmanr(quality, dice)[0]))
     warned = float((quality < MIN_MASK_QUALITY).mean())
-    return {"spearman": spearman, "error": float(np.abs(quality - dice).mean()), "warned": warned}
+    return {"spearman": spearman(quality, dice), "error": float(np.abs(quality - dice).mean()), "warned": warned}
 
 
 def ranking(table):
     quality, good = table[:, 0], table[:, 1] >= GOOD
-    return {"auc": float(roc_auc_score(good, quality))} if 0 < good.sum() < len(good) else None
+    return {"auc": roc_auc(good, quality)} if 0 < good.sum() < len(good) else None
 
 
 def quality_table(summary):

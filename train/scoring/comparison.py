@@ -5,13 +5,13 @@ import json
 from functools import partial
 
 import numpy as np
-from sklearn.metrics import roc_auc_score
 
 from train.report.card import read_rows
 from train.report.tables import cell, markdown_table
 from train.report.weights import weights_in
 from train.scoring.images import patients
 from train.scoring.metrics import with_interval
+from train.scoring.ranking import roc_auc
 from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
 
 DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
@@ -132,7 +132,7 @@ def mean_auc(names, labels, run, said):
             chosen = (run == number) & ~np.isnan(labels[:, column])
             if not has_both(labels[:, column], chosen):
                 return None
-            aucs.append([roc_auc_score(labels[chosen, column], s) for s in said[chosen, column].T])
+            aucs.append([roc_auc(labels[chosen, column], s) for s in said[chosen, column].T])
     of_findings = np.reshape(aucs, (-1, len(names), 2)).mean(0)  # (F, 2)
     auc, of_first = of_findings.mean(0).tolist()
     return {"auc": auc, "auc_difference": auc - of_first} | {

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from PIL import Image
-from sklearn.metrics import roc_auc_score
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
@@ -21,6 +20,7 @@ from train.data.pictures import image_bytes
 from train.report.tables import cell, markdown_table, write_table
 from train.scoring.images import every_finding_of, reported
 from train.scoring.metrics import with_interval
+from train.scoring.ranking import roc_auc
 
 
 def measure_curves(pipelines, parts, output, weights=None, declared=None, images=200):
@@ -129,7 +129,7 @@ def auc_and_accuracy(labels, probabilities, threshold):
     if len(np.unique(labels)) < 2:
         return None
     accuracy = float(((probabilities >= threshold) == labels).mean())
-    return {"auc": float(roc_auc_score(labels, probabilities)), "accuracy": accuracy}
+    return {"auc": roc_auc(labels, probabilities), "accuracy": accuracy}
 
 
 def curves_table(curves):

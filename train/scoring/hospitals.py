@@ -8,13 +8,13 @@ import csv
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from train.engine.head import labelled_rows, logits_of
 from train.report.tables import cell, markdown_table
 from train.scoring.metrics import bootstrap, proportion
+from train.scoring.ranking import roc_auc
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 4000  # of the hospital left out, drawn at random
@@ -128,7 +128,7 @@ def auc_with_interval(patients, labels, probabilities):
 
 
 def auc_of(labels, probabilities):
-    return {"auc": float(roc_auc_score(labels, probabilities))} if len(np.unique(labels)) == 2 else None
+    return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
 
 
 def share(called):

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, RadiographError
@@ -20,6 +19,7 @@ from train.report.contact_sheets import write_contact_sheets
 from train.report.figures import write_figures
 from train.report.tables import metrics_tables
 from train.scoring.metrics import finding_scores, mask_scores, outline_scores, proportion, with_interval
+from train.scoring.ranking import roc_auc
 
 LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
 
@@ -209,7 +209,7 @@ def mean_auc_of_shown(rows, names):
     def mean_auc(truth, probabilities):
         if (truth.min(0) == truth.max(0)).any():
             return None
-        return {"mean_auc": float(roc_auc_score(truth, probabilities, average="macro"))}
+        return {"mean_auc": float(np.mean([roc_auc(*column) for column in zip(truth.T, probabilities.T, strict=True)]))}
 
     return with_interval(mean_auc, patients(answered), truth, probabilities)
 

@@ -4,7 +4,6 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from sklearn.metrics import roc_auc_score
 from torch.nn import functional as F
 from tqdm.auto import tqdm
 
@@ -13,6 +12,7 @@ from train.augment.nodules import SIZES, add_bodies, mm_per_unit, random_lesions
 from train.data.lesions import LESIONS
 from train.data.pictures import load_image
 from train.scoring.metrics import bootstrap, with_interval
+from train.scoring.ranking import roc_auc
 
 RATES = 0.5, 1.0, 2.0  # false places an image
 PRESENT, ABSENT = 0.6, 0.2  # readers' votes: three of five, one of five
@@ -88,7 +88,7 @@ def summarise_images(rows):
 
 
 def auc(labels, said):
-    return {"auc": float(roc_auc_score(labels, said))} if len(np.unique(labels)) == 2 else None
+    return {"auc": roc_auc(labels, said)} if len(np.unique(labels)) == 2 else None
 
 
 def froc(rows):

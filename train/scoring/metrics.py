@@ -8,7 +8,9 @@ from scipy.spatial import KDTree
 from scipy.special import logit
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import average_precision_score, brier_score_loss, roc_auc_score, roc_curve
+from sklearn.metrics import roc_curve
+
+from train.scoring.ranking import average_precision, roc_auc
 
 BINS = 10  # of probability, for the ECE
 MIN_SLOPE = 0.01
@@ -78,17 +80,18 @@ def finding_scores(labels, probabilities, threshold):
     """
     if len(np.unique(labels)) < 2:
         return None
-    labels, detected = np.asarray(labels, bool), np.asarray(probabilities) >= threshold
+    labels, probabilities = np.asarray(labels, bool), np.asarray(probabilities)
+    detected = probabilities >= threshold
     tp, fn = int((detected & labels).sum()), int((~detected & labels).sum())
     fp, tn = int((detected & ~labels).sum()), int((~detected & ~labels).sum())
     sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
     return {
-        "auc": float(roc_auc_score(labels, probabilities)),
-        "average_precision": float(average_precision_score(labels, probabilities)),
+        "auc": roc_auc(labels, probabilities),
+        "average_precision": average_precision(labels, probabilities),
         "sensitivity": sensitivity,
         "specificity": specificity,
         "accuracy": (tp + tn) / len(labels),
-        "brier": float(brier_score_loss(labels, probabilities)),
+        "brier": float(((probabilities - labels) ** 2).mean()),
         "ece": expected_calibration_error(labels, probabilities),
         "ece_if_calibrated": expected_calibration_error_if_calibrated(probabilities),
         "tp": tp,
@@ -144,11 +147,14 @@ def bootstrap(score, patients, *arrays, biased=(), rounds=None, seed=0):
     """
     generator = np.random.default_rng(seed)
     _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
-    rows_of = np.split(np.argsort(patient_of, kind="stable"), np.cumsum(np.bincount(patient_of))[:-1])
+    by_patient, counts = np.argsort(patient_of, kind="stable"), np.bincount(patient_of)
+    first = np.cumsum(counts) - counts  # where a patient's rows begin in by_patient
     draws = []
     for _ in range(rounds or ROUNDS):
-        rows = np.concatenate([rows_of[i] for i in generator.integers(len(rows_of), size=len(rows_of))])
-        drawn = score(*[array[rows] for array in arrays])
+        patient = generator.integers(len(counts), size=len(counts))
+        length = counts[patient]
+        place = np.arange(length.sum()) + np.repeat(first[patient] - np.cumsum(length) + length, length)
+        drawn = score(*[array[by_patient[place]] for array in arrays])
         if drawn is not None:
             draws.append(drawn)
     columns = {name: np.array([drawn[name] for drawn in draws]) for name in draws[0]}

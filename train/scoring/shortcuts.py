@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from scipy.ndimage import maximum_filter
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, roc_auc_score
 from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -25,6 +24,7 @@ from train.data.pictures import image_bytes
 from train.report.tables import cell, markdown_table, write_table
 from train.scoring.images import reported
 from train.scoring.metrics import with_interval
+from train.scoring.ranking import roc_auc
 
 BORDER = 0.1  # of the side: how much of each edge is shown where only the border is
 RIM = 0.03  # of the side: how far beyond the lungs' outline they are blacked out
@@ -111,7 +111,7 @@ def findings_figures(pipeline, sources, seen, declared=None):
 def aucs(truth, logits):
     if len(np.unique(truth)) < 2:
         return None
-    return {version: float(roc_auc_score(truth, column)) for version, column in zip(VERSIONS, logits.T, strict=True)}
+    return {version: roc_auc(truth, column) for version, column in zip(VERSIONS, logits.T, strict=True)}
 
 
 def groups(data):
@@ -138,7 +138,7 @@ def source_figures(sources, seen):
     def balanced_accuracy(truth, told):
         if set(truth) != set(sources):
             return None
-        return {"balanced_accuracy": float(balanced_accuracy_score(truth, told))}
+        return {"balanced_accuracy": float(np.mean([(told[truth == name] == name).mean() for name in sources]))}
 
     return {"sources": len(sources), "images": len(truth)} | with_interval(balanced_accuracy, patient_ids, truth, told)
 
