@@ -12,7 +12,8 @@ app: $(VENV)/app.installed
 
 test: $(VENV)/test.installed lint
 	@command -v chromium >/dev/null || { echo "Installing a browser."; $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
+	@# Bytecode is kept even where the environment says not to: dozens of processes would compile torch anew.
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff check .
