@@ -102,7 +102,7 @@ def listed(paths):
             files.append((told, lambda error=error: raise_(error)))
             continue
         own = printable(Path(path).name)
-        if Path(path).is_dir() or [name for name, _ in found] != [own]:
+        if os.path.isdir(path) or [name for name, _ in found] != [own]:
             files += [(f"{told.rstrip('/')}/{name.removeprefix(f'{own}/')}", read) for name, read in found]
         else:
             files.append((told, found[0][1]))
@@ -133,16 +133,6 @@ def years(text):
         return check_age(float(text))
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def output_names(paths):
-    """A name for each file's pictures: its own without the ending, numbered where several files share it."""
-    names, used = {}, {}
-    for path in dict.fromkeys(paths):
-        stem = Path(path).stem
-        used[stem] = used.get(stem, 0) + 1
-        names[path] = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
-    return names
 
 
 def table(path, analysis):

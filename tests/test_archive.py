@@ -125,7 +125,7 @@ def test_files_that_cannot_be_radiographs_are_not_counted(tmp_path):
     others = {"Thumbs.db": b"\xd0\xcf\x11\xe0", "readme.txt": b"read", "report.pdf": b"%PDF-1.7", "LICENSE": b"x"}
     path = packed(tmp_path / "mixed.zip", others | {"notes.png": b"damaged", "phone": b"\0\0\0\x18ftypheic"})
     assert names(path) == ["notes.png", "phone"]  # which are told why they are not read
-    with pytest.raises(RadiographError, match=r"^others\.zip: nothing in the archive can be a radiograph") as caught:
+    with pytest.raises(RadiographError, match=r"^others\.zip: nothing in it can be a radiograph") as caught:
         radiographs_in([packed(tmp_path / "others.zip", others)])
     assert caught.value.code == "no_radiographs"
 

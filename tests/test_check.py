@@ -71,6 +71,20 @@ def test_unknown_labels_are_counted_and_named(recipe_of, tmp_path):
     )
 
 
+@pytest.mark.parametrize("kind", ["int64", "float32", "bool"])
+def test_numbers_without_names_are_said_to_say_nothing(recipe_of, tmp_path, kind):
+    write(tmp_path / "own", rows_of(ALTERNATING), label=Value(kind))
+    faults, notes = faults_of(recipe_of())
+    assert notes == [
+        "own: the labels of train are numbers without names and say nothing: write the names, or a column for each "
+        "finding (1, 0)."
+    ]
+    assert faults[0].startswith("tb: no source says anything of it")
+    declared = recipe_of("sources={own: {dataset: own, labels: {0: {absent: [tb]}, 1: {present: [tb]}}}}")
+    if kind == "int64":
+        assert faults_of(declared) == ([], [])
+
+
 def test_an_unreadable_radiograph_is_left_out_and_named(recipe_of, tmp_path):
     rows = rows_of(ALTERNATING)
     rows[4]["image"] = {"bytes": b"no picture", "path": None}

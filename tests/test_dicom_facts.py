@@ -3,6 +3,7 @@
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import CTImageStorage
 
 from lungfusion import RadiographError, load_radiograph
 from tests.dicom_files import dicom
@@ -11,7 +12,7 @@ from tests.image_files import GREY, UNIT, assert_shows, refused
 pytestmark = pytest.mark.filterwarnings("ignore:Invalid value for VR")
 
 
-def view_code(meaning):
+def code(meaning):
     item = Dataset()
     item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = "1", "SCT", meaning
     return Sequence([item])
@@ -21,12 +22,16 @@ NO_FRONTAL_CHEST = {
     "left lateral": ({"ViewPosition": "LL"}, "view LL"),
     "lateral in words": ({"ViewPosition": "left lateral"}, "view LEFT LATERAL"),
     "oblique": ({"ViewPosition": "RAO"}, "view RAO"),
-    "coded view": ({"ViewCodeSequence": view_code("left lateral")}, "view LEFT LATERAL"),
+    "coded view": ({"ViewCodeSequence": code("left lateral")}, "view LEFT LATERAL"),
     "orientation": ({"PatientOrientation": ["A", "F"]}, r"patient orientation A\F"),
     "orientation, turned": ({"PatientOrientation": ["F", "PR"]}, r"patient orientation F\PR"),
     "hand": ({"BodyPartExamined": "HAND"}, "body part HAND"),
     "spine": ({"BodyPartExamined": "t-spine"}, "body part T-SPINE"),
     "lateral chest": ({"BodyPartExamined": "CHEST_LAT"}, "body part CHEST_LAT"),
+    "dog": ({"PatientSpeciesDescription": "Canis lupus familiaris"}, "species CANIS LUPUS FAMILIARIS"),
+    "cat by its code": ({"PatientSpeciesCodeSequence": code("Feline species")}, "species FELINE SPECIES"),
+    "part of a horse": ({"BodyPartExamined": "Fetlock"}, "body part FETLOCK"),
+    "scout": ({"ImageType": ["ORIGINAL", "PRIMARY", "LOCALIZER"], "Modality": "OT"}, "image type LOCALIZER"),
 }
 
 
@@ -44,10 +49,12 @@ FRONTAL = {
     "decubitus": {"ViewPosition": "RLD"},
     "decubitus in words": {"ViewPosition": "LEFT LATERAL DECUBITUS"},
     "view before orientation": {"ViewPosition": "AP", "PatientOrientation": ["A", "F"]},
-    "coded view": {"ViewCodeSequence": view_code("postero-anterior")},
+    "coded view": {"ViewCodeSequence": code("postero-anterior")},
     "empty": {"ViewPosition": "", "PatientOrientation": None, "BodyPartExamined": ""},
     "unknown words": {"ViewPosition": "STANDARD", "PatientOrientation": ["X", "Y"], "BodyPartExamined": "TORAX"},
     "oblique axes": {"PatientOrientation": ["LA", "F"]},
+    "human": {"PatientSpeciesDescription": "Homo sapiens", "PatientSpeciesCodeSequence": code("Homo sapiens")},
+    "species unknown": {"PatientSpeciesDescription": "N/A", "ImageType": ["DERIVED", "PRIMARY", ""]},
 }
 
 
@@ -59,6 +66,15 @@ def test_other_headers_do_not_cost_the_picture(elements):
 @pytest.mark.parametrize("modality", ["CT", "MR", "MG", "US", "PT", "ct", ["CT", "MR"]])
 def test_other_modalities_are_refused(modality):
     refused(dicom(GREY, Modality=modality), "not a radiograph", str(modality[0]).upper()[:1])
+
+
+@pytest.mark.parametrize("modality", [None, "", "DX"])
+def test_the_class_says_what_kind_of_image_it_is_where_the_modality_does_not(modality):
+    data = dicom(GREY, Modality=modality, SOPClassUID=CTImageStorage)
+    if modality:
+        assert_shows(data, UNIT)
+    else:
+        refused(data, "not a radiograph", "(CT)")
 
 
 @pytest.mark.parametrize("modality", ["RF", "cr", "CR ", "XRAY", ["CR", "CT"], None])

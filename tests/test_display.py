@@ -133,6 +133,10 @@ NEXT_MEANS = {
         INVERTED,
     ),
     "inverted lower case": ({"PhotometricInterpretation": ("LO", "monochrome1 ")}, INVERTED),
+    "table shorter than it says": (
+        {"VOILUTSequence": sequence(LUTDescriptor=("US", [0, 0, 12]), LUTData=LUT)},  # 0: 65536 entries
+        CURVE[STORED] / 4095,
+    ),
     "table deeper than it says": (
         {"VOILUTSequence": sequence(LUTDescriptor=("US", [4096, 0, 8]), LUTData=LUT)},
         CURVE[STORED] / 4095,
@@ -150,6 +154,7 @@ def test_bits_above_and_below_the_stored_ones_do_not_count():
     overlay = STORED | 0xA000
     assert_shows(dicom(overlay, BitsStored=12), AS_STORED, 1e-6)
     assert_shows(dicom((STORED << 4) | 0x5, BitsStored=12, HighBit=15), AS_STORED, 1e-6)
+    assert_shows(dicom(STORED, BitsStored=12, HighBit=15), AS_STORED, 1e-6)  # which would leave 8 bits of 12
 
 
 def test_signed_values_of_fewer_bits_are_extended():

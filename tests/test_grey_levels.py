@@ -2,6 +2,7 @@
 
 import zlib
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -59,7 +60,7 @@ def test_float_tiff_that_is_not_finite_is_refused(value):
 DEEP = np.linspace(0, 1000, HEIGHT * WIDTH).round().astype(np.uint16).reshape(HEIGHT, WIDTH)  # 10 bits in 16
 
 
-def deep_png(channels: int, alpha: int = 65535) -> bytes:
+def deep_png(channels: int, alpha=65535) -> bytes:
     """DEEP as grey, grey and alpha, RGB or RGBA of 16 bits."""
     stored = np.stack([DEEP] * channels, axis=-1)
     if channels in (2, 4):
@@ -72,7 +73,18 @@ def deep_png(channels: int, alpha: int = 65535) -> bytes:
 def test_16_bit_png_is_read_at_full_depth(channels):
     assert_shows(deep_png(channels), DEEP / 1023, 1e-6)
     if channels in (2, 4):
-        assert_shows(deep_png(channels, alpha=65535 // 4), DEEP / 1023 / 4, 1e-4)
+        alpha = np.where(np.arange(WIDTH) < 20, 65532, 16383)
+        assert_shows(deep_png(channels, alpha), DEEP / 1023 * alpha / 65532, 1e-4)
+        for everywhere in (4095, 0):  # the depth of its picture; a channel that nobody filled
+            assert_shows(deep_png(channels, everywhere), DEEP / 1023, 1e-6)
+
+
+@pytest.mark.parametrize("boxes", ["jp2", "j2k"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deep_jpeg_2000_is_read_at_full_depth(channels, boxes):
+    stored = np.stack([DEEP] * channels, axis=-1).squeeze()
+    data = imagecodecs.jpeg2k_encode(stored, codecformat=boxes, reversible=True, level=0)
+    assert_shows(data, DEEP / 1023, 1e-6)
 
 
 @pytest.mark.parametrize("orientation", [1, 3, 6, 7])
@@ -132,6 +144,7 @@ def test_tiff_that_no_decoder_knows_is_called_a_tiff():
     )
     assert_shows(tiff(np.stack([GREY] * 3)[:1].squeeze(), compression="zlib"), UNIT)
     refused(tiff(np.stack([DEEP, DEEP]), photometric="minisblack"), "several pictures")
+    refused(tiff(GREY, compression="jpeg2000"), "this is a TIFF of a kind")
 
 
 MARKED = DEEP * 4  # 12 bits

@@ -83,6 +83,12 @@ def test_a_bad_file_is_reported_and_the_rest_go_on(checkpoint, xray, tmp_path, c
     assert mask.size == (256, 256) and mask.mode == "L"
 
 
+def test_a_name_too_long_for_a_file_is_reported(checkpoint, xray, capsys):
+    assert main(["l" * 304 + ".png", xray, "--json", "--model", str(checkpoint)]) == 1
+    answers = json.loads(capsys.readouterr().out)
+    assert [answer.get("code") for answer in answers] == ["name_too_long", None]
+
+
 def test_no_model_says_so(tmp_path, xray, capsys):
     assert main([xray, "--model", str(tmp_path / "nowhere")]) == 1
     assert "could not be loaded" in capsys.readouterr().err

@@ -13,6 +13,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
 
 from lungfusion.reading import radiograph
+from lungfusion.reading.headers import codestream_size
 from lungfusion.reading.radiograph import Radiograph, RadiographError, load_radiograph
 from tests.dicom_files import DICOM_FILES, dataset, dicom, encapsulated, file_bytes
 from tests.image_files import (
@@ -65,6 +66,18 @@ def test_compressed_frame_that_is_larger_than_the_dicom_says_is_not_decoded(synt
     with pytest.raises(RadiographError) as caught:
         load_radiograph(file_bytes(ds))
     assert "AssertionError" not in repr(caught.value.__cause__)
+
+
+def test_a_box_before_a_codestream_does_not_tell_its_size():
+    boxes = imagecodecs.jpeg2k_encode(np.zeros((400, 300), np.uint8), codecformat="jp2", reversible=True, level=0)
+    place, another = boxes.index(b"jp2c") - 4, jpeg_2000(GREY)[:200]
+    data = boxes[:place] + struct.pack(">I4s", 8 + len(another), b"free") + another + boxes[place:]
+    assert codestream_size(data) == (300, 400, 1)
+    ds = dataset(GREY)
+    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    ds.PixelData = encapsulate([data])
+    ds["PixelData"].is_undefined_length = True
+    refused(file_bytes(ds), "cannot be decoded")
 
 
 def test_large_picture_passes_without_a_warning_of_pillow(monkeypatch):

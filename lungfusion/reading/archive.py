@@ -38,7 +38,7 @@ def radiographs_in(paths, limit=MAX_FILES):
     """
     found = []
     for path in map(Path, paths):
-        if path.is_dir():
+        if os.path.isdir(path):  # false of a name that is too long, of which Path.is_dir raises
             some = files_below(path)
         elif zipfile.is_zipfile(path):
             some = members(path, printable(path.name))

@@ -21,7 +21,7 @@ from .display import Stored, shown_pixels
 from .elements import numbers, words
 from .errors import MAX_PIXELS, check_size, refusal
 from .grey_levels import array_pixels
-from .headers import codestream_size, is_jpeg_ls
+from .headers import codestream_size, is_jpeg_ls, jpeg_2000_frame
 
 MAX_READS = 60_000  # that a file may take; a radiograph takes a few hundred, a frame of 8000 fragments half of them
 MAX_LENGTH = 2**20  # bytes of one value besides the picture; the longest that matter are tables of 128 KiB
@@ -134,17 +134,18 @@ def pixel_cells(dataset) -> tuple[np.ndarray, Stored]:
         return convert_color_space(cells, "YBR_FULL", "RGB") if photometric.startswith("YBRFULL") else cells, None
     if photometric == "PALETTECOLOR" and "RedPaletteColorLookupTableDescriptor" in dataset:
         return apply_color_lut(cells, dataset), None
-    return cells, how_stored(dataset, cells, photometric, frame is not None)
+    return cells, how_stored(dataset, cells, photometric)
 
 
-def how_stored(dataset, cells, photometric, compressed) -> Stored:
-    """Bits Stored, High Bit and the like, with what the standard expects where they are absent or impossible."""
+def how_stored(dataset, cells, photometric) -> Stored:
+    """Bits Stored, High Bit and the like, with what the standard expects where they are absent or impossible, and where
+    High Bit would leave nothing but the lowest values: of a decoder that aligned them itself, or copied from elsewhere.
+    """
     width = 8 * cells.dtype.itemsize
     bits = int((numbers(dataset, "BitsStored") or [width])[0])
     bits = bits if 1 < bits <= width else width
     high = int((numbers(dataset, "HighBit") or [bits - 1])[0])
-    decoder_aligned = compressed and cells.max() < 2**bits
-    high = high if bits - 1 <= high < width and not decoder_aligned else bits - 1
+    high = high if bits - 1 <= high < width and cells.max() >= 2**bits else bits - 1
     known = photometric.startswith("MONOCHROME")
     inverted = photometric.startswith("MONOCHROME1") if known else "INVERSE" in words(dataset, "PresentationLUTShape")
     return Stored(bits, high, (numbers(dataset, "PixelRepresentation") or [0])[0] == 1, inverted)
@@ -186,7 +187,8 @@ def decoded(frame, shape, allocated, photometric) -> tuple[np.ndarray, str]:
     if codestream_size(frame) != (shape[1], shape[0], *shape[2:], 1)[:3]:
         raise ValueError("The frame is not as large as the dataset says.")  # which decoders would believe
     if not frame.startswith(b"\xff\xd8"):
-        cells = imagecodecs.jpeg2k_decode(frame)  # turns back the colour transform of the codestream
+        start = jpeg_2000_frame(frame)[0]  # nothing is decoded but what was looked at
+        cells = imagecodecs.jpeg2k_decode(frame[start:])  # turns back the colour transform of the codestream
         photometric = "RGB" if photometric in ("YBRICT", "YBRRCT") else photometric
     else:
         cells = decode_jpeg(frame)

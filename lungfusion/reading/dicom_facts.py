@@ -17,6 +17,13 @@ _OTHER_MODALITIES = {
     *("BMUS", "BDUS", "DG", "LS", "TG", "ECG", "EPS", "HD", "DMS", "IVOCT", "OAM", "OPM", "OPTBSV", "OPTENF", "OPV"),
     *("RTIMAGE", "RTDOSE", "RTPLAN", "RTSTRUCT", "SR", "DOC", "KO", "PR", "SEG", "REG", "PLAN", "AU", "M3D", "CFM"),
 }
+_CLASSES = {  # storage classes (PS3.4 B.5) of what is no radiograph, for files that give no modality
+    **dict.fromkeys(("1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.2.1"), "CT"),
+    **dict.fromkeys(("1.2.840.10008.5.1.4.1.1.4", "1.2.840.10008.5.1.4.1.1.4.1"), "MR"),
+    **dict.fromkeys(("1.2.840.10008.5.1.4.1.1.6.1", "1.2.840.10008.5.1.4.1.1.3.1"), "US"),
+    **dict.fromkeys(("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.2.1"), "MG"),
+}
+_SCOUTS = {"LOCALIZER", "SCOUT", "TOPOGRAM", "SURVIEW", "SCANOGRAM", "SCANOGRAPH"}  # values of Image Type
 # PS3.3 C.8.1.2 and C.8.11.5.1.1, and what hospitals write. In decubitus the patient lies aside; the beam is frontal.
 _FRONTAL = {"AP", "PA", "RLD", "LLD"}
 _NOT_FRONTAL = {
@@ -26,6 +33,8 @@ _NOT_FRONTAL = {
 # PS3.16 annex L, as the Defined Terms are written; RIB and what names the chest beside another part are let through.
 _OTHER_PARTS = {
     *("ABDOMEN", "ABDOMENPELVIS", "ACJOINT", "ANKLE", "ANUS", "ARM", "BLADDER", "BRAIN", "BREAST", "CALCANEUS", "CALF"),
+    *("CARPUS", "FETLOCK", "HOCK", "HOOF", "MANUS", "METACARPUS", "METATARSUS", "PASTERN", "PES", "STIFLE", "TAIL"),
+    *("TARSUS", "WING"),
     *("CERVICALSPINE", "CLAVICLE", "COCCYX", "COLON", "CSPINE", "CTSPINE", "EAR", "ELBOW", "EXTREMITY", "EYE", "FACE"),
     *("FACIALBONES", "FEMUR", "FIBULA", "FINGER", "FOOT", "FOREARM", "FOREFOOT", "HAND", "HEAD", "HEADNECK", "HEEL"),
     *("HIP", "HUMERUS", "JAW", "KIDNEY", "KNEE", "LEG", "LIVER", "LOWERLEG", "LOWERLIMB", "LSPINE", "LSSPINE"),
@@ -34,6 +43,13 @@ _OTHER_PARTS = {
     *("SSPINE", "STERNUM", "THIGH", "THORACICSPINE", "THUMB", "TIBIA", "TIBIAFIBULA", "TLSPINE", "TMJ", "TOE"),
     *("TSPINE", "ULNA", "UPPERARM", "UPPERLIMB", "WHOLEBODY", "WRIST", "ZYGOMA"),
 }
+# As PS3.16 CID 7454 names species, and their English names.
+_ANIMALS = re.compile(
+    r"\b(ANIMAL|VETERINARY|AVES|AVIAN|BIRD|BOS|BOVINE|CALF|CAMEL|CANINE|CANIS|CAPRA|CAPRINE|CAT|CATTLE|CAVIA|CERVID|COW|"
+    r"DOG|DONKEY|EQUID|EQUINE|EQUUS|FELINE|FELIS|FERRET|GALLUS|GOAT|GUINEA PIG|HORSE|LAMA|LEPORINE|LIZARD|LLAMA|MACACA|"
+    r"MONKEY|MOUSE|MUS|MUSTELA|ORYCTOLAGUS|OVINE|OVIS|PIG|PORCINE|PSITTAC\w+|RABBIT|RAT|RATTUS|REPTILE|RODENT|SHEEP|"
+    r"SIMIAN|SNAKE|SUS|SWINE|TORTOISE|TURTLE)\b"
+)
 _DAYS_IN_A_YEAR = 365.25
 _YEARS = {"Y": 1, "M": 1 / 12, "W": 7 / _DAYS_IN_A_YEAR, "D": 1 / _DAYS_IN_A_YEAR}
 _OLDEST = 130  # years
@@ -41,7 +57,8 @@ _OLDEST = 130  # years
 
 def check_frontal_chest(dataset) -> None:
     """Raise RadiographError where the header says outright that this is no frontal chest radiograph, with its word."""
-    modalities = words(dataset, "Modality")
+    classes = [_CLASSES[uid] for uid in words(dataset, "SOPClassUID") if uid in _CLASSES]
+    modalities = words(dataset, "Modality") or classes
     if set(modalities) & _OTHER_MODALITIES and not set(modalities) & _RADIOGRAPHY:
         raise refusal("another_modality", word=modalities[0])
     for part in words(dataset, "BodyPartExamined"):
@@ -49,9 +66,13 @@ def check_frontal_chest(dataset) -> None:
             raise refusal("not_a_frontal_chest", word=f"body part {part}")
         if re.search(r"\bLAT(ERAL)?\b", part.replace("_", " ")):
             raise refusal("not_a_frontal_chest", word=f"body part {part}")
-    views = words(dataset, "ViewPosition") + [
-        meaning for item in items(dataset, "ViewCodeSequence") for meaning in words(item, "CodeMeaning")
-    ]
+    for species in words(dataset, "PatientSpeciesDescription") + meanings(dataset, "PatientSpeciesCodeSequence"):
+        if _ANIMALS.search(species) and "HUMAN" not in species:
+            raise refusal("not_a_frontal_chest", word=f"species {species}")
+    for kind in words(dataset, "ImageType"):
+        if kind in _SCOUTS:
+            raise refusal("not_a_frontal_chest", word=f"image type {kind}")
+    views = words(dataset, "ViewPosition") + meanings(dataset, "ViewCodeSequence")
     if any(letters_of(view) in _FRONTAL for view in views):
         return
     for view in views:
@@ -60,6 +81,11 @@ def check_frontal_chest(dataset) -> None:
     orientation = words(dataset, "PatientOrientation")
     if any(direction[0] in "AP" for direction in orientation):  # the picture's plane holds front and back
         raise refusal("not_a_frontal_chest", word="patient orientation " + "\\".join(orientation))
+
+
+def meanings(dataset, keyword: str) -> list[str]:
+    """The meanings of a code sequence, in capitals."""
+    return [meaning for item in items(dataset, keyword) for meaning in words(item, "CodeMeaning")]
 
 
 def view_position(dataset) -> str | None:

@@ -156,7 +156,7 @@ def look_up(values, item, stored):
         entries, first, bits = map(int, numbers(item, "LUTDescriptor"))
         table = item.LUTData
         if isinstance(table, bytes):
-            table = np.frombuffer(table, "<u2" if len(table) >= 2 * (entries or 2**16) else "u1")
+            table = np.frombuffer(table, "<u2" if bits > 8 or len(table) >= 2 * (entries or 2**16) else "u1")
         table = np.atleast_1d(np.asarray(table)).astype(np.int64)[: entries or 2**16]
         highest = int(table.max())
     except Exception:  # there is none, or it is of another type

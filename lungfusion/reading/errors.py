@@ -57,7 +57,7 @@ REASONS = {  # code → what is wrong and what to do; names in braces are filled
     "unpacks_too_large": "it unpacks to more than {limit} MB; split it",
     "damaged_archive": "the archive is damaged; pack it again",
     "empty_archive": "there are no files in the archive; pack the radiographs again",
-    "no_radiographs": "nothing in the archive can be a radiograph; pack PNG, JPEG, WebP, TIFF, BMP or DICOM files",
+    "no_radiographs": "nothing in it can be a radiograph; give PNG, JPEG, WebP, TIFF, BMP or DICOM files",
     "encrypted": "it is encrypted; pack it without a password",
     "not_unpacked": "it can't be unpacked; the archive is damaged or of a rare kind",
     "nested_archive": "archives within archives are opened one level deep; unpack it first",

@@ -38,19 +38,20 @@ def array_pixels(array: np.ndarray) -> tuple[np.ndarray, float]:
         raise refusal("array_floats")
     if array.dtype.kind in "iu" and (low < 0 or high >= 2 ** DEPTHS[-1]):
         raise refusal("array_integers")
-    return decoded_pixels(array, opaque=None if array.ndim == 2 else _depth_white(array[..., -1]))
+    return decoded_pixels(array)
 
 
-def decoded_pixels(array: np.ndarray, inverted: bool = False, opaque: int | None = None) -> tuple[np.ndarray, float]:
+def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarray, float]:
     """What a decoder made of a file: (H, W), or (H, W, C) of C = 2 grey and alpha, 3 RGB, 4 RGBA → as `array_pixels`.
 
-    Values that `array_pixels` refuses are spread from their minimum to their maximum, without outliers. inverted: 0
-    is white. opaque: the alpha that hides what is behind; the largest that the type holds unless given.
+    Values that `array_pixels` refuses are spread from their minimum to their maximum, without outliers. Where alpha is
+    greatest nothing shines through; one that is the same everywhere says nothing. inverted: 0 is white.
     """
     colours = array if array.ndim == 2 else array[..., 0] if array.shape[2] == 2 else array[..., :3]
     black, white = black_and_white(colours)
     alpha = array[..., -1] if array.shape[2:] in ((2,), (4,)) else None
-    opaque = np.float32(opaque or (np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1))
+    if alpha is not None and (opaque := np.float32(alpha.max())) == alpha.min():
+        alpha = None
     pixels = np.empty(array.shape[:2], np.float32)
     for rows in bands(array):
         grey = _luma(colours[rows])

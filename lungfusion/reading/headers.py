@@ -8,7 +8,10 @@ import re
 import struct
 
 MAX_SCANS = 32  # of a JPEG: each is a pass over the whole picture, and progressive ones have about ten
+MAX_BOXES = 64  # before a codestream
 MAX_NUMBERS = 2**20  # in one entry of a TIFF directory, which Pillow makes a tuple of; a strip for each row is far less
+
+_JPEG_2000 = b"\xff\x4f\xff\x51"
 
 # JPEG markers (ISO 10918-1 B.1, ISO 14495-1 C.1)
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)  # neither stuffing, nor filling, nor a restart
@@ -27,13 +30,35 @@ _DIRECTORIES = (34665, 34853, 40965)  # pointers to Exif, GPS and Interoperabili
 
 def codestream_size(frame):
     """(width, height, channels) that a JPEG, JPEG-LS or JPEG 2000 codestream announces, the last in a JP2, too."""
-    if frame.startswith(b"\xff\xd8"):
-        return jpeg_frame(frame)[2:]
-    start = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000, ISO 15444-1 A.5.1
-    if start < 0:
+    return (jpeg_frame if frame.startswith(b"\xff\xd8") else jpeg_2000_frame)(frame)[2:]
+
+
+def jpeg_2000_frame(data):
+    """(place, bits of a sample, width, height, channels) of a JPEG 2000 codestream, which begins there in a JP2 (ISO
+    15444-1 A.5.1).
+    """
+    start = 0 if data.startswith(_JPEG_2000) else box_content(data, (b"jp2c",))[0]
+    if not data.startswith(_JPEG_2000, start):
         raise ValueError("The codestream gives no size.")
-    right, lower, left, upper = struct.unpack_from(">IIII", frame, start + 8)
-    return right - left, lower - upper, struct.unpack_from(">H", frame, start + 40)[0]
+    right, lower, left, upper = struct.unpack_from(">IIII", data, start + 8)
+    channels, depth = struct.unpack_from(">HB", data, start + 40)
+    return start, (depth & 0x7F) + 1, right - left, lower - upper, channels
+
+
+def box_content(data, kinds):
+    """(place, kind) of the content of the first box of these kinds, in a file of boxes (ISO 15444-1 I.4)."""
+    start = 0
+    for _ in range(MAX_BOXES):
+        length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
+        content = start + 8
+        if length == 1:
+            length, content = int.from_bytes(data[content : content + 8], "big"), content + 8
+        if kind in kinds:
+            return content, kind
+        if length < content - start:
+            break
+        start += length
+    raise ValueError("No box holds a codestream.")
 
 
 def jpeg_frame(data):

@@ -4,14 +4,16 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import COMPRESSION_INFO
 
 from .errors import check_size, refusal
 from .formats import PILLOW_FORMATS, kind_of
 from .grey_levels import array_pixels, decoded_pixels
-from .headers import NEXT, check_exif, check_jpeg, check_tiff, codestream_size, is_plain_jpeg
+from .headers import NEXT, check_exif, check_jpeg, check_tiff, codestream_size, is_plain_jpeg, jpeg_2000_frame
 
 # TIFF tags (revision 6.0, section 8)
-_WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _ORIENTATION, _SAMPLES, _PLANES = 256, 257, 258, 262, 274, 277, 284
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _ORIENTATION = 256, 257, 258, 259, 262, 274
+_SAMPLES, _PLANES = 277, 284
 _SAMPLE_FORMAT = 339
 _WHITE_IS_ZERO, _PALETTE = 0, 3
 _UPRIGHT = {  # Exif orientation → how the stored picture is turned
@@ -37,6 +39,10 @@ def file_pixels(data: bytes) -> tuple[np.ndarray, float, str]:
         tags = check_tiff(data)
         if tags.get(_BITS, 1) > 8 or tags.get(_SAMPLE_FORMAT, 1) > 1:
             return *_deep_tiff_pixels(data, tags), "TIFF"
+        if tags.get(_COMPRESSION, 1) not in COMPRESSION_INFO:
+            raise refusal("rare_tiff")
+    if kind_of(data) == "JPEG2000" and jpeg_2000_frame(data)[1] > 8:
+        return *_deep_jpeg_2000_pixels(data), "JPEG2000"
     if kind_of(data) == "JPEGXL":
         from .jpeg_xl import decode_jpeg_xl
 
@@ -108,6 +114,15 @@ def _medical_jpeg_pixels(data):
 
     array = decode_jpeg(data)
     return decoded_pixels(array.reshape(height, width) if channels == 1 else array.reshape(height, width, 3))
+
+
+def _deep_jpeg_2000_pixels(data):
+    """A JPEG 2000 of more than 8 bits."""
+    start, _, width, height, channels = jpeg_2000_frame(data)
+    check_size(width, height)
+    if channels > 4:
+        raise ValueError(f"The picture has {channels} channels.")
+    return decoded_pixels(_codecs().jpeg2k_decode(data[start:]))
 
 
 def _deep_tiff_pixels(data, tags):

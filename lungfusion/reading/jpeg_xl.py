@@ -6,10 +6,10 @@ import imagecodecs
 import numpy as np
 
 from .errors import check_size, refusal
+from .headers import box_content
 
 SIGNATURE, BOXES = b"\xff\x0a", b"\0\0\0\x0cJXL "
 HEADER = 32  # bytes that hold what is read of it
-MAX_BOXES = 64
 RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}  # of width to height
 LENGTHS = (9, 13, 18, 30)  # bits of a side
 
@@ -61,16 +61,6 @@ def codestream(data: bytes) -> bytes:
     """Its first HEADER bytes; in a file of boxes, those of the first that holds any of it."""
     if not data.startswith(BOXES):
         return data[:HEADER]
-    start = 0
-    for _ in range(MAX_BOXES):
-        length, kind = int.from_bytes(data[start : start + 4], "big"), data[start + 4 : start + 8]
-        content = start + 8
-        if length == 1:
-            length, content = int.from_bytes(data[content : content + 8], "big"), content + 8
-        if kind in (b"jxlc", b"jxlp"):
-            content += 4 if kind == b"jxlp" else 0  # a part of it, behind its number
-            return data[content : content + HEADER]
-        if length < content - start:
-            break
-        start += length
-    raise ValueError("No box holds a codestream.")
+    start, kind = box_content(data, (b"jxlc", b"jxlp"))
+    start += 4 if kind == b"jxlp" else 0  # a part of it, behind its number
+    return data[start : start + HEADER]

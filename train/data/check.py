@@ -8,7 +8,7 @@ from datasets import load_dataset
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
-from train.data.labels import known_labels
+from train.data.labels import holds_bare_numbers, known_labels, label_space, row_labels
 from train.data.pictures import reading_errors
 from train.data.splits import FOLDS
 from train.engine.run import load_part, source_path
@@ -86,7 +86,7 @@ def may_be_on_the_hub(place):
 
 
 def unknown_notes(recipe, source):
-    """Rows whose label is null or −1; they count as unknown.
+    """Rows whose label is null, empty or −1, and labels that are numbers; they count as unknown.
 
     Raises:
         ValueError: a row has no patient.
@@ -97,8 +97,13 @@ def unknown_notes(recipe, source):
             if empty := [row for row, value in enumerate(data[column]) if value is None]:
                 raise ValueError(f"row {empty[0]} of {split} ({files[empty[0]]}) has no {column}.")
         for column in {"label", "findings"} & set(data.column_names):
-            unknown = [row for row, value in enumerate(data[column]) if value is None or value == -1]
-            if unknown:
+            if holds_bare_numbers(data.features[column]) and not label_space(source):
+                yield (
+                    f"the {column}s of {split} are numbers without names and say nothing: write the names, or a column "
+                    "for each finding (1, 0)."
+                )
+                continue
+            if unknown := [row for row, names in enumerate(row_labels(data, column)) if names is None]:
                 yield (
                     f"{len(unknown)} of {len(data)} rows of {split} have no {column} and count as unknown, the first "
                     f"is row {unknown[0]} ({files[unknown[0]]})."

@@ -5,7 +5,7 @@ inferred from what happens to occur in the rows at hand.
 """
 
 import numpy as np
-from datasets import ClassLabel
+from datasets import ClassLabel, Value
 
 from train.data.sources import find_source
 
@@ -66,6 +66,8 @@ def labels_and_readers(data, findings, source=None):
 
 def meanings(data, column, findings, source):
     """What the labels in a column say, (N, findings) float32. Rows of the same labels are looked up once."""
+    if holds_bare_numbers(data.features[column]) and not label_space(source):
+        return np.full((len(data), len(findings)), np.nan, np.float32)
     found = {}
     rows = row_labels(data, column)
     for row in set(rows):
@@ -138,6 +140,12 @@ def names_of(feature):
     """Names of a column's ClassLabel, within a list or not; () where it is none."""
     kind = getattr(feature, "feature", feature)
     return tuple(kind.names) if isinstance(kind, ClassLabel) else ()
+
+
+def holds_bare_numbers(feature):
+    """Whether a column holds numbers, or lists of them, that no type gives names."""
+    kind = getattr(feature, "feature", feature)
+    return isinstance(kind, Value) and kind.dtype.startswith(("int", "uint", "float", "bool"))
 
 
 def present_or_absent(value):
