@@ -171,6 +171,10 @@ def test_a_segmenter_needs_masks(tmp_path):
     rows = [row | {"mask": png(np.eye(64))} for row in rows_of(ALTERNATING)]
     write(tmp_path / "masked" / "own", rows, **TB, mask=Image())
     assert faults_of(recipe | {"data_root": str(tmp_path / "masked")}) == ([], [])
+    rows[4]["mask"] = {"bytes": b"no picture", "path": None}
+    write(tmp_path / "damaged" / "own", rows, **TB, mask=Image())
+    faults, notes = faults_of(recipe | {"data_root": str(tmp_path / "damaged")})
+    assert not faults and "4.png of patient 4: its mask is damaged or not a picture" in notes[0]
     recipe = load_recipe("train/recipes/lungs_teacher.yaml", [*overrides, "unlabelled={nih: {images: 3}}"])
     assert faults_of(recipe)[0] == [
         "teacher is null: name a trained segmenter to draw the lungs of the unlabelled sources."

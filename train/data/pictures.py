@@ -65,8 +65,11 @@ def reading_errors(data, workers=None):
 def reading_error(row):
     try:
         load_radiograph(image_bytes(row["image"]))
-        if row.get("mask") is not None:
-            read_mask(row["mask"])
     except Exception as error:  # decoders raise nearly anything over a broken file
         return {"error": "there is no image." if row["image"] is None else str(error).removeprefix("bytes: ")}
+    try:
+        if row.get("mask") is not None:
+            read_mask(row["mask"])
+    except Exception:
+        return {"error": "its mask is damaged or not a picture"}
     return {"error": None}
