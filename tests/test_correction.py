@@ -5,6 +5,7 @@ import pytest
 from scipy.ndimage import rotate
 
 from examples.phantom import draw_phantom
+from examples.phantom_others import draw_animal, draw_animal_from_the_side, draw_scout
 from examples.phantom_views import beside_caption, draw_lateral, pair
 from lungfusion import LungFusionPipeline
 from lungfusion.analysis import UPRIGHT, Correction
@@ -170,6 +171,12 @@ def test_a_margin_does_not_make_a_radiograph_inverted(pipe):
 def test_a_chest_from_the_side_gets_no_answer(pipe, seed):
     analysis = pipe(draw_lateral(seed=seed, size=384)[0])
     assert codes(analysis) == ["lateral_view"] and not analysis.findings
+
+
+@pytest.mark.parametrize("draw", [draw_scout, draw_animal, draw_animal_from_the_side])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_scouts_and_animals_get_no_answer(pipe, draw, seed):
+    assert pipe(draw(seed=seed, size=384)).refused
 
 
 @pytest.mark.parametrize("kind", ["stacked", "side by side", "beside a caption", "beside a lateral view"])

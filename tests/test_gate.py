@@ -18,6 +18,7 @@ from lungfusion.checks.input_checks import (
     check_input,
     edge,
     is_lateral,
+    is_of_another_build,
     white_share,
 )
 from lungfusion.models import LungUNetConfig
@@ -63,6 +64,8 @@ def test_nothing_speaks_against_a_chest(chest):
         ({"wanted": Correction(180, True)}, ["not_upright"]),
         ({"wanted": Correction(30, False)}, ["rotated"]),
         ({"correction": Correction(90, False)}, ["corrected"]),
+        ({"correction": Correction(90, False), "ood_score": 1.9}, ["not_upright"]),  # turned, and odd still
+        ({"correction": Correction(30, False), "ood_score": 1.9}, ["corrected"]),
         ({"correction": Correction(0, True, BOX)}, ["corrected"]),
         ({"correction": Correction(0, False, BOX)}, []),
         ({"correction": Correction(0, False, FILM)}, ["photograph"]),
@@ -117,6 +120,19 @@ def test_a_lateral_view_is_one_region_upright_in_the_middle():
     seen = Evidence((100, 100), 0.0, np.zeros((100, 100), np.float32), middle, nothing, 0.9, 1.7)
     assert [warning.code for warning in check_input(seen)] == ["lateral_view"]
     assert "lateral_view" not in [warning.code for warning in check_input(replace(seen, ood_score=1.3))]
+
+
+def test_lungs_of_another_build():
+    right, left = np.zeros((2, 100, 100), bool)
+    right[20:80, 20:45] = left[20:80, 55:80] = True
+    assert not is_of_another_build(right, left)
+    assert is_of_another_build(right, left, aspect=0.6)  # in truth narrower
+    assert not is_of_another_build(right & False, left)  # of one lung alone nothing is said
+    small = np.pad(right, 50)[::2, ::2], np.pad(left, 50)[::2, ::2]
+    assert is_of_another_build(*small)
+    seen = Evidence((300, 300), 0.0, np.full((100, 100), 0.5, np.float32), *small, 0.96, 1.9)
+    assert [warning.code for warning in check_input(seen)] == ["not_a_chest_radiograph"]
+    assert check_input(replace(seen, ood_score=1.5)) == ()
 
 
 def test_edge_and_white_by_hand():

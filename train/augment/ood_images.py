@@ -1,5 +1,5 @@
 """No frontal chest radiographs: photographs that scikit-image and scikit-learn ship, drawings made here, and the
-phantom from the side, in pairs and beside a page of text.
+phantom from the side, in pairs, beside a page of text, as a scout of CT and as an animal.
 """
 
 import numpy as np
@@ -9,6 +9,7 @@ from skimage import data
 from sklearn.datasets import load_sample_images
 
 from examples.phantom import draw_phantom
+from examples.phantom_others import draw_animal, draw_animal_from_the_side, draw_scout
 from examples.phantom_views import beside_caption, draw_lateral, pair
 from train.augment.intensity import font
 
@@ -50,7 +51,13 @@ def not_one_frontal_chest():
     """kind → list of pictures, (H, W) float32 in [0, 1], of the drawn persons."""
     frontal, lateral = ([draw(seed, SIDE)[0] for seed in range(PERSONS)] for draw in (draw_phantom, draw_lateral))
     others = frontal[1:] + frontal[:1]
+    strange = {
+        "scouts of CT": draw_scout,
+        "animals on their backs": draw_animal,
+        "animals from the side": draw_animal_from_the_side,
+    }
     return {
+        **{kind: [draw(seed, SIDE) for seed in range(PERSONS)] for kind, draw in strange.items()},
         "phantoms from the side": lateral,
         "two phantoms side by side": [pair(*two) for two in zip(frontal, others, strict=True)],
         "two phantoms, one above the other": [pair(*two, axis=0) for two in zip(frontal, others, strict=True)],
