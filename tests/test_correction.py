@@ -91,6 +91,17 @@ def test_a_margin_of_one_grey_is_trimmed(grey):
     assert find_frame(pixels) == UPRIGHT
 
 
+def test_what_stands_in_a_margin_is_trimmed_with_it():
+    pixels = draw_phantom(seed=1, size=200)[0].clip(0.1)
+    screen = np.zeros((440, 200), np.float32)
+    screen[120:320] = pixels
+    screen[10:22, 8:60:3] = screen[425:430, 80:120] = 1  # a clock, a bar
+    corners = np.array(find_frame(screen).corners)
+    assert np.abs(corners[[0, 2]] * [200, 440] - [[0, 120], [200, 320]]).max() <= 1
+    screen[340:420] = pixels[:80]  # too long for that: a second picture
+    assert find_frame(screen) == UPRIGHT
+
+
 def test_narrow_margins_and_pictures_of_nothing_are_left():
     pixels = draw_phantom(seed=1, size=200)[0]
     narrow = find_frame(np.pad(pixels, 10, constant_values=1))

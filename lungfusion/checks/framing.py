@@ -8,6 +8,8 @@ from ..analysis import UPRIGHT, Correction
 
 SAME_GREY = 0.04  # how far greys of one margin may lie apart
 STRAY = 0.02  # share of a row or column that may be of another grey: dust, a marker
+MIN_GAP = 0.02  # of a side, between the radiograph and what stands in a margin: a telephone's clock, a title
+MAX_BESIDE = 0.15  # of the radiograph's length: what is longer is no such thing
 # Of the picture's area: where a margin leaves more it stays, for the radiographs learned from have narrow ones.
 MAX_KEPT, MAX_KEPT_IN_BLACK = 0.75, 0.5
 BLACK = 0.1
@@ -62,13 +64,22 @@ def trimmed(pixels):
 
 
 def busy(lines):
-    """Which lines (N, n) hold more than the grey of the nearer of the two outermost: their indices, (m,) int."""
+    """Which lines (N, n) hold more than the grey of the nearer of the two outermost: their indices, (m,) int, without a
+    gap. Of several parts it is the longest alone, if the others are short.
+    """
     stray = np.empty((2, len(lines)), bool)
     for side, margin in enumerate((lines[0], lines[-1])):
         off = np.abs(lines - np.median(margin)) > SAME_GREY
         stray[side] = off.mean(1) > STRAY
     first, last = stray[0].argmax(), len(lines) - stray[1][::-1].argmax()
-    return np.arange(first, last) if stray[0].any() and stray[1].any() else np.arange(0)
+    if not (stray[0].any() and stray[1].any()):
+        return np.arange(0)
+    within = first + np.flatnonzero((stray[0] & stray[1])[first:last])
+    parts = np.split(within, np.flatnonzero(np.diff(within) > MIN_GAP * len(lines)) + 1)
+    longest = max(parts, key=np.size)
+    if len(longest) and all(np.size(part) <= MAX_BESIDE * np.size(longest) for part in parts if part is not longest):
+        first, last = longest[0], longest[-1] + 1
+    return np.arange(first, last)
 
 
 def film_corners(pixels):
