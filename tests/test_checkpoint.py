@@ -81,10 +81,17 @@ def test_noise_is_not_given_lungs_nor_findings(pipe):
 
 
 def test_every_finding_says_what_it_rests_on(pipe):
+    assert {"pneumonia", "tuberculosis"} <= set(pipe.findings)
     for finding in pipe(draw_phantom(seed=0, size=256)[0]).findings:
         assert 0 < finding.threshold < 1
-        assert finding.sensitivity >= 0.9
+        assert finding.specificity >= 0.5
+        assert finding.away["false_alarms"] <= 0.2
         assert finding.source
+
+
+@pytest.mark.parametrize("size", [256, 512, 1024])
+def test_nothing_is_detected_in_clear_lungs(pipe, size):
+    assert [finding.name for finding in pipe(draw_phantom(seed=0, size=size)[0]).findings if finding.detected] == []
 
 
 def figures_in(tree):

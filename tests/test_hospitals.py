@@ -10,7 +10,7 @@ from PIL import Image
 from examples.phantom import draw_phantom
 from tests.conftest import tiny_model
 from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
-from train.calibrate.away import is_shown, operating_point, threshold_at
+from train.calibrate.away import healthy_scores, is_shown, operating_point, threshold_of_alarms
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
@@ -116,40 +116,45 @@ def rows_of(home, ill, healthy, shift=0.0):
     return rows
 
 
-def test_thresholds_are_fitted_away_from_home():
+def test_thresholds_are_handed_on_as_shares_of_the_healthy():
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5)}
     point = operating_point(runs, "tb")
-    assert point["sensitivity"] == pytest.approx(0.85, abs=0.02)
-    assert point["rule_out_threshold"] == point["threshold"]  # few are called falsely, so none is unclear
-    assert 0 <= point["false_alarms"] < 0.2 and point["auc"]["interval"][0] > 0.9
+    assert point["share"] == 0.1 and point["rule_out_share"] >= 0.1
+    assert point["false_alarms"] <= 0.1 and point["auc"]["interval"][0] > 0.9
     assert point["hospitals"]["x"]["found_ill"]["images"] == 60
+    of_another_scale = {"x": [row | {"logit_tb": 3 * row["logit_tb"] - 1} for row in runs["x"]]}
+    again = operating_point(of_another_scale, "tb")
+    assert again["share"] == point["share"] and again["sensitivity"] == point["sensitivity"]
+
+
+def test_a_finding_that_no_hospital_left_out_has_is_called_less():
     no_ill = operating_point({"x": rows_of("yes", 60, 60) + rows_of("no", 0, 60)}, "tb")
-    assert "sensitivity" not in no_ill and no_ill["false_alarms"] < 0.1  # the threshold is that of home
+    assert "sensitivity" not in no_ill and no_ill["share"] == 0.03 and no_ill["false_alarms"] < 0.1
     assert operating_point({"x": rows_of("yes", 0, 60)}, "tb") is None
+    assert operating_point({"x": rows_of("yes", 60, 20) + rows_of("no", 60, 60)}, "tb") is None  # too few are healthy
 
 
 def test_false_alarms_go_before_sensitivity():
     away = rows_of("no", 60, 60)
     for row in away:
-        row["logit_tb"] -= 2.5 * (2 * row["label_tb"] - 1)  # there the ill score lower, and the healthy higher
+        row["logit_tb"] -= 2 * (2 * row["label_tb"] - 1)  # there the ill score lower, and the healthy higher
     point = operating_point({"x": rows_of("yes", 60, 60) + away}, "tb")
-    assert point["false_alarms"] <= 0.15 and point["sensitivity"] < 0.85
-    assert point["rule_out_threshold"] < point["threshold"]
+    assert point["share"] < 0.1 and point["sensitivity"] < 0.85
+    assert point["rule_out_share"] > point["share"]
+
+
+def test_in_no_hospital_more_are_called_than_a_share():
+    scores = {"quiet": np.linspace(0, 0.2, 50), "loud": np.linspace(0.1, 0.6, 50)}
+    threshold = threshold_of_alarms(scores, 0.1)
+    assert np.mean(scores["loud"] >= threshold) == 0.1 and not (scores["quiet"] >= threshold).any()
+    assert threshold_of_alarms({"quiet": scores["quiet"]}, 0.1) < threshold
+    rows = [row | {"probability_tb": 0.5} for row in rows_of("no", 5, 40)]
+    assert len(healthy_scores(rows, "tb")["x"]) == 40 and healthy_scores(rows[:30], "tb") == {}
 
 
 def test_people_whom_a_run_did_not_learn_from_do_not_count():
     rows = rows_of("yes", 60, 60) + [row | {"age": "child"} for row in rows_of("no", 60, 60)]
     assert operating_point({"x": rows}, "tb")["hospitals"] == {}
-
-
-def test_each_hospital_counts_as_much():
-    away = {
-        "large": [{"probability_tb": 0.9, "label_tb": 1}] * 900,
-        "small": [{"probability_tb": 0.3, "label_tb": 1}] * 30,
-        "tiny": [{"probability_tb": 0.1, "label_tb": 1}] * 5,
-    }
-    assert threshold_at(away, "tb", 0.5) == 0.9
-    assert threshold_at(away, "tb", 0.85) == 0.3
 
 
 def test_the_rule_for_what_is_shown():
@@ -179,16 +184,20 @@ def test_a_configuration_holds_what_was_measured():
     config = tiny_model().config
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}
     point = operating_point(runs, "tb", dots=25)
-    apply_point(config, "tuberculosis", point)
-    assert config.thresholds["tuberculosis"] == point["threshold"]
+    apply_point(config, "tuberculosis", point, {"y": np.linspace(0, 0.5, 101)})
+    assert config.thresholds["tuberculosis"] == pytest.approx(0.45)  # of its own healthy people, one in ten reaches it
+    assert config.rule_out_thresholds["tuberculosis"] <= config.thresholds["tuberculosis"]
     assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]
     assert config.hospitals["tuberculosis"]["x"]["n_ill"] == 60
     scores = config.reference_scores["tuberculosis"]["x"]
     assert len(scores["healthy"]) == len(scores["ill"]) == 25 and scores["ill"] == sorted(scores["ill"])
+    assert sum(score >= 0.45 for score in scores["healthy"]) <= 4 and sum(score >= 0.45 for score in scores["ill"]) > 12
     config._check()
     scores["ill"].append(1.2)
     with pytest.raises(ValueError, match="reference_scores holds"):
         config._check()
+    with pytest.raises(ValueError, match="healthy people"):
+        apply_point(config, "tuberculosis", point, {})
 
 
 def test_a_batch_is_quantised_as_a_jpeg_is():

@@ -1,16 +1,24 @@
-"""Operating points for strangers: fitted over hospitals that training left out, each judged by a model without it."""
+"""Operating points for strangers, chosen over hospitals that training left out, each judged by a model without it.
+
+Probabilities of two trainings do not compare: one may say 0.4 where another says 0.1. So a threshold is handed on as a
+share of the healthy people at home, of whom every model knows what it says.
+"""
 
 import numpy as np
+from scipy.special import logit
 
 from train.scoring.hospitals import is_healthy, summarise_hospital
 from train.scoring.metrics import fit_platt, sigmoid
 
-SENSITIVITY = 0.85  # wanted of the operating point among the ill of hospitals left out
-FALSE_ALARMS = 0.15  # allowed it among their healthy people, which goes before the sensitivity
+FALSE_ALARMS = 0.10  # allowed among the healthy of each hospital, at home and left out; goes before the sensitivity
+UNTRIED_FALSE_ALARMS = 0.03  # at home, of a finding that no hospital left out has ill people of
+SENSITIVITY = 0.85  # among the ill of hospitals left out, from which on the answer is at least "unclear"
 MAX_FALSE_ALARMS = 0.20  # beyond, a finding is not shown
 MIN_AUC = 0.70  # the lower bound of the AUC away from home; below, a finding is not shown
 MIN_SPECIFICITY = 0.5  # at the threshold
-MIN_ILL = 30  # images of a hospital's ill, for it to have a say in a threshold
+MIN_PEOPLE = 30  # images of a hospital's ill, or of its healthy, for them to have a say in a threshold
+SHARES = [n / 100 for n in range(1, 51)]  # of the healthy at home, out of which a threshold's is chosen
+CERTAIN = 1e-6  # thresholds are no closer to 0 or 1
 
 
 def calibrate_rows(rows, finding):
@@ -44,54 +52,67 @@ def away_rows(runs, finding):
     return away
 
 
-def threshold_at(away, finding, sensitivity):
-    """The largest probability at which the mean sensitivity over hospitals left out is reached; None without any ill.
+def healthy_scores(rows, finding):
+    """Hospital → probabilities of its healthy people, where there are `MIN_PEOPLE` of them."""
+    scores, key = {}, f"probability_{finding}"
+    for row in rows:
+        if row.get(key) is not None and is_healthy(row):
+            scores.setdefault(row["hospital"], []).append(row[key])
+    return {hospital: np.array(found) for hospital, found in scores.items() if len(found) >= MIN_PEOPLE}
 
-    Each hospital with `MIN_ILL` ill counts as much as another.
+
+def threshold_of_alarms(scores, share):
+    """The least probability from which in no hospital more than a `share` of the people is called.
+
+    scores: hospital → (N,) probabilities, as `healthy_scores` gives them.
     """
-    ill = [
-        [row[f"probability_{finding}"] for row in rows if row.get(f"label_{finding}") == 1] for rows in away.values()
+    highest = [np.sort(found)[-1 - int(share * len(found) + 1e-9)] for found in scores.values()]
+    return float(np.clip(np.nextafter(max(highest), 1), CERTAIN, 1 - CERTAIN))
+
+
+def found_among_ill(away, finding, thresholds):
+    """The mean sensitivity over hospitals with `MIN_PEOPLE` ill, each at the threshold of its run; None without any."""
+    ill = {
+        hospital: [row[f"probability_{finding}"] for row in rows if row.get(f"label_{finding}") == 1]
+        for hospital, rows in away.items()
+    }
+    found = [
+        np.mean(np.array(scores) >= thresholds[hospital])
+        for hospital, scores in ill.items()
+        if len(scores) >= MIN_PEOPLE
     ]
-    ill = [np.sort(scores) for scores in ill if len(scores) >= MIN_ILL]
-    if not ill:
-        return None
-    candidates = np.unique(np.concatenate(ill))
-    found = np.mean([1 - np.searchsorted(scores, candidates, side="left") / len(scores) for scores in ill], axis=0)
-    return float(candidates[np.flatnonzero(found >= sensitivity)[-1]])
+    return float(np.mean(found)) if found else None
 
 
-def threshold_of_alarms(away, finding, share):
-    """The least probability from which, on average over hospitals, at most a `share` of the healthy is called.
+def choose_shares(home, away, people, finding):
+    """The shares of the healthy at home that may be called: detected, and at least unclear.
 
-    Returns:
-        None where no hospital left out has `MIN_ILL` healthy people.
+    Args:
+        home: hospital left out → `healthy_scores` at home of the run without it.
+        away: hospital left out → `healthy_scores` of it, where it has enough.
+        people: hospital left out → its rows that count.
+        finding: its name.
     """
-    key = f"probability_{finding}"
-    healthy = [[row[key] for row in rows if key in row and is_healthy(row)] for rows in away.values()]
-    healthy = [np.sort(scores) for scores in healthy if len(scores) >= MIN_ILL]
-    if not healthy:
-        return None
-    candidates = np.unique(np.concatenate(healthy))
-    called = np.mean(
-        [1 - np.searchsorted(scores, candidates, side="right") / len(scores) for scores in healthy], axis=0
-    )
-    return float(np.nextafter(candidates[np.flatnonzero(called <= share)[0]], 1))
+    found = {share: found_among_ill(people, finding, thresholds_of(home, share)) for share in SHARES}
+    allowed = UNTRIED_FALSE_ALARMS if found[SHARES[0]] is None else FALSE_ALARMS
+    share = SHARES[0]
+    for larger in [one for one in SHARES if one <= allowed]:
+        alarms = [np.mean(scores >= thresholds_of(home, larger)[h]) for h, scores in away.items()]
+        if max(alarms, default=0) > FALSE_ALARMS:
+            break
+        share = larger
+    sensitive = [larger for larger in SHARES if (found[larger] or 0) >= SENSITIVITY]
+    unclear = sensitive[0] if sensitive else 2 * share if found[share] is None else SHARES[-1]
+    return share, max(share, unclear)
 
 
-def at_home(rows):
-    return [row for row in rows if row["home"] == "yes"]
-
-
-def home_threshold(runs, finding):
-    """`threshold_at` at home, the runs' median: for a finding that no hospital left out has ill people of."""
-    home = [{"home": at_home(rows)} for rows in runs.values()]
-    thresholds = [threshold_at(of_run, finding, SENSITIVITY) for of_run in home]
-    thresholds = [threshold for threshold in thresholds if threshold is not None]
-    return float(np.median(thresholds)) if thresholds else None
+def thresholds_of(home, share):
+    """Hospital left out → threshold of the run without it."""
+    return {hospital: threshold_of_alarms(scores, share) for hospital, scores in home.items()}
 
 
 def operating_point(rows_of_run, finding, dots=40):
-    """Threshold and figures of one finding away from home.
+    """What a finding's threshold is to be, and its figures away from home.
 
     Args:
         rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.read_rows` gives them.
@@ -99,28 +120,29 @@ def operating_point(rows_of_run, finding, dots=40):
         dots: how many scores of each hospital's healthy and ill are kept.
 
     Returns:
-        dict: `rule_out_threshold`, from which 0.85 of the ill are found; `threshold`, the same or the higher one from
-        which no more than 0.15 of the healthy are called, away and at home (between the two the answer is unclear);
-        `hospitals` (hospital → `summarise_hospital`); and over them, each counting as much as another: `false_alarms`,
-        `sensitivity`; `auc`, of the ill against the healthy in the worst hospital; `dots`, see `dot_strip`. None where
-        no run learned the finding.
+        dict: `share`, of the healthy at home who may be called, at most 0.10 in each hospital: the largest one at which
+        no more than 0.10 are called in any hospital left out, either, and at most 0.03 if none of them has ill people;
+        `rule_out_share`, the larger one at which 0.85 of the ill of hospitals left out are found (between the two the
+        answer is unclear); `hospitals` (hospital → `summarise_hospital`); and over them, each counting as much as
+        another: `false_alarms`, `sensitivity`; `auc`, of the ill against the healthy in the worst hospital; `dots`, see
+        `dot_strip`. None where no run learned the finding, or knows `MIN_PEOPLE` healthy people of a hospital.
     """
     runs = {hospital: rows for hospital, rows in rows_of_run.items() if calibrate_rows(rows, finding)}
-    away = away_rows(runs, finding)
-    sensitive = threshold_at(away, finding, SENSITIVITY)
-    sensitive = home_threshold(runs, finding) if sensitive is None else sensitive
-    if sensitive is None:
+    home = {hospital: healthy_scores(at_home(rows), finding) for hospital, rows in runs.items()}
+    if not runs or not all(home.values()):
         return None
-    home = {hospital: at_home(rows) for hospital, rows in runs.items()}
-    bounds = [threshold_of_alarms(people, finding, FALSE_ALARMS) or 0 for people in (away, home)]
-    threshold = max(sensitive, *bounds)
-    hospitals = {hospital: summarise_hospital(rows, finding, threshold) for hospital, rows in away.items()}
+    people = away_rows(runs, finding)
+    healthy = {hospital: healthy_scores(rows, finding) for hospital, rows in people.items()}
+    away = {hospital: np.concatenate(list(scores.values())) for hospital, scores in healthy.items() if scores}
+    share, rule_out_share = choose_shares(home, away, people, finding)
+    thresholds = thresholds_of(home, share)
+    hospitals = {hospital: summarise_hospital(rows, finding, thresholds[hospital]) for hospital, rows in people.items()}
     hospitals = {hospital: figures for hospital, figures in hospitals.items() if figures}
     point = {
-        "threshold": threshold,
-        "rule_out_threshold": sensitive,
+        "share": share,
+        "rule_out_share": rule_out_share,
         "hospitals": hospitals,
-        "dots": dot_strip(away, finding, dots),
+        "dots": dot_strip(people, finding, thresholds, dots),
     }
     for name, key in (("false_alarms", "called_healthy"), ("sensitivity", "found_ill")):
         values = [figures[key]["value"] for figures in hospitals.values() if key in figures]
@@ -130,6 +152,10 @@ def operating_point(rows_of_run, finding, dots=40):
     if aucs:
         point["auc"] = min(aucs, key=lambda auc: auc["value"])
     return point
+
+
+def at_home(rows):
+    return [row for row in rows if row["home"] == "yes"]
 
 
 def is_shown(point, specificity, low):
@@ -148,14 +174,16 @@ def is_shown(point, specificity, low):
     return low > MIN_AUC and point.get("false_alarms", 1) <= MAX_FALSE_ALARMS and specificity >= MIN_SPECIFICITY
 
 
-def dot_strip(away, finding, dots, seed=0):
+def dot_strip(away, finding, thresholds, dots, seed=0):
     """A few scores of each hospital left out, for people to compare an image with.
 
     Args:
         away: as `away_rows` gives it.
+        thresholds: hospital → threshold of the run without it.
 
     Returns:
-        hospital → {"healthy": sorted probabilities, "ill": …}, at most `dots` of each, rounded to three digits.
+        hospital → {"healthy": sorted scores, "ill": …}, at most `dots` of each: how far their logits lie above that of
+        the threshold, so that they can be set beside another model's.
     """
     generator, strip = np.random.default_rng(seed), {}
     for hospital, rows in away.items():
@@ -166,5 +194,6 @@ def dot_strip(away, finding, dots, seed=0):
         strip[hospital] = {}
         for name, members in groups.items():
             chosen = generator.permutation(len(members))[:dots]
-            strip[hospital][name] = sorted(round(members[i][f"probability_{finding}"], 3) for i in chosen)
+            scores = np.clip([members[i][f"probability_{finding}"] for i in chosen], CERTAIN, 1 - CERTAIN)
+            strip[hospital][name] = sorted(np.round(logit(scores) - logit(thresholds[hospital]), 3).tolist())
     return strip

@@ -11,7 +11,7 @@ import yaml
 from scipy.special import logit
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from train.calibrate.away import MIN_AUC, is_shown
+from train.calibrate.away import MIN_AUC, healthy_scores, is_shown
 from train.calibrate.handover import age_groups, apply_point, copy_tables, read_points
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
@@ -55,6 +55,7 @@ def calibrate_run(recipe, output):
     config = pipeline.model.config
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
     rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
+    of_hospitals = [row | {"hospital": recipe["sources"][row["source"]].get("hospital", row["source"])} for row in rows]
     config.shown, points = [], read_points(recipe)
     copy_tables(recipe, output)
     for name in config.findings:
@@ -68,7 +69,7 @@ def calibrate_run(recipe, output):
         config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
         labels = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
-        calibrate(config, name, labels, probabilities, points.get(name))
+        calibrate(config, name, labels, probabilities, points.get(name), healthy_scores(of_hospitals, name))
         config.populations[name] = age_groups(taught_by)
         low = lowest_auc(patients(known), labels, probabilities)
         told = recipe.get("shown") == "all" or proves_to_work(points.get(name), config.operating_points[name], low)
@@ -81,7 +82,7 @@ def calibrate_run(recipe, output):
     return rows
 
 
-def calibrate(config, name, labels, probabilities, away=None):
+def calibrate(config, name, labels, probabilities, away=None, healthy=None):
     """Fit one finding and write it into the configuration.
 
     Args:
@@ -89,8 +90,8 @@ def calibrate(config, name, labels, probabilities, away=None):
         name: of the finding.
         labels: (N,) in {0, 1}.
         probabilities: (N,) float in [0, 1], of the model at temperature 1.
-        away: what `train.calibrate.away.operating_point` says of the finding: its threshold goes before that of these
-            images.
+        away: what `train.calibrate.away.operating_point` says of the finding, whose threshold then is by the healthy.
+        healthy: hospital → (N,) probabilities of its healthy people, as those of all.
 
     Raises:
         ValueError: all labels are alike.
@@ -101,7 +102,8 @@ def calibrate(config, name, labels, probabilities, away=None):
     probabilities = calibrated(config, name, probabilities)
     config.thresholds[name] = operating_threshold(labels, probabilities)
     if away:
-        apply_point(config, name, away)
+        calibrated_healthy = {hospital: calibrated(config, name, scores) for hospital, scores in healthy.items()}
+        apply_point(config, name, away, calibrated_healthy)
     youden = youden_threshold(labels, probabilities)
     config.operating_points[name] = config.operating_points.get(name, {}) | {
         **point(labels, probabilities, config.thresholds[name]),

@@ -4,6 +4,10 @@ import json
 import shutil
 from pathlib import Path
 
+from scipy.special import expit, logit
+
+from train.calibrate.away import MIN_PEOPLE, threshold_of_alarms
+
 SHARES = "auc", "auc_without", "called_healthy", "called_without", "found_ill"
 
 
@@ -19,10 +23,20 @@ def copy_tables(recipe, output):
             shutil.copy(path, output)
 
 
-def apply_point(config, name, point):
-    """Thresholds and figures away from home of one finding, into `LungFusionConfig`, in place."""
-    config.thresholds[name] = point["threshold"]
-    config.rule_out_thresholds[name] = point["rule_out_threshold"]
+def apply_point(config, name, point, healthy):
+    """Thresholds and figures away from home of one finding, into `LungFusionConfig`, in place.
+
+    Args:
+        point: as `train.calibrate.away.operating_point` gives it.
+        healthy: what this model says of healthy validation patients, as `train.calibrate.away.healthy_scores` gives it.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not healthy:
+        raise ValueError(f"{name} gets its threshold from healthy people: validate on {MIN_PEOPLE} of a hospital.")
+    threshold = config.thresholds[name] = threshold_of_alarms(healthy, point["share"])
+    config.rule_out_thresholds[name] = threshold_of_alarms(healthy, point["rule_out_share"])
     figures = {f"away_{key}": point[key] for key in ("sensitivity", "false_alarms") if key in point}
     if "auc" in point:
         low, high = point["auc"]["interval"]
@@ -30,7 +44,13 @@ def apply_point(config, name, point):
     config.operating_points[name] = config.operating_points.get(name, {}) | figures
     config.hospitals[name] = {hospital: plain(figures) for hospital, figures in point["hospitals"].items()}
     if "dots" in point:
-        config.reference_scores[name] = point["dots"]
+        config.reference_scores[name] = {
+            hospital: {
+                kind: [round(float(expit(logit(threshold) + score)), 3) for score in scores]
+                for kind, scores in strip.items()
+            }
+            for hospital, strip in point["dots"].items()
+        }
 
 
 def plain(figures):

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from train.calibrate.away import SENSITIVITY
+from train.calibrate.away import CERTAIN, SENSITIVITY, threshold_of_alarms
 from train.report.tables import cell, markdown_table
 from train.scoring.metrics import proportion
 
@@ -37,13 +37,12 @@ def local_points(rows, findings, alarms):
 
 def local_point(labels, probabilities, alarms):
     """One finding: as `local_points`. labels (N,) in {0, 1}; probabilities (N,) float in [0, 1]."""
-    without, ill = np.sort(probabilities[labels == 0]), probabilities[labels == 1]
-    allowed = int(alarms * len(without))  # people who may be called
-    threshold = float(np.clip(np.nextafter(without[-1 - allowed], 1), 1e-6, 1 - 1e-6))
+    without, ill = probabilities[labels == 0], probabilities[labels == 1]
+    threshold = threshold_of_alarms({"here": without}, alarms)
     point = {"threshold": threshold, "rule_out_threshold": threshold}
     point["called_without"] = counted(without >= threshold)
     if len(ill) >= MIN_ILL:
-        point["rule_out_threshold"] = min(threshold, max(float(np.quantile(ill, 1 - SENSITIVITY)), 1e-6))
+        point["rule_out_threshold"] = min(threshold, max(float(np.quantile(ill, 1 - SENSITIVITY)), CERTAIN))
         point["found_ill"] = counted(ill >= threshold)
     return point
 
