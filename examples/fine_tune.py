@@ -3,8 +3,8 @@
 FOLDER/train and FOLDER/validation each hold one folder of radiographs for each finding, and one called `normal` (or
 NORMAL) for those with none; hidden files, and others that can't be radiographs, are passed over. No patient may be in
 both. The lungs and what the branches have learned are kept to begin with; fusion and classifier learn. It needs
-`pip install accelerate`. Before you rely on the result, calibrate and measure it: `train.calibrate.findings` and
-`train.scoring.images` show how.
+`pip install accelerate`. What comes out is neither calibrated nor measured, and has no card: `python -m train.finetune`
+does all that, from a table of labels.
 """
 
 import sys

@@ -87,7 +87,7 @@ def test_a_folder_holds_one_run(tmp_path):
     recipe = {"epochs": 2, "model": {"width": 4}, "workers": 2, "data_root": "data", "init_from": None}
     check_recipe(recipe, tmp_path)  # nothing is there yet
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(recipe))
-    check_recipe(recipe | {"workers": 8, "data_root": "/mnt/data"}, tmp_path)
+    check_recipe(recipe | {"workers": 8, "data_root": "/mnt/data", "shown": "all"}, tmp_path)
     with pytest.raises(ValueError, match=r"holds another run: model.width differs \(4 there, 8 here\)"):
         check_recipe(recipe | {"model": {"width": 8}}, tmp_path)
     with pytest.raises(ValueError, match=r"epochs differs \(2 there, 5 here\).*init_from=.*model begins with"):

@@ -101,7 +101,7 @@ def test_what_was_learned_and_what_is_shown_is_said(tmp_path):
     recipe = {"model": {"findings": ["a", "b"]}}
     none = summary({"shown": []}, recipe, tmp_path)
     assert none.startswith("2 learned, none shown: on patients not trained on none proved to work.")
-    assert "--set shown=all" in none
+    assert "The same command with --set shown=all shows them" in none
     assert summary({"shown": ["b"]}, recipe, tmp_path).startswith("2 learned, 1 shown: b.\n")
 
 

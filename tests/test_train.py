@@ -110,6 +110,8 @@ def test_the_card_names_the_weights_training_began_with():
     assert base_models(recipe) == ["timm/tf_efficientnet_lite0.in1k", "timm/mobilenetv2_100.ra_in1k"]
     assert base_models({"pretrained": "hub", "model": {"encoder": "tu-resnet18"}}) == ["timm/resnet18.a1_in1k"]
     assert base_models({"pretrained": "hub", "model": {"encoder": "plain"}}) is None
+    assert base_models(recipe | {"init_from": "owner/name"}) == ["owner/name"]
+    assert base_models(recipe | {"init_from": "lungfusion/checkpoints/default"}) == base_models(recipe)
 
 
 def test_findings_are_scored_only_within_the_sources_that_know_them(findings_run):

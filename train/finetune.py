@@ -131,7 +131,8 @@ def summary(config, recipe, output):
     if shown:
         said += f": {', '.join(shown)}."
     else:
-        said += ": on patients not trained on none proved to work. --set shown=all shows them all the same."
+        said += ": on patients not trained on none proved to work."
+        said += " The same command with --set shown=all shows them all the same, without training again."
     return f"{said}\nCard and figures: {output}/README.md. Publish: python -m train.push {output} --repo-id OWNER/NAME"
 
 

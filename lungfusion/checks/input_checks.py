@@ -96,9 +96,9 @@ def none_shown(config):
     learned = getattr(config, "findings", ())
     if not learned or config.shown:
         return ()
-    names = ", ".join(learned)
-    sentence = f"{len(learned)} learned, none shown: on patients not trained on none of {names} proved to work."
-    return (AnalysisWarning("none_shown", sentence),)
+    why = f"on patients not trained on none of {', '.join(learned)} proved to work"
+    how = "To be told of all of them, train with shown=all, or take `shown` out of config.json"
+    return (AnalysisWarning("none_shown", f"{len(learned)} learned, none shown: {why}. {how}."),)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from train.data.pictures import reading_errors
 from train.data.splits import load_source
 from train.engine.loop import write_json
 
-FREE = "data_root", "workers"  # of a recipe: what another machine may need otherwise, and no figure depends on
+# Of a recipe, what may change in a run's folder: what another machine may need otherwise, and what users are told of
+FREE = "data_root", "workers", "shown"
 
 
 def prepare_output(accelerator, recipe, output):

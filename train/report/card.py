@@ -5,6 +5,7 @@ Training ends with it; `train.evaluate --run RUN` writes it anew when there are 
 
 import csv
 import json
+from pathlib import Path
 
 import timm
 import yaml
@@ -201,7 +202,9 @@ def data_sets(recipe):
 
 
 def base_models(recipe):
-    """Ids on the Hub of the ImageNet weights that training began with; None if there were none."""
+    """Ids on the Hub of what training began with: a model there, else ImageNet weights; None if there were none."""
+    if recipe.get("init_from") and not Path(recipe["init_from"]).exists():
+        return [recipe["init_from"]]
     model = recipe["model"]
     names = model.get("branches") or [model.get("encoder", "plain").removeprefix("tu-")]
     configs = [timm.get_pretrained_cfg(name, allow_unregistered=True) for name in names if timm.is_model(name)]
