@@ -70,7 +70,7 @@ def checkpoint_of(name_or_path=None):
 
 @contextmanager
 def no_progress_bar():
-    """Silence transformers' bar over the weights, which are there in a second."""
+    """Silence transformers' bar over the weights, which are read and written in a second."""
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -10,7 +10,7 @@ import pytest
 from datasets import Dataset, Features, Image, Value, load_dataset
 from PIL import Image as PILImage
 
-from examples.phantom import draw_phantom
+from examples.phantom import draw_phantom, write_dicom
 from lungfusion import LungFusionPipeline
 from tests.launching import share
 from train import predict
@@ -152,6 +152,22 @@ def test_an_age_that_the_data_set_knows_counts(checkpoint, tmp_path):
     table = pq.read_table(tmp_path / "out" / "train-00000.parquet").to_pylist()
     assert [row["error"] is None for row in table] == [True, False, True]
     assert table[0]["age"] == 40 and table[0]["file_name"] == "a.png" and table[0]["level_pneumonia"] == "detected"
+
+
+def test_a_tree_of_dicom_files_is_scored_where_it_lies(checkpoint, phantom, tmp_path):
+    for place in ("b", "a/deep"):
+        (tmp_path / "tree" / place).mkdir(parents=True)
+        write_dicom(tmp_path / "tree" / place / "IM1.dcm", phantom[0])
+    (tmp_path / "tree" / "a" / "DICOMDIR").write_bytes(b"no radiograph")
+    (tmp_path / "tree" / ".hidden").write_bytes(b"")
+    predict.main(["--model", str(checkpoint), "--dataset", str(tmp_path / "tree"), "--output", str(tmp_path / "out")])
+    rows = rows_of(tmp_path / "out")
+    assert [row["file_name"] for row in rows] == ["a/DICOMDIR", "a/deep/IM1.dcm", "b/IM1.dcm"]
+    assert [row["format"] for row in rows] == [None, "DICOM", "DICOM"]
+    assert rows[1]["probability_pneumonia"] == pytest.approx(rows[2]["probability_pneumonia"], abs=1e-6)
+    assert [row["file_name"] for row in bad_rows_of(tmp_path / "out")] == ["a/DICOMDIR"]
+    with pytest.raises(FileNotFoundError):
+        predict.stream_splits(tmp_path / "nowhere")
 
 
 def test_a_split_or_column_that_is_not_there_is_named(archive, tmp_path):

@@ -13,6 +13,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 
+from train.report.card_words import CITE
+
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
@@ -228,6 +230,7 @@ def test_version_is_stated_once_in_each_place():
     version = PROJECT["version"]
     assert lungfusion.__version__ == version
     assert f"## {version}" in (ROOT / "CHANGELOG.md").read_text()
+    assert CITE.format(version=version) in (ROOT / "README.md").read_text()
 
 
 WITHOUT_EXTRAS = """

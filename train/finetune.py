@@ -21,7 +21,7 @@ import yaml
 from datasets import load_dataset
 
 from lungfusion import LungFusionPipeline
-from lungfusion.loading import BUNDLED
+from lungfusion.loading import BUNDLED, no_progress_bar
 from train.calibrate.local import LABELS, MIN_HEALTHY, apply_local_points, local_points, local_report
 from train.data.splits import load_source
 from train.engine.arguments import command_line
@@ -118,7 +118,8 @@ def write_recipe(data, place, findings, model, output):
         "learning_rate": 0.0002,
         "mixed_precision": "no",
     }
-    trained.segmenter.save_pretrained(output / "segmenter")
+    with no_progress_bar():
+        trained.segmenter.save_pretrained(output / "segmenter")
     path = output / "finetune.yaml"
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
     return path

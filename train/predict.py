@@ -3,9 +3,9 @@
     accelerate launch -m train.predict --model runs/own --dataset data/archive --output runs/predictions
     torchrun --nproc_per_node 4 -m train.predict --dataset data/archive --output runs/predictions
 
-The data set streams by, so nothing of it is copied; every radiograph is set right and answered as `LungFusionPipeline`
-does, by `lungfusion.Scorer`. Each process reads all of it, and decodes and scores the shards that are its own. Written
-to DIR, for each split:
+The data set, or a tree of DICOM files, streams by, so nothing of it is copied; every radiograph is set right and
+answered as `LungFusionPipeline` does, by `lungfusion.Scorer`. Each process reads all of it, and decodes and scores the
+shards that are its own. Written to DIR, for each split (files are of one, `train`):
 
 - `SPLIT-00000.parquet` and so on, a row for each row of the split, in its order: row (its number), file_name,
   patient_id and age as far as the data set has them; what `Scorer` says of it; and error, null unless it could not be
@@ -23,12 +23,14 @@ import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby, islice
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
-from datasets import Image, load_dataset
+from datasets import Image, IterableDataset, load_dataset
+from datasets.exceptions import DataFilesNotFoundError
 from tqdm.auto import tqdm
 
 from lungfusion import Scorer
@@ -75,7 +77,12 @@ def stream_splits(source, split=None):
     Raises:
         ValueError: no such split, or no column of images.
     """
-    parts = load_dataset(str(source), streaming=True)
+    try:
+        parts = load_dataset(str(source), streaming=True)
+    except DataFilesNotFoundError:
+        if not Path(source).is_dir():
+            raise
+        parts = {"train": IterableDataset.from_generator(files_below, gen_kwargs={"folder": str(source)})}
     if split is not None and split not in parts:
         raise ValueError(f"{source} has no split {split!r}: it has {', '.join(parts)}.")
     parts = {name: rows for name, rows in parts.items() if split in (None, name)}
@@ -90,6 +97,14 @@ def stream_splits(source, split=None):
         if isinstance(features.get("image"), Image):
             parts[name] = parts[name].cast_column("image", Image(decode=False))
     return parts
+
+
+def files_below(folder):
+    """A row for each file below a folder that holds no data set, such as a tree of DICOM files; in one order always."""
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        for path in (os.path.join(place, name) for name in sorted(names) if not name.startswith(".")):
+            yield {"image": {"bytes": None, "path": path}, "file_name": os.path.relpath(path, folder)}
 
 
 def about(model, dataset):

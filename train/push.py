@@ -18,6 +18,7 @@ import torch
 from huggingface_hub import metadata_load, metadata_save
 
 from lungfusion import LungFusionForImageClassification, LungFusionPipeline, hub_pipeline
+from lungfusion.loading import no_progress_bar
 from train.engine.arguments import command_line
 from train.publish.hub import PushError, check_name, check_token, publish
 from train.publish.space import space_files, write_space_card
@@ -97,7 +98,8 @@ def gather(source, repo_id, folder, license=None):
         raise PushError(f"{model} can't be loaded: {error}") from error
     if isinstance(pipeline.model, LungFusionForImageClassification):
         add_hub_pipeline(pipeline.model.config, folder)
-    pipeline.model.save_pretrained(folder, state_dict=in_half_where_exact(pipeline.model.state_dict()))
+    with no_progress_bar():
+        pipeline.model.save_pretrained(folder, state_dict=in_half_where_exact(pipeline.model.state_dict()))
     pipeline.processor.save_pretrained(folder)
     card = (source / "README.md").read_text(encoding="utf-8")
     (folder / "README.md").write_text(card.replace(PLACE, repo_id), encoding="utf-8")

@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import broadcast, set_seed
 from tqdm.auto import tqdm
 
+from lungfusion.loading import no_progress_bar
 from train.engine.average import MovingAverage
 from train.engine.losses import own_loss
 
@@ -90,7 +91,8 @@ def is_best(history, chosen_by):
 def save_model(model, processor, folder):
     """Save into a new folder first, so that a cut-off never leaves half a model."""
     new = folder.with_suffix(".new")
-    model.save_pretrained(new)
+    with no_progress_bar():
+        model.save_pretrained(new)
     processor.save_pretrained(new)
     replace_folder(new, folder)
 

@@ -11,7 +11,8 @@ import timm
 import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
-from train.report.card_words import INTENDED_USE, LIMITS, REPLACED, TABLES, USE, WITHOUT
+from lungfusion import __version__
+from train.report.card_words import CITE, INTENDED_USE, LIMITS, REPLACED, TABLES, USE, WITHOUT
 from train.report.figures import FIGURES, write_figures
 from train.report.tables import metrics_tables
 from train.report.weights import weights_digest, weights_in
@@ -105,6 +106,10 @@ def card_text(run):
         "## Limits",
         "",
         LIMITS,
+        "",
+        "## Cite",
+        "",
+        CITE.format(version=__version__),
     ]
     return "\n".join(lines) + "\n"
 

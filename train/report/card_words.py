@@ -42,6 +42,15 @@ LIMITS = """- For research and education. Not a medical device: do not base care
   figures are somewhat better than those on patients nobody has looked at.
 - A lung mask leaves out lung behind the heart and the diaphragm."""
 
+CITE = """```bibtex
+@software{{lungfusion,
+  title   = {{LungFusion: lungs and findings in chest radiographs by segmentation and feature fusion}},
+  author  = {{{{The LungFusion maintainers}}}},
+  version = {{{version}}},
+  year    = {{2026}}
+}}
+```"""
+
 TABLES = {
     "hospitals.md": (
         "Hospitals left out",
