@@ -22,7 +22,7 @@ MAX_OTHER_RATIO = (
 
 
 @torch.inference_mode()
-def estimate_correction(segmenter, pixel_values):
+def estimate_correction(segmenter, pixel_values, score):
     """The correction under which the segmenter finds an image least out of distribution, and that ood_score.
 
     An upright radiograph, bone white, is nearer to those it was trained on than the same one turned or inverted.
@@ -30,14 +30,14 @@ def estimate_correction(segmenter, pixel_values):
     Args:
         segmenter: `LungUNetForSemanticSegmentation`, its ood_score fitted.
         pixel_values: (1, 1, S, S) float in [0, 1].
+        score: its ood_score as it is.
 
     Returns:
         `Correction`, `UPRIGHT` unless another one is clearly better; and the ood_score under it.
     """
-    scores = [ood_score(segmenter, corrected(pixel_values, correction)) for correction in CORRECTIONS]
-    best = min(range(len(scores)), key=scores.__getitem__)
-    best = best if scores[best] < MAX_RATIO * scores[0] else 0
-    return CORRECTIONS[best], scores[best]
+    scores = {other: ood_score(segmenter, corrected(pixel_values, other)) for other in CORRECTIONS[1:]}
+    best = min(scores, key=scores.get)
+    return (best, scores[best]) if scores[best] < MAX_RATIO * score else (UPRIGHT, score)
 
 
 @torch.inference_mode()
