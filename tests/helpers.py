@@ -1,5 +1,6 @@
 """What several tests share: tiny settings of a training, and data sets of phantoms."""
 
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -51,19 +52,26 @@ def png(pixels):
     return {"bytes": buffer.getvalue(), "path": None}
 
 
+@cache
+def drawn(seed, opacity):
+    """A phantom of 96 pixels and its lungs, as rows of a data set hold them: many tests ask for the same ones."""
+    pixels, mask = draw_phantom(seed=seed, size=96, opacity=opacity)
+    return png(pixels), png(mask)
+
+
 def write_source(folder, names, opacity, with_mask):
     """A Parquet data set of phantoms: every second one has the sign, two images for each patient."""
     rows = []
     for index in range(PATIENTS):
         sick = index % 2
-        pixels, mask = draw_phantom(seed=index, size=96, opacity=opacity if sick else None)
+        image, mask = drawn(index, opacity if sick else None)
         row = {
-            "image": png(pixels),
+            "image": image,
             "label": sick,
             "patient_id": f"{opacity} {index // 2}",
             "file_name": f"{index}.png",
         }
-        rows.append(row | ({"mask": png(mask)} if with_mask else {}))
+        rows.append(row | ({"mask": mask} if with_mask else {}))
     features = {
         "image": Image(),
         "label": ClassLabel(names=names),
@@ -83,7 +91,7 @@ def write_findings(folder, seed):
     for split, start in (("train", 0), ("validation", PATIENTS)):
         rows = []
         for index in range(start, start + PATIENTS):
-            pixels, _ = draw_phantom(seed=seed + index, size=96, opacity="consolidation" if index % 2 else None)
+            image, _ = drawn(seed + index, "consolidation" if index % 2 else None)
             findings = ["Effusion", "Pneumonia"] if index % 2 else []
-            rows.append({"image": png(pixels), "findings": findings, "patient_id": str(index), "file_name": str(index)})
+            rows.append({"image": image, "findings": findings, "patient_id": str(index), "file_name": str(index)})
         Dataset.from_list(rows, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
