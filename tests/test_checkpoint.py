@@ -42,9 +42,11 @@ def dice(alpha, mask):
 def test_half_precision_answers_alike(pipe, dtype, tolerance):
     half = LungFusionPipeline.from_pretrained(device="cpu", dtype=dtype)
     pixel_values = pipe.processor(draw_phantom(seed=0, size=512)[0], return_tensors="pt")["pixel_values"]
+    told = [pipe.model.config.findings.index(name) for name in pipe.findings]
     with torch.inference_mode():
         own = half.model(pixel_values.to(dtype)).logits.float().sigmoid()
-        torch.testing.assert_close(own, pipe.model(pixel_values).logits.sigmoid(), atol=tolerance, rtol=0)
+        exact = pipe.model(pixel_values).logits.sigmoid()
+    torch.testing.assert_close(own[:, told], exact[:, told], atol=tolerance, rtol=0)
 
 
 @pytest.mark.parametrize("seed", range(4))
