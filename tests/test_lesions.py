@@ -12,6 +12,7 @@ from examples.phantom import draw_phantom
 from lungfusion.models import LungFusionForImageClassification, LungFusionImageProcessor
 from tests.conftest import SIDE, find_lungs_everywhere, tiny_model
 from tests.helpers import png
+from tests.launching import train_here
 from train import evaluate
 from train import lesions as command
 from train.data.arrays import LungArrays
@@ -144,16 +145,14 @@ def classifier(tmp_path):
     return tmp_path / "classifier"
 
 
-def test_the_whole_command(classifier, tmp_path, few_draws, monkeypatch):
+def test_the_whole_command(classifier, tmp_path, few_draws):
     write_read_radiographs(tmp_path / "data")
     settings = ["lesion_findings: [nodule, mass]", "lesion_size: 64", f"image_size: {SIDE}"]
     overrides = [f"init_from={classifier}", f"data_root={tmp_path / 'data'}", "pretrained=null", "workers=0"]
     overrides += ["sources={nih_experts: {}}", "not_learned=[]", "epoch_size=16", "batch_size=4", "mixed_precision=no"]
-    recipe = ["--recipe", "train/recipes/lesions.yaml", "--output"]
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     for name, backbone in (("without", "null"), ("with", "test_efficientnet")):
         model = f"model={{lesion_backbone: {backbone}, {', '.join(settings)}}}"
-        command.main([*recipe, str(tmp_path / name), *overrides, model])
+        train_here(command, "lesions.yaml", tmp_path / name, *overrides, model)
     run = tmp_path / "with"
     before, after = (LungFusionForImageClassification.from_pretrained(p) for p in (classifier, run / "model"))
     weights = after.state_dict()
