@@ -34,6 +34,16 @@ def test_the_headline_counts_false_alarms_of_other_hospitals():
     assert "signs of tuberculosis is a false alarm in 75 of 100 healthy people" in shown.text
     assert "Unclear: fluid around the lung (effusion)." in shown.text
     assert "is not known" not in shown.text
+    rare = replace(PNEUMONIA, probability=0.5, away={"false_alarms": 0.0})
+    shown = page(away, rare)
+    assert "false alarms among 100 healthy people: signs of tuberculosis 75 and pneumonia 1." in shown.text
+    assert shown.text.count("Away from the hospitals") == 1
+
+
+def test_a_card_tells_how_many_are_found_in_other_hospitals():
+    away = replace(TUBERCULOSIS, away={"sensitivity": 0.637})
+    assert "Away from the hospitals it learned from, it finds 63 of 100 people with it." in page(away).text
+    assert "it finds" not in page(TUBERCULOSIS).text
 
 
 @pytest.mark.parametrize(

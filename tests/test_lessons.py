@@ -32,10 +32,11 @@ def config(**scores):
 
 
 def test_people_are_those_whose_scores_ship_with_the_checkpoint():
-    page = Page(people_html(ENGLISH, config(pneumonia={"nih": SCORES, "elm": {"healthy": [0.5] * 9}})))
+    scores = {"nih": SCORES, "elm": {"healthy": [0.5] * 9}, "oak": {"ill": [0.9]}}
+    page = Page(people_html(ENGLISH, config(pneumonia=scores)))
     (option,) = page.having("data-scores")
     assert json.loads(option["data-scores"]) == {"healthy": [SCORES["healthy"], [0.5] * 9], "ill": [SCORES["ill"]]}
-    assert option["data-at"] == "0.5" and "Elm" in option["data-where"]
+    assert option["data-at"] == "0.5" and "Elm" in option["data-where"] and "Oak" not in option["data-where"]
 
 
 @pytest.mark.parametrize("scores", [{}, {"pneumonia": {"nih": {"healthy": [0.1] * 9}}}, {"nodule": {"nih": SCORES}}])

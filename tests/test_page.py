@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+from itertools import pairwise
 
 import pytest
 from PIL import Image
@@ -111,6 +112,8 @@ def test_two_are_compared_and_many_become_a_table(visit, radiograph_files, tmp_p
     names = [line.split(",")[0].split("/")[-1] for line in lines[1:]]
     assert names == ["chest.png", "inside.dcm"]  # what can't be a radiograph is passed over in an archive
     assert page.get_by_text("2 analysed, 0 refused, 0 unreadable.").is_visible()
+    above = [page.locator(f".batch .{name}").bounding_box() for name in ("counts", "downloads", "filters", "scroll")]
+    assert all(one["y"] + one["height"] <= next["y"] for one, next in pairwise(above)), above
     page.get_by_role("button", name="File", exact=True).dblclick()
     first = page.locator(".batch tbody th").first
     assert first.inner_text().startswith("inside.dcm")

@@ -1,8 +1,13 @@
 """The tab that teaches, and the lungs on another background, in a browser."""
 
+from importlib.resources import files
+from types import SimpleNamespace
+
 import pytest
 from PIL import Image, ImageChops
 
+from lungfusion.app.view.people import people_html
+from lungfusion.app.view.words import LANGUAGES
 from tests.browser import barriers, go, shoot, upload
 
 pytestmark = pytest.mark.browser
@@ -49,6 +54,24 @@ def test_a_walk_a_brush_and_a_quiz(visit, radiograph_files, width, scheme):
     assert not barriers(page)
     page.locator(".quiz").get_by_role("button", name="Next").click()
     page.get_by_text("Picture 2 of").wait_for()
+
+
+def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
+    scores = {"nih": {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}}
+    known = {"shown": ["pneumonia"], "reference_scores": {"pneumonia": scores}, "thresholds": {"pneumonia": 0.5}}
+    page = browser.new_page()
+    page.set_content(f"<div id=people>{people_html(LANGUAGES['en'], SimpleNamespace(**known))}</div>")
+    script = (files("lungfusion.app.view") / "people.js").read_text(encoding="utf-8")
+    page.evaluate("script => new Function('element', script)(document.querySelector('#people'))", script)
+    assert page.locator(".outcome li").all_inner_texts() == [
+        "Of 10 with it, 8 are named and 2 missed.",
+        "Of 90 without it, 18 are named all the same.",
+        "So of 26 who are named, 8 have it.",
+    ]
+    assert page.locator(".crowd .person").count() == 100
+    page.locator("[name=people-threshold]").fill("6")
+    assert page.locator(".called-said").inner_text() == "So nobody is named."
+    page.close()
 
 
 def test_the_lungs_are_put_on_another_background(visit, radiograph_files):

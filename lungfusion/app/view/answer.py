@@ -6,6 +6,7 @@ from .likeness import USUAL, dial
 from .phrases import (
     GROUPS,
     age_group,
+    away_found,
     by_level,
     headline,
     mistakes,
@@ -98,7 +99,8 @@ def card(words, finding, scores=()):
     if finding.probability is None:
         return {"name": words.title(finding.name), "reason": words(f"reason_{finding.reason}")}
     threshold = words("named_from", threshold=percentage(words, finding.threshold))
-    more = [words.meaning(finding.name), population(words, finding), threshold, reliability(words, finding)]
+    right = [reliability(words, finding), away_found(words, finding)]
+    more = [words.meaning(finding.name), population(words, finding), threshold, *right]
     return {
         "key": finding.name,
         "name": words.title(finding.name),

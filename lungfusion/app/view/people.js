@@ -37,8 +37,10 @@ function own() {
 element.addEventListener("input", event => event.target.name === "people-finding" ? own() : count());
 element.addEventListener("click", event => event.target.closest("[data-own]") && own());
 let seen = null;
-new MutationObserver(() => {
+function begin() {
   if (!lesson() || lesson() === seen) return;
   seen = lesson();
   own();
-}).observe(element, {childList: true, subtree: true});
+}
+new MutationObserver(begin).observe(element, {childList: true, subtree: true});
+begin();  // it may have come before this script

@@ -23,11 +23,16 @@ def people_html(words, config):
             "title": words.title(name),
             "threshold": config.thresholds[name],
             "scores": json.dumps(groups),
-            "where": words.joined(sorted({words.hospital(h) for h in config.reference_scores[name]})),
+            "where": words.joined(sorted(map(words.hospital, asked(config.reference_scores[name])))),
         }
         for name, groups in known.items()
     ]
     return render("people.html", words=words, findings=findings)
+
+
+def asked(scores):
+    """The hospitals with enough scores of healthy or of ill people."""
+    return [name for name, groups in scores.items() if any(len(groups.get(group, ())) >= MIN_DOTS for group in GROUPS)]
 
 
 def hospitals_of(scores):

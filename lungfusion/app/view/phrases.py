@@ -38,19 +38,26 @@ def headline(words, analysis):
 
 def false_alarms(words, findings):
     """How often each of them is named without reason in hospitals the model did not learn from."""
-    known = [(finding, away_false_alarms(finding)) for finding in findings]
-    sentences = [
-        words("away_false_alarms", finding=words.finding(finding.name), number=number)
-        for finding, number in known
-        if number is not None
-    ]
-    return sentences or [words("away_unknown")]
+    numbers = {words.finding(finding.name): away_false_alarms(finding) for finding in findings}
+    known = {name: number for name, number in numbers.items() if number is not None}
+    if not known:
+        return [words("away_unknown")]
+    if len(known) > 1:
+        counts = words.joined([f"{name} {number}" for name, number in known.items()])
+        return [words("away_false_alarms_each", counts=counts)]
+    return [words("away_false_alarms", finding=name, number=number) for name, number in known.items()]
 
 
 def away_false_alarms(finding):
-    """Of 100 healthy people of other hospitals, rounded up; None where it was not measured."""
+    """Of 100 healthy people of other hospitals, at least 1: none of a few hundred is not never. None: not measured."""
     share = finding.away.get("false_alarms")
-    return None if share is None else math.ceil(round(100 * share, 6))
+    return None if share is None else max(1, math.ceil(round(100 * share, 6)))
+
+
+def away_found(words, finding):
+    """How many with it are found in hospitals the model did not learn from, in a sentence; empty where not measured."""
+    share = finding.away.get("sensitivity")
+    return "" if share is None else words("away_found", number=of_100(share))
 
 
 def to_be_set_right(analysis):
