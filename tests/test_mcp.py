@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,8 @@ def call(address, radiograph=None):
             (tool,) = (await session.list_tools()).tools
             return tool, radiograph and await session.call_tool(tool.name, {"radiograph": radiograph})
 
-    return asyncio.run(ask())
+    with ThreadPoolExecutor() as pool:  # a browser of another test may have a loop in this thread
+        return pool.submit(asyncio.run, ask()).result()
 
 
 def data_uri(path, kind):
