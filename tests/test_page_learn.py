@@ -60,7 +60,8 @@ def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
     scores = {"nih": {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}}
     known = {"shown": ["pneumonia"], "reference_scores": {"pneumonia": scores}, "thresholds": {"pneumonia": 0.5}}
     page = browser.new_page()
-    page.set_content(f"<div id=people>{people_html(LANGUAGES['en'], SimpleNamespace(**known))}</div>")
+    shown = people_html(LANGUAGES["en"], SimpleNamespace(**known))
+    page.set_content(f"<html lang=en><title>People</title><div id=people>{shown}</div>")
     script = (files("lungfusion.app.view") / "people.js").read_text(encoding="utf-8")
     page.evaluate("script => new Function('element', script)(document.querySelector('#people'))", script)
     assert page.locator(".outcome li").all_inner_texts() == [
@@ -69,6 +70,7 @@ def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
         "So of 26 who are named, 8 have it.",
     ]
     assert page.locator(".crowd .person").count() == 100
+    assert not barriers(page)
     page.locator("[name=people-threshold]").fill("6")
     assert page.locator(".called-said").inner_text() == "So nobody is named."
     page.close()
