@@ -155,3 +155,13 @@ def test_one_lung_is_a_warning_and_findings_are_given(pipe, phantom, monkeypatch
 def test_what_is_no_radiograph_raises(pipe):
     with pytest.raises(RadiographError):
         pipe(b"not an image")
+
+
+def test_the_callers_model_and_process_are_left_as_they_are(pipe, phantom, monkeypatch):
+    monkeypatch.setattr("ctypes.CDLL", lambda *_: pytest.fail("The memory allocator is the command's to change."))
+    model = tiny_model(findings=["mass"]).train().requires_grad_(True)
+    own = LungFusionPipeline(model, pipe.processor)
+    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
+    own(phantom[0])
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert all(parameter.grad is None for parameter in model.parameters())
