@@ -34,3 +34,21 @@ def test_a_second_radiograph_is_compared_with_the_one_that_was_analysed(visit, r
     page.locator(".panel.first", has_text="chest.dcm").wait_for()
     go(page, "Analyse")
     page.locator(".answer").wait_for()  # still there
+
+
+def test_no_word_is_broken_on_a_telephone(visit, radiograph_files):
+    page = visit(390)
+    go(page, "Compare")
+    for name in ("chest.png", "deep.png"):
+        page.locator("[role=tabpanel]:visible input[type=file]").first.set_input_files(radiograph_files[name])
+        page.locator("[role=tabpanel]:visible").get_by_text(name.split(".")[0]).first.wait_for()
+    page.locator(".comparison table").wait_for()
+    words = page.locator(".comparison tbody th, .comparison thead th, .comparison .choice span")
+    lines = words.evaluate_all("""all => all.filter(one => !/[ -]/.test(one.innerText.trim())).map(one => {
+        const text = document.createRange();
+        text.selectNodeContents(one);
+        return [one.innerText, text.getClientRects().length];
+    })""")
+    assert {"Difference", "Change", "Pneumonia"} <= {word for word, _ in lines}
+    assert all(number == 1 for _, number in lines), lines
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
