@@ -58,7 +58,6 @@ def test_turns_add_up_and_are_taken_back(visit, radiograph_files):
     turned_and_set_back(visit(), radiograph_files)
 
 
-@pytest.mark.xfail(reason="with the tests' small model the chosen layer does not always come back", strict=False)
 def test_what_was_chosen_stays_through_turns(visit, radiograph_files):
     page = visit()
     turned_and_set_back(page, radiograph_files)

@@ -6,8 +6,10 @@ let seen = {...FRESH};
 let deep = null;  // {key, bits, values, canvas}: all pixels of one radiograph, once they are here
 let asked = "";  // key of the radiograph whose pixels were asked for
 let painting = 0;
+let settled = "";  // how `show` left the viewer: Gradio may write anew into the one that is there
 
 const viewer = () => element.querySelector(".viewer");
+const state = shown => [shown.dataset.layer, shown.dataset.key, shown.className].join(" ");
 const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
 function show() {
@@ -40,6 +42,7 @@ function show() {
   shown.querySelector("output").textContent =
     seen.window === 1 && seen.level === 0.5 ? "" : `W ${percent(seen.window)} · L ${percent(seen.level)}`;
   showGreys(shown);
+  settled = state(shown);
 }
 
 // Window and level: at once by a filter over the small picture, and from all pixels as soon as they are here.
@@ -175,8 +178,9 @@ new MutationObserver(() => {
     setPlace({zoom: 1});
   }
   waiting = busy;
-  if (viewer() === known) return;
-  known = viewer();
+  const shown = viewer();
+  if (shown === known && (!shown || state(shown) === settled)) return;
+  known = shown;
   show();
   setPlace({});
-}).observe(element, {childList: true, subtree: true});
+}).observe(element, {attributeFilter: ["class", "data-key", "data-layer"], childList: true, subtree: true});
