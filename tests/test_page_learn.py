@@ -45,6 +45,8 @@ def test_a_walk_a_brush_and_a_quiz(visit, radiograph_files, width, scheme):
     brush.focus()
     page.keyboard.press("Enter")
     page.locator(".cover-said").get_by_text("Pneumonia").wait_for()
+    lesson = page.locator(".lesson:visible").first
+    assert lesson.evaluate("one => one.scrollWidth <= one.clientWidth")  # else its words are cut off
     shoot(page, width, scheme, "cover")
 
     page.get_by_role("button", name="Start the quiz").click()

@@ -97,7 +97,7 @@ def findings_table(words, analysis, text):
                 right = reliability(words, finding) if level in ("detected", "unclear") else mistakes(words, finding)
                 row = (name, said, *shares, right)
             cells.append([text(cell, 8) for cell in row])
-    table = Table(cells, colWidths=[40 * mm, 22 * mm, 19 * mm, 17 * mm, 76 * mm], hAlign="LEFT")
+    table = Table(cells, colWidths=[40 * mm, 22 * mm, 20 * mm, 20 * mm, 72 * mm], hAlign="LEFT")
     table.setStyle(
         [
             ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.grey),
