@@ -6,7 +6,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
-from .phrases import percentage
+from .phrases import change, percentage
 from .pictures import as_bytes, contour_layer, grey_image, picture_address, reduced
 from .render import render
 from .upright import upright
@@ -121,11 +121,3 @@ def answer(words, finding):
     if finding.probability is None:
         return {"level": level, "said": words(f"level_{level}")}
     return {"level": level, "said": f"{percentage(words, finding.probability)} · {words(f'level_{level}')}"}
-
-
-def change(words, before, after):
-    """How many percentage points more or fewer, as whole percents are shown; empty where one is not known."""
-    if before is None or after is None:
-        return ""
-    points = round(100 * after) - round(100 * before)
-    return words("points", number=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")

@@ -87,6 +87,14 @@ def percentage(words, share):
     return words("percent", number=round(100 * share))
 
 
+def change(words, before, after):
+    """How many percentage points more or fewer, as whole percents are shown; empty where one is not known."""
+    if before is None or after is None:
+        return ""
+    points = round(100 * after) - round(100 * before)
+    return words("points", number=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")
+
+
 def mistakes(words, finding):
     """How often what is said of a finding is wrong: how many it misses, or how many it names without reason."""
     share = finding.specificity if finding.detected else finding.sensitivity

@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image
 
-from .phrases import by_level, percentage
+from .phrases import by_level, change, percentage
 from .pictures import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .render import render
 
@@ -142,9 +142,3 @@ def covered_html(words, scores, findings):
         for name in findings
     ]
     return render("covered.html", words=words, rows=rows)
-
-
-def change(words, before, after):
-    """By how many percentage points a probability has changed."""
-    points = round(100 * (after - before))
-    return words("points", number=f"{points:+d}".replace("-", "−")) if points else words("points_none")
