@@ -192,7 +192,9 @@ def test_a_configuration_holds_what_was_measured():
     scores = config.reference_scores["tuberculosis"]["x"]
     assert len(scores["healthy"]) == len(scores["ill"]) == 25 and scores["ill"] == sorted(scores["ill"])
     above = {kind: sum(score >= 0.45 for score in of_kind) for kind, of_kind in scores.items()}
-    assert above["healthy"] <= 6 and above["ill"] > 12  # of all 60 healthy people 6 reach the threshold
+    figures = config.hospitals["tuberculosis"]["x"]
+    for kind, share in (("healthy", figures["called_healthy"]), ("ill", figures["found_ill"])):
+        assert above[kind] == pytest.approx(25 * share, abs=1)  # dots are above the threshold as often as people are
     config._check()
     scores["ill"].append(1.2)
     with pytest.raises(ValueError, match="reference_scores holds"):

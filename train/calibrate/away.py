@@ -174,7 +174,7 @@ def is_shown(point, specificity, low):
     return low > MIN_AUC and point.get("false_alarms", 1) <= MAX_FALSE_ALARMS and specificity >= MIN_SPECIFICITY
 
 
-def dot_strip(away, finding, thresholds, dots, seed=0):
+def dot_strip(away, finding, thresholds, dots):
     """A few scores of each hospital left out, for people to compare an image with.
 
     Args:
@@ -182,10 +182,11 @@ def dot_strip(away, finding, thresholds, dots, seed=0):
         thresholds: hospital → threshold of the run without it.
 
     Returns:
-        hospital → {"healthy": sorted scores, "ill": …}, at most `dots` of each: how far their logits lie above that of
-        the threshold, so that they can be set beside another model's.
+        hospital → {"healthy": sorted scores, "ill": …}, at most `dots` of each, of ranks evenly apart, so that the same
+        share lies above the threshold. A score is how far a logit lies above the threshold's, so that it can be set
+        beside another model's.
     """
-    generator, strip = np.random.default_rng(seed), {}
+    strip = {}
     for hospital, rows in away.items():
         groups = {
             "healthy": [row for row in rows if is_healthy(row)],
@@ -193,7 +194,9 @@ def dot_strip(away, finding, thresholds, dots, seed=0):
         }
         strip[hospital] = {}
         for name, members in groups.items():
-            chosen = generator.permutation(len(members))[:dots]
-            scores = np.clip([members[i][f"probability_{finding}"] for i in chosen], CERTAIN, 1 - CERTAIN)
-            strip[hospital][name] = sorted(np.round(logit(scores) - logit(thresholds[hospital]), 3).tolist())
+            scores = np.sort([row[f"probability_{finding}"] for row in members])
+            count = min(dots, len(scores))
+            ranks = ((np.arange(count) + 0.5) / max(count, 1) * len(scores)).astype(int)
+            above = logit(np.clip(scores[ranks], CERTAIN, 1 - CERTAIN)) - logit(thresholds[hospital])
+            strip[hospital][name] = np.round(above, 3).tolist()
     return strip
