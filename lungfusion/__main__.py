@@ -153,11 +153,11 @@ def table(path, analysis):
 
 
 def footnotes(pipeline):
-    """What each probability rests on, a line for each finding told; none for a model that only segments."""
-    sources = getattr(pipeline.model.config, "sources", {})
-    return [
-        f"{name}: learned from, and calibrated on, {sources[name]}." for name in pipeline.findings if name in sources
-    ]
+    """What the probabilities rest on, a line for all findings of the same data; none for a model that only segments."""
+    sources, told = getattr(pipeline.model.config, "sources", {}), {}
+    for name in pipeline.findings:
+        told.setdefault(sources.get(name), []).append(name)
+    return [f"{', '.join(names)}: learned from, and calibrated on, {of}." for of, names in told.items() if of]
 
 
 if __name__ == "__main__":
