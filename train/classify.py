@@ -5,7 +5,6 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from sklearn.metrics import roc_auc_score
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
@@ -28,6 +27,7 @@ from train.engine.recipe import chosen, parse_arguments
 from train.engine.run import drawn_of_labelled, load_part, prepare_output, write_counts
 from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
 from train.scoring.images import evaluate_run, write_csv
+from train.scoring.ranking import roc_auc
 
 
 def main(arguments=None):
@@ -198,7 +198,7 @@ def aucs(accelerator, loader, model):
     for column, name in enumerate(model.config.findings):
         known = ~np.isnan(labels[:, column])
         if len(np.unique(labels[known, column])) == 2:
-            figures[f"auc_{name}"] = float(roc_auc_score(labels[known, column], logits[known, column]))
+            figures[f"auc_{name}"] = roc_auc(labels[known, column], logits[known, column])
     if not figures:
         raise ValueError("No finding has both present and absent validation images: check the recipe's sources.")
     return {"mean_auc": float(np.mean(list(figures.values())))} | figures

@@ -5,10 +5,9 @@ share of the healthy people at home, of whom every model knows what it says.
 """
 
 import numpy as np
-from scipy.special import logit
 
 from train.scoring.hospitals import is_healthy, summarise_hospital
-from train.scoring.metrics import fit_platt, sigmoid
+from train.scoring.metrics import CERTAIN, finite_logit, fit_platt, sigmoid
 
 FALSE_ALARMS = 0.10  # allowed among the healthy of each hospital, at home and left out; goes before the sensitivity
 UNTRIED_FALSE_ALARMS = 0.03  # at home, of a finding that no hospital left out has ill people of
@@ -18,7 +17,6 @@ MIN_AUC = 0.70  # the lower bound of the AUC away from home; below, a finding is
 MIN_SPECIFICITY = 0.5  # at the threshold
 MIN_PEOPLE = 30  # images of a hospital's ill, or of its healthy, for them to have a say in a threshold
 SHARES = [n / 100 for n in range(1, 51)]  # of the healthy at home, out of which a threshold's is chosen
-CERTAIN = 1e-6  # thresholds are no closer to 0 or 1
 
 
 def calibrate_rows(rows, finding):
@@ -93,11 +91,12 @@ def choose_shares(home, away, people, finding):
         people: hospital left out → its rows that count.
         finding: its name.
     """
-    found = {share: found_among_ill(people, finding, thresholds_of(home, share)) for share in SHARES}
+    thresholds = {share: thresholds_of(home, share) for share in SHARES}
+    found = {share: found_among_ill(people, finding, thresholds[share]) for share in SHARES}
     allowed = UNTRIED_FALSE_ALARMS if found[SHARES[0]] is None else FALSE_ALARMS
     share = SHARES[0]
     for larger in [one for one in SHARES if one <= allowed]:
-        alarms = [np.mean(scores >= thresholds_of(home, larger)[h]) for h, scores in away.items()]
+        alarms = [np.mean(scores >= thresholds[larger][h]) for h, scores in away.items()]
         if max(alarms, default=0) > FALSE_ALARMS:
             break
         share = larger
@@ -197,6 +196,6 @@ def dot_strip(away, finding, thresholds, dots):
             scores = np.sort([row[f"probability_{finding}"] for row in members])
             count = min(dots, len(scores))
             ranks = ((np.arange(count) + 0.5) / max(count, 1) * len(scores)).astype(int)
-            above = logit(np.clip(scores[ranks], CERTAIN, 1 - CERTAIN)) - logit(thresholds[hospital])
+            above = finite_logit(scores[ranks]) - finite_logit(thresholds[hospital])
             strip[hospital][name] = np.round(above, 3).tolist()
     return strip

@@ -8,18 +8,23 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import yaml
-from scipy.special import logit
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.calibrate.away import MIN_AUC, healthy_scores, is_shown
 from train.calibrate.handover import age_groups, apply_point, copy_tables, read_points
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
+from train.scoring.hospitals import auc_of
 from train.scoring.images import patients, score_parts, validation_parts
-from train.scoring.metrics import bootstrap, finding_scores, fit_platt, operating_threshold, sigmoid, youden_threshold
-from train.scoring.ranking import roc_auc
-
-CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
+from train.scoring.metrics import (
+    bootstrap,
+    finding_scores,
+    finite_logit,
+    fit_platt,
+    operating_threshold,
+    sigmoid,
+    youden_threshold,
+)
 
 
 def replace_segmenter(name_or_path, recipe, run):
@@ -98,7 +103,7 @@ def calibrate(config, name, labels, probabilities, away=None, healthy=None):
     """
     if len(np.unique(labels)) < 2:
         raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
-    config.temperatures[name], config.biases[name] = fit_platt(logits_of(probabilities), labels)
+    config.temperatures[name], config.biases[name] = fit_platt(finite_logit(probabilities), labels)
     probabilities = calibrated(config, name, probabilities)
     config.thresholds[name] = operating_threshold(labels, probabilities)
     if away:
@@ -112,13 +117,9 @@ def calibrate(config, name, labels, probabilities, away=None, healthy=None):
     }
 
 
-def logits_of(probabilities):
-    return logit(np.clip(probabilities, CERTAIN, 1 - CERTAIN))
-
-
 def calibrated(config, name, probabilities):
     """Probabilities of the model at temperature 1 and bias 0 → what it gives with its own."""
-    return sigmoid(logits_of(probabilities) / config.temperatures[name] + config.biases[name])
+    return sigmoid(finite_logit(probabilities) / config.temperatures[name] + config.biases[name])
 
 
 def point(labels, probabilities, threshold):
@@ -128,11 +129,7 @@ def point(labels, probabilities, threshold):
 
 def lowest_auc(patient_ids, labels, probabilities):
     """The lower end of the ROC AUC's 95 % interval, by bootstrap over patients."""
-
-    def auc(labels, probabilities):
-        return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
-
-    return bootstrap(auc, patient_ids, labels, probabilities)["auc"][0]
+    return bootstrap(auc_of, patient_ids, labels, probabilities)["auc"][0]
 
 
 def proves_to_work(away, home, low):

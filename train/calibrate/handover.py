@@ -4,9 +4,8 @@ import json
 import shutil
 from pathlib import Path
 
-from scipy.special import expit, logit
-
 from train.calibrate.away import MIN_PEOPLE, threshold_of_alarms
+from train.scoring.metrics import finite_logit, sigmoid
 
 SHARES = "auc", "auc_without", "called_healthy", "called_without", "found_ill"
 
@@ -46,7 +45,7 @@ def apply_point(config, name, point, healthy):
     if "dots" in point:
         config.reference_scores[name] = {
             hospital: {
-                kind: [round(float(expit(logit(threshold) + score)), 3) for score in scores]
+                kind: [round(float(sigmoid(finite_logit(threshold) + score)), 3) for score in scores]
                 for kind, scores in strip.items()
             }
             for hospital, strip in point["dots"].items()

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from train.calibrate.away import CERTAIN, SENSITIVITY, threshold_of_alarms
+from train.calibrate.away import SENSITIVITY, threshold_of_alarms
 from train.report.tables import cell, markdown_table
-from train.scoring.metrics import proportion
+from train.scoring.metrics import CERTAIN, proportion
 
 MIN_HEALTHY = 20  # images without a finding, for a threshold to be fitted
 MIN_ILL = 10  # images with it, for a sensitivity to be told

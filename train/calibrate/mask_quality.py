@@ -9,7 +9,7 @@ with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN:
 
 import numpy as np
 from scipy.optimize import curve_fit
-from scipy.special import expit, logit
+from scipy.special import expit
 
 from lungfusion import LungFusionPipeline
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
@@ -21,12 +21,11 @@ from train.engine.loop import save_model
 from train.report.tables import cell, markdown_table, write_table
 from train.report.weights import weights_digest
 from train.scoring.images import patients, validation_parts
-from train.scoring.metrics import with_interval
+from train.scoring.metrics import finite_logit, with_interval
 from train.scoring.ranking import roc_auc, spearman
 from train.scoring.robustness import UNALTERED, score_altered, write_robustness
 
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
-CERTAIN = 1e-6  # expected Dice closer to 0 or 1 than this has no logit
 
 
 def calibrate_quality(recipe, output):
@@ -59,7 +58,7 @@ def fit_quality(expected, dice):
     Returns:
         slope, offset.
     """
-    logits = logit(np.clip(expected, CERTAIN, 1 - CERTAIN))
+    logits = finite_logit(expected)
     (slope, offset), _ = curve_fit(lambda x, a, b: expit(a * x + b), logits, dice, p0=(1.0, 0.0))
     return float(slope), float(offset)
 

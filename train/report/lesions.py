@@ -10,8 +10,9 @@ from train.engine.loop import save_model, write_json
 from train.report.card import read_rows
 from train.report.tables import cell, markdown_table
 from train.scoring.images import write_csv
-from train.scoring.lesions import RATES, auc, false_mark_threshold, find_made, froc, score_lesions, summarise_images
+from train.scoring.lesions import RATES, false_mark_threshold, find_made, froc, score_lesions, summarise_images
 from train.scoring.metrics import with_interval
+from train.scoring.ranking import roc_auc
 
 ALL = "all that radiologists read"
 NAMES = {"nodule": "nodule", "mass": "mass", "either": "nodule or mass"}
@@ -118,7 +119,7 @@ def summarise_lesions(folders, first):
 def two_aucs(labels, said):
     if len(np.unique(labels)) < 2:
         return None
-    own, first = (auc(labels, column)["auc"] for column in said.T)
+    own, first = (roc_auc(labels, column) for column in said.T)
     return {"auc": own, "auc_difference": own - first}
 
 

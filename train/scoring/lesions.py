@@ -11,8 +11,8 @@ from lungfusion.models.concatenation import sample
 from train.augment.nodules import SIZES, add_bodies, mm_per_unit, random_lesions
 from train.data.lesions import LESIONS
 from train.data.pictures import load_image
+from train.scoring.hospitals import auc_of
 from train.scoring.metrics import bootstrap, with_interval
-from train.scoring.ranking import roc_auc
 
 RATES = 0.5, 1.0, 2.0  # false places an image
 PRESENT, ABSENT = 0.6, 0.2  # readers' votes: three of five, one of five
@@ -83,12 +83,8 @@ def summarise_images(rows):
             continue
         said = np.array([row[f"probability_{name}"] for row in known])
         counts = {"images": len(known), "with_it": int(labels.sum())}
-        figures[name] = counts | with_interval(auc, [row["patient_id"] for row in known], labels, said)
+        figures[name] = counts | with_interval(auc_of, [row["patient_id"] for row in known], labels, said)
     return figures
-
-
-def auc(labels, said):
-    return {"auc": roc_auc(labels, said)} if len(np.unique(labels)) == 2 else None
 
 
 def froc(rows):

@@ -14,6 +14,7 @@ from train.scoring.ranking import average_precision, roc_auc
 
 BINS = 10  # of probability, for the ECE
 MIN_SLOPE = 0.01
+CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
 ROUNDS = 1000  # draws of a bootstrap
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
@@ -209,6 +210,11 @@ def halfway(thresholds, index):
     """Between a threshold and the next lower one, of thresholds that fall; in (0, 1)."""
     lower = thresholds[index + 1] if index + 1 < len(thresholds) else 0.0
     return float(np.clip((min(thresholds[index], 1.0) + lower) / 2, 1e-4, 1 - 1e-4))
+
+
+def finite_logit(probabilities):
+    """The logit; of what is closer to 0 or 1 than `CERTAIN`, that of the nearest which is not."""
+    return logit(np.clip(probabilities, CERTAIN, 1 - CERTAIN))
 
 
 def sigmoid(x):
