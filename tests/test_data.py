@@ -76,6 +76,12 @@ def test_images_are_hashed_once(tmp_path, monkeypatch):
     assert len(read) == 24
 
 
+def test_a_split_may_be_empty(tmp_path):
+    write_source(tmp_path / "source", ["normal", "tuberculosis"], "nodule", with_mask=False)
+    nobody = load_source(tmp_path / "source", "train").select([])
+    assert splits.image_digests(nobody) == []
+
+
 def test_every_image_once_in_an_order_the_generator_knows():
     sampler = epoch_sampler([("source", None)] * 50, None)
     orders = []

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from train.data.sources import known_sources
-from train.engine.recipe import load_recipe
+from train.engine.recipe import load_recipe, parse_arguments
 from train.engine.yaml12 import parse_yaml
 
 RECIPES = Path(__file__).parent.parent / "train" / "recipes"
@@ -113,3 +113,9 @@ def test_a_file_that_is_no_recipe(tmp_path):
     (tmp_path / "own.yaml").write_text("a: [1")
     with pytest.raises(ValueError, match="is no YAML"):
         load_recipe(tmp_path / "own.yaml")
+
+
+def test_options_may_stand_between_overrides(tmp_path):
+    line = ["epochs=3", "--recipe", str(RECIPES / "findings.yaml"), "batch_size=8", "--output", str(tmp_path), "seed=2"]
+    recipe, output = parse_arguments("", line)
+    assert (recipe["epochs"], recipe["batch_size"], recipe["seed"], output) == (3, 8, 2, tmp_path)

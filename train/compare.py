@@ -57,7 +57,7 @@ def main(arguments=None):
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
     parser.add_argument("--hardest", type=int, help="with --models: compare the lungs of so many radiographs")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe everywhere")
-    arguments = parser.parse_args(arguments)
+    arguments = parser.parse_intermixed_args(arguments)  # options may stand between overrides
     if arguments.models and arguments.dataset:
         compare_models(parser, arguments)
     elif arguments.recipe and arguments.leave_one_hospital_out:

@@ -95,6 +95,8 @@ def without_copies(parts, name):
 
 def image_digests(data):
     """SHA-256 of each image's bytes; kept beside the data set in the cache, so that they are read once."""
+    if not len(data):
+        return []  # `map` makes no column of nothing
     kept = data.select_columns("image").map(image_digest, remove_columns="image", desc="Looking for copies")
     return kept["sha256"]
 

@@ -139,7 +139,7 @@ def parse_arguments(description, arguments=None):
     parser.add_argument("--recipe", required=True, help="a YAML file, see train/recipes")
     parser.add_argument("--output", type=Path, help="the run's folder; resumed if it holds a checkpoint")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replaces a value of the recipe")
-    arguments = parser.parse_args(arguments)
+    arguments = parser.parse_intermixed_args(arguments)  # options may stand between overrides
     try:
         recipe = load_recipe(arguments.recipe, arguments.overrides)
     except (OSError, ValueError) as error:
