@@ -190,3 +190,24 @@ def test_a_folder_holds_again_what_it_held_where_work_on_it_fails(tmp_path):
     with evaluate.kept_on_error(tmp_path / "model"):
         (tmp_path / "model" / "weights").write_text("better")
     assert (tmp_path / "model" / "weights").read_text() == "better"
+
+
+def test_healthy_people_are_counted_once_whatever_is_detected(checkpoint):
+    """Of 20 healthy people ten are called ill of one finding or the other, one of both; ten are ill of pneumonia."""
+    pipeline = LungFusionPipeline.from_pretrained(checkpoint)
+    thresholds = pipeline.model.config.thresholds
+
+    def person(number, pneumonia, tuberculosis, **labels):
+        row = {"source": "elm", "patient_id": str(number), "refused": 0, "label_pneumonia": 0, "label_tuberculosis": 0}
+        row |= {"probability_pneumonia": thresholds["pneumonia"] * (1 if pneumonia else 0.5)}
+        return row | {"probability_tuberculosis": thresholds["tuberculosis"] * (1 if tuberculosis else 0.5)} | labels
+
+    rows = [person(i, pneumonia=i < 6, tuberculosis=5 <= i < 10) for i in range(20)]
+    rows += [person(i, pneumonia=True, tuberculosis=False, label_pneumonia=1) for i in range(20, 30)]
+    rows += [person(i, pneumonia=True, tuberculosis=True, label_tuberculosis=1) for i in range(30, 35)]
+    summary = images.summarise(rows, pipeline)
+    assert summary["healthy"]["images"] == 20 and summary["healthy"]["detected"]["value"] == 0.5
+    assert summary["findings"]["pneumonia"]["auc_healthy"]["images"] == 30
+    assert summary["findings"]["pneumonia"]["auc_healthy"]["value"] == pytest.approx((14 + 6 / 2) / 20)
+    table = "\n".join(metrics_tables({"elm": summary}))
+    assert "| elm | 20 | 0.500 (" in table and "| pneumonia | elm | 30 | 0.850 (" in table

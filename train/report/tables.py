@@ -20,6 +20,7 @@ NAMES = {
     "ece": "ECE",
     "ece_if_calibrated": "ECE if calibrated",
 }
+HEALTHY = "Healthy: people with none of the findings that are known of them, pneumonia and tuberculosis among these."
 NOT_TOLD = (
     "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
     "users are not told of it."
@@ -99,6 +100,7 @@ def metrics_tables(metrics, shown_alone=False):
         for source, summary in metrics.items():
             if "mean_auc" in summary:
                 lines += [f"Mean ROC AUC of the findings shown, {source}: {cell(summary['mean_auc'])}.", ""]
+        lines += healthy_tables(metrics, findings)
         refused = [f"{summary['refused']} of {summary['images']} of {source}" for source, summary in metrics.items()]
         lines += [f"Refused, and in no figure of the findings: {', '.join(refused)}.", ""]
         if f"ppv_{PREVALENCES[0]}" in findings[0][2]:
@@ -114,6 +116,26 @@ def metrics_tables(metrics, shown_alone=False):
         named = ", ".join(f"{count} of {source}" for source, count in unreadable.items() if count)
         lines += [f"Radiographs that could not be read, and are in no figure: {named}.", ""]
     return lines
+
+
+def healthy_tables(metrics, findings):
+    """Markdown: in how many healthy people anything is detected, and the ill against the healthy alone."""
+    lines = []
+    called = [
+        [source, summary["healthy"]["images"], cell(summary["healthy"]["detected"])]
+        for source, summary in metrics.items()
+        if "healthy" in summary
+    ]
+    if called:
+        lines += [*markdown_table(["healthy people of", "n", "any finding shown detected"], called), ""]
+    ranked = [
+        [finding, source, figures["auc_healthy"]["images"], cell(figures["auc_healthy"])]
+        for source, finding, figures in findings
+        if figures["shown"] and "auc_healthy" in figures
+    ]
+    if ranked:
+        lines += [*markdown_table(["finding", "source", "n", "ROC AUC, ill against healthy"], ranked), ""]
+    return [*lines, HEALTHY, ""] if lines else []
 
 
 def off_source_table(rows):

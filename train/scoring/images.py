@@ -18,6 +18,7 @@ from train.report.card import write_card
 from train.report.contact_sheets import write_contact_sheets
 from train.report.figures import write_figures
 from train.report.tables import metrics_tables
+from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, is_healthy, share
 from train.scoring.metrics import finding_scores, mask_scores, outline_scores, proportion, with_interval
 from train.scoring.ranking import roc_auc
 
@@ -164,7 +165,8 @@ def summarise(rows, pipeline):
     """Figures over the images of one source, each with a 95 % interval by bootstrap over patients.
 
     A finding goes into `findings` where the source knows images with it and images without it, into `off_source` where
-    it knows only one of them.
+    it knows only one of them; `auc_healthy` there is that of the ill against people with nothing, where others have
+    something else. `healthy` says in how many people with nothing any finding shown is detected.
     """
     unreadable, rows = [row for row in rows if "error" in row], [row for row in rows if "error" not in row]
     summary = {"images": len(rows), "patients": len({row["patient_id"] for row in rows})}
@@ -177,7 +179,7 @@ def summarise(rows, pipeline):
     findings = list(getattr(pipeline.model.config, "findings", ()))
     summary["refused"] = sum(row.get("refused", 0) for row in rows)
     summary["findings"], summary["off_source"] = {}, {}
-    summary |= mean_auc_of_shown(rows, pipeline.findings)
+    summary |= mean_auc_of_shown(rows, pipeline.findings) | healthy_called(rows, pipeline)
     for name in findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         if not known:
@@ -190,11 +192,32 @@ def summarise(rows, pipeline):
         if 0 < truth.sum() < len(truth):
             score = partial(finding_scores, threshold=threshold)
             figures |= with_interval(score, patients(known), truth, probabilities, biased=["ece"])
+            figures |= against_healthy(known, truth, probabilities)
             summary["findings"][name] = figures
         else:
             detected = proportion((probabilities >= threshold).sum(), len(known))
             summary["off_source"][name] = figures | {"detected": detected}
     return summary
+
+
+def healthy_called(rows, pipeline):
+    """`healthy`: of people with nothing, in how many any finding shown is detected."""
+    names, thresholds = pipeline.findings, getattr(pipeline.model.config, "thresholds", {})
+    healthy = [row for row in rows if is_healthy(row) and not row["refused"]]
+    if len(healthy) < MIN_IMAGES:
+        return {}
+    called = [any((row[f"probability_{name}"] or 0) >= thresholds[name] for name in names) for row in healthy]
+    return {"healthy": {"images": len(healthy), "detected": share(np.array(called))}}
+
+
+def against_healthy(rows, truth, probabilities):
+    """`auc_healthy`: rows, labels and probabilities of one finding, without the people who have something else."""
+    healthy = np.array([is_healthy(row) for row in rows])
+    if healthy.sum() < MIN_IMAGES or (healthy == (truth == 0)).all():
+        return {}
+    chosen = healthy | (truth == 1)
+    patient_ids = np.array(patients(rows))[chosen]
+    return {"auc_healthy": auc_with_interval(patient_ids, truth[chosen], probabilities[chosen])}
 
 
 def mean_auc_of_shown(rows, names):
