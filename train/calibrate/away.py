@@ -9,13 +9,13 @@ import numpy as np
 from train.scoring.hospitals import is_healthy, summarise_hospital
 from train.scoring.metrics import CERTAIN, finite_logit, fit_platt, sigmoid
 
-FALSE_ALARMS = 0.10  # allowed among the healthy of each hospital, at home and left out; goes before the sensitivity
+FALSE_ALARMS = 0.10  # allowed among the healthy of each data set at home, and of each hospital left out
 UNTRIED_FALSE_ALARMS = 0.03  # at home, of a finding that no hospital left out has ill people of
 SENSITIVITY = 0.85  # among the ill of hospitals left out, from which on the answer is at least "unclear"
 MAX_FALSE_ALARMS = 0.20  # beyond, a finding is not shown
 MIN_AUC = 0.70  # the lower bound of the AUC away from home; below, a finding is not shown
 MIN_SPECIFICITY = 0.5  # at the threshold
-MIN_PEOPLE = 30  # images of a hospital's ill, or of its healthy, for them to have a say in a threshold
+MIN_PEOPLE = 30  # images of a hospital's ill, or of a source's healthy, for them to have a say in a threshold
 SHARES = [n / 100 for n in range(1, 51)]  # of the healthy at home, out of which a threshold's is chosen
 
 
@@ -51,18 +51,21 @@ def away_rows(runs, finding):
 
 
 def healthy_scores(rows, finding):
-    """Hospital → probabilities of its healthy people, where there are `MIN_PEOPLE` of them."""
+    """Source → probabilities of its healthy people, where there are `MIN_PEOPLE` of them.
+
+    A hospital's data sets count each for itself: a small one of fine pictures would drown in a large one of coarse ones.
+    """
     scores, key = {}, f"probability_{finding}"
     for row in rows:
         if row.get(key) is not None and is_healthy(row):
-            scores.setdefault(row["hospital"], []).append(row[key])
-    return {hospital: np.array(found) for hospital, found in scores.items() if len(found) >= MIN_PEOPLE}
+            scores.setdefault(row["source"], []).append(row[key])
+    return {source: np.array(found) for source, found in scores.items() if len(found) >= MIN_PEOPLE}
 
 
 def threshold_of_alarms(scores, share):
-    """The least probability from which in no hospital more than a `share` of the people is called.
+    """The least probability from which in no data set more than a `share` of the people is called.
 
-    scores: hospital → (N,) probabilities, as `healthy_scores` gives them.
+    scores: source → (N,) probabilities, as `healthy_scores` gives them.
     """
     highest = [np.sort(found)[-1 - int(share * len(found) + 1e-9)] for found in scores.values()]
     return float(np.clip(np.nextafter(max(highest), 1), CERTAIN, 1 - CERTAIN))
@@ -119,7 +122,7 @@ def operating_point(rows_of_run, finding, dots=40):
         dots: how many scores of each hospital's healthy and ill are kept.
 
     Returns:
-        dict: `share`, of the healthy at home who may be called, at most 0.10 in each hospital: the largest one at which
+        dict: `share`, of the healthy at home who may be called, at most 0.10 in each data set: the largest one at which
         no more than 0.10 are called in any hospital left out, either, and at most 0.03 if none of them has ill people;
         `rule_out_share`, the larger one at which 0.85 of the ill of hospitals left out are found (between the two the
         answer is unclear); `hospitals` (hospital → `summarise_hospital`); and over them, each counting as much as

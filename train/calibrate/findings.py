@@ -60,7 +60,6 @@ def calibrate_run(recipe, output):
     config = pipeline.model.config
     config.temperatures, config.biases = dict.fromkeys(config.findings, 1.0), dict.fromkeys(config.findings, 0.0)
     rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
-    of_hospitals = [row | {"hospital": recipe["sources"][row["source"]].get("hospital", row["source"])} for row in rows]
     config.shown, points = [], read_points(recipe)
     copy_tables(recipe, output)
     for name in config.findings:
@@ -74,7 +73,7 @@ def calibrate_run(recipe, output):
         config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
         labels = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
-        calibrate(config, name, labels, probabilities, points.get(name), healthy_scores(of_hospitals, name))
+        calibrate(config, name, labels, probabilities, points.get(name), healthy_scores(rows, name))
         config.populations[name] = age_groups(taught_by)
         low = lowest_auc(patients(known), labels, probabilities)
         told = recipe.get("shown") == "all" or proves_to_work(points.get(name), config.operating_points[name], low)
@@ -96,7 +95,7 @@ def calibrate(config, name, labels, probabilities, away=None, healthy=None):
         labels: (N,) in {0, 1}.
         probabilities: (N,) float in [0, 1], of the model at temperature 1.
         away: what `train.calibrate.away.operating_point` says of the finding, whose threshold then is by the healthy.
-        healthy: hospital → (N,) probabilities of its healthy people, as those of all.
+        healthy: source → (N,) probabilities of its healthy people, as those of all.
 
     Raises:
         ValueError: all labels are alike.
@@ -107,7 +106,7 @@ def calibrate(config, name, labels, probabilities, away=None, healthy=None):
     probabilities = calibrated(config, name, probabilities)
     config.thresholds[name] = operating_threshold(labels, probabilities)
     if away:
-        calibrated_healthy = {hospital: calibrated(config, name, scores) for hospital, scores in healthy.items()}
+        calibrated_healthy = {source: calibrated(config, name, scores) for source, scores in healthy.items()}
         apply_point(config, name, away, calibrated_healthy)
     youden = youden_threshold(labels, probabilities)
     config.operating_points[name] = config.operating_points.get(name, {}) | {

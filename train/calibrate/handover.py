@@ -33,7 +33,7 @@ def apply_point(config, name, point, healthy):
         ValueError: there are none.
     """
     if not healthy:
-        raise ValueError(f"{name} gets its threshold from healthy people: validate on {MIN_PEOPLE} of a hospital.")
+        raise ValueError(f"{name} gets its threshold from healthy people: validate on {MIN_PEOPLE} of a data set.")
     threshold = config.thresholds[name] = threshold_of_alarms(healthy, point["share"])
     config.rule_out_thresholds[name] = threshold_of_alarms(healthy, point["rule_out_share"])
     figures = {f"away_{key}": point[key] for key in ("sensitivity", "false_alarms") if key in point}
