@@ -53,7 +53,7 @@ def away_rows(runs, finding):
 def healthy_scores(rows, finding):
     """Source → probabilities of its healthy people, where there are `MIN_PEOPLE` of them.
 
-    A hospital's data sets count each for itself: a small one of fine pictures would drown in a large one of coarse ones.
+    A hospital's data sets count each for itself: a small one of fine pictures would drown in a large coarse one.
     """
     scores, key = {}, f"probability_{finding}"
     for row in rows:
