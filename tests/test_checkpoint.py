@@ -167,9 +167,9 @@ def test_figures_the_project_asks_of_it():
     metrics = json.loads((CHECKPOINT / "metrics.json").read_text())
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] >= 0.955
     assert metrics["shenzhen"]["lungs"]["pixel_accuracy"]["value"] >= 0.978
-    robustness = json.loads((CHECKPOINT / "lungs" / "robustness.json").read_text())
+    robustness = json.loads((CHECKPOINT / "lungs_256" / "robustness.json").read_text())
     assert robustness["altered"]["change"]["value"] >= -0.01
-    quality = json.loads((CHECKPOINT / "lungs" / "mask_quality.json").read_text())
+    quality = json.loads((CHECKPOINT / "lungs_256" / "mask_quality.json").read_text())
     assert quality["all"]["auc"]["value"] >= 0.85 and quality["all"]["spearman"]["value"] >= 0.7
     assert metrics["kermany"]["findings"]["pneumonia"]["auc"]["value"] >= 0.99
     assert metrics["shenzhen"]["findings"]["tuberculosis"]["auc"]["value"] >= 0.965
