@@ -2,15 +2,16 @@
 
 import numpy as np
 import pytest
-from scipy.ndimage import rotate
+from scipy.ndimage import gaussian_filter, rotate
 
 from examples.phantom import draw_phantom
 from examples.phantom_others import draw_animal, draw_animal_from_the_side, draw_scout
 from examples.phantom_views import beside_caption, draw_lateral, pair
 from lungfusion import LungFusionPipeline
 from lungfusion.analysis import UPRIGHT, Correction
-from lungfusion.checks.framing import film_corners, find_frame
-from lungfusion.checks.geometry import MAX_RESAMPLED, apply_correction, bring_back, correct
+from lungfusion.checks.film import film_corners
+from lungfusion.checks.framing import find_frame
+from lungfusion.checks.geometry import MAX_RESAMPLED, apply_correction, bring_back, correct, homography
 from lungfusion.reading.radiograph import Radiograph
 
 
@@ -102,6 +103,17 @@ def test_what_stands_in_a_margin_is_trimmed_with_it():
     assert find_frame(screen) == UPRIGHT
 
 
+@pytest.mark.parametrize("grey", [0.0, 0.2, 0.9])
+def test_a_viewers_small_pictures_are_trimmed(grey):
+    pixels = draw_phantom(seed=1, size=320)[0].clip(0.1)
+    screen = np.full((350, 500), grey, np.float32)
+    screen[15:335, 125:445] = pixels
+    for top in (20, 95, 170, 245):
+        screen[top : top + 64, 20:84] = pixels[::5, ::5]
+    corners = np.array(find_frame(screen).corners)
+    assert np.abs(corners[[0, 2]] * [500, 350] - [[125, 15], [445, 335]]).max() <= 1
+
+
 def test_narrow_margins_and_pictures_of_nothing_are_left():
     pixels = draw_phantom(seed=1, size=200)[0]
     narrow = find_frame(np.pad(pixels, 10, constant_values=1))
@@ -113,26 +125,35 @@ def test_narrow_margins_and_pictures_of_nothing_are_left():
     assert find_frame(spot) == UPRIGHT
 
 
-@pytest.mark.parametrize("ground", [0.15, 0.95])
+SLOPE = np.linspace(-0.08, 0.08, 400, dtype=np.float32)[:, None]  # of the light on a wall
+
+
+@pytest.mark.parametrize("ground", [0.15, 0.95, 0.1 + SLOPE, 0.9 + SLOPE])
 def test_the_corners_of_a_film_are_found(ground):
     film = 0.3 + 0.5 * draw_phantom(seed=2, size=300)[0]
-    matrix = correct(film, UPRIGHT)[1]
-    assert (matrix == np.eye(3)).all()
-    straight, seen = correct_to_photograph(film, QUADRILATERAL, ground)
-    found = np.array(film_corners(seen))
-    assert np.abs(found - QUADRILATERAL).max() < 0.015
-    back = correct(seen, Correction(0, False, tuple(map(tuple, found.tolist()))))[0]
-    assert min(back.shape) > 200
-    assert straight is film
+    found = np.array(film_corners(laid_on(film, QUADRILATERAL, ground)))
+    assert np.abs(found - QUADRILATERAL).max() < 0.003
 
 
-def correct_to_photograph(film, corners, ground):
-    """A film as it is seen with its corners there, on a ground of one grey."""
-    from lungfusion.checks.geometry import homography
+def test_a_film_partly_as_bright_as_what_it_lies_on_is_found():
+    film = 0.3 + 0.5 * draw_phantom(seed=2, size=300)[0]
+    film[:90, :12] = film[-12:, :90] = 0.95
+    found = np.array(film_corners(laid_on(film, QUADRILATERAL, 0.95)))
+    assert np.abs(found - QUADRILATERAL).max() < 0.003
 
+
+def test_what_fades_into_black_is_no_film():
+    film = np.full((300, 300), 0.6, np.float32)
+    seen = laid_on(film, QUADRILATERAL, 0)
+    assert film_corners(seen) is not None
+    assert film_corners(gaussian_filter(seen, 12)) is None
+
+
+def laid_on(film, corners, ground):
+    """A film with its corners there, (400, 360), on a ground of one grey, or (400, 360) of several."""
     matrix = homography(2 * np.array(corners) - 1)
     covered = bring_back(np.ones_like(film), matrix, (400, 360))
-    return film, bring_back(film, matrix, (400, 360)) + (1 - covered) * np.float32(ground)
+    return bring_back(film, matrix, (400, 360)) + (1 - covered) * np.float32(ground)
 
 
 # With the bundled checkpoint

@@ -2,11 +2,16 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from examples.phantom import draw_phantom
+from lungfusion import load_radiograph
 from lungfusion.analysis import Finding
+from lungfusion.checks.framing import find_frame
 from tests.helpers import write_source
 from train import evaluate
+from train.augment.photographs import photograph
 from train.scoring.photographs import summarise_pairs
 
 pytestmark = pytest.mark.usefixtures("few_draws")
@@ -14,6 +19,15 @@ pytestmark = pytest.mark.usefixtures("few_draws")
 
 def told(**probabilities):
     return {name: Finding(name, probability, 0.5) for name, probability in probabilities.items()}
+
+
+def test_the_film_is_found_in_every_photograph():
+    pixels = draw_phantom(seed=1, size=320)[0]
+    for seed in range(20):
+        picture, corners = photograph(pixels, np.random.default_rng(seed))
+        frame = find_frame(load_radiograph(picture).pixels)
+        assert not frame.is_box, f"photograph {seed} is taken for a page"
+        assert np.abs(frame.corners - corners).max() < 0.004, f"photograph {seed}"
 
 
 def test_shares_by_hand():
