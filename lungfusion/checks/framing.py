@@ -57,6 +57,8 @@ def trimmed(pixels):
         columns, rows = busy(part[::step].T), busy(part[:, ::step])
         if not (columns.size and rows.size):
             return 0, 0, width, height
+        if len(columns) == part.shape[1] and len(rows) == len(part):
+            break  # nothing was trimmed
         ends = [ends[0] + columns[0], ends[0] + columns[-1] + 1, ends[2] + rows[0], ends[2] + rows[-1] + 1]
     if (ends[1] - ends[0]) * (ends[3] - ends[2]) < MIN_KEPT * pixels.size:
         return 0, 0, width, height

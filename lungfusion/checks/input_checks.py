@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.ndimage import maximum_filter
@@ -16,6 +17,7 @@ MAX_TILT = 25  # degrees that the lungs may lean
 MIN_SIDE = 200  # pixels
 MAX_ASPECT = 3.0  # of the longer side to the shorter: no chest is longer
 RING = 0.12  # of the square root of the lungs' area: how far around them their surroundings are looked at
+GRID = 192  # rows and columns in which that is done
 MAX_SMALLER_LUNG = 0.3  # of the larger's area, in a lateral view
 MAX_OFF_MIDDLE = 0.17  # of the image's width: how far from its middle the larger lies there
 # Of the image's width: one so narrow, and so far from the middle, is a lung seen from the front whose fellow is white.
@@ -147,11 +149,11 @@ class Evidence:
     wanted: Correction = UPRIGHT
     several: bool = False
 
-    @property
+    @cached_property
     def lungs(self):
         return self.right | self.left
 
-    @property
+    @cached_property
     def tilt(self):
         """Degrees that the lungs lean clockwise; 0 where one alone was found, which says nothing of it."""
         height, width = self.shape
@@ -256,6 +258,8 @@ def white_share(image, lungs):
 
 def brightness(image, lungs):
     """How much brighter the lungs are than a ring around them, of their medians: negative where bone is white."""
+    step = max(1, len(lungs) // GRID)
+    image, lungs = image[::step, ::step], lungs[::step, ::step]
     if not lungs.any():
         return 0.0
     reach = round(RING * math.sqrt(lungs.sum()))

@@ -158,8 +158,8 @@ def grey(image):
 
 def stretch_contrast(image):
     """The 0.5th percentile → 0, the 99.5th → 1, what lies beyond is clipped. A single shade of grey → 0."""
-    low, high = torch.quantile(image.flatten(), torch.tensor([DARK, BRIGHT], device=image.device))
-    return ((image - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+    low, high = np.quantile(image.float().cpu().numpy(), (DARK, BRIGHT))  # torch's sorts all of it
+    return ((image - float(low)) / max(float(high - low), 1e-6)).clamp(0, 1)
 
 
 __all__ = ["LungFusionImageProcessor"]

@@ -27,7 +27,10 @@ def keep_lungs(alpha):
         rest of the lungs and in a rim around them, 0 further out.
     """
     drawn = alpha > 0.5
-    lungs = fill_holes(two_largest(drawn))
+    if not drawn.any():
+        return np.zeros_like(alpha)
+    box, lungs = box_of(drawn), np.zeros_like(drawn)
+    lungs[box] = fill_holes(two_largest(drawn[box]))
     rim = maximum_filter(lungs, 2 * round(SOFT_RIM * len(alpha)) + 1) & ~drawn
     return np.where(lungs | rim, np.where(lungs & ~drawn, 1, alpha), 0)
 
@@ -46,6 +49,12 @@ def expected_dice(alpha):
     """
     mask = alpha > 0.5
     return float(2 * alpha[mask].sum() / max(alpha.sum() + mask.sum(), 1))
+
+
+def box_of(mask):
+    """The smallest part of a mask (S, S) bool, not empty, that holds all of it: two slices, of rows and of columns."""
+    ends = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+    return tuple(slice(end[0], end[-1] + 1) for end in ends)
 
 
 def two_largest(mask):

@@ -55,7 +55,8 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
     pixels = np.empty(array.shape[:2], np.float32)
     for rows in bands(array):
         grey = _luma(colours[rows])
-        pixels[rows] = grey.astype(np.float32) / white if black == 0 else (grey - black) / (white - black)
+        scaled = grey.astype(np.float32) / white if black == 0 else (grey.astype(np.float64) - black) / (white - black)
+        pixels[rows] = scaled
         np.clip(pixels[rows], 0, 1, out=pixels[rows])
         if inverted:
             np.subtract(1, pixels[rows], out=pixels[rows])
@@ -80,8 +81,8 @@ def _colour(sample: np.ndarray) -> float:
 
 
 def _luma(colours: np.ndarray) -> np.ndarray:
-    """(H, W) or (H, W, 3) of any type → (H, W) float64."""
-    return colours.astype(np.float64) if colours.ndim == 2 else np.einsum("hwc,c->hw", colours, LUMA)
+    """(H, W) or (H, W, 3) of any type → (H, W), float64 where it was colours."""
+    return colours if colours.ndim == 2 else np.einsum("hwc,c->hw", colours, LUMA)
 
 
 def black_and_white(colours: np.ndarray) -> tuple[float, np.float32]:
