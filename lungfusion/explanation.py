@@ -8,7 +8,7 @@ from .models.concatenation import paste_back
 
 @torch.backends.cudnn.flags(enabled=False)  # it has no backward pass of an LSTM in evaluation mode; torch itself has
 @torch.enable_grad()
-def grad_cam(model, output, size):
+def grad_cam(model, output, size, findings=None):
     """Grad-CAM (Selvaraju et al. 2017) of every finding, averaged over the branches.
 
     Each branch's deepest feature map is weighed by the mean gradient of the finding's logit, what speaks for the
@@ -22,32 +22,32 @@ def grad_cam(model, output, size):
         model: `LungFusionForImageClassification`.
         output: what it returned with `output_hidden_states`, with gradients or without.
         size: side S of the result in pixels.
+        findings: names of those asked for; all of the model's if None.
 
     Returns:
         (B, findings, S, S) float in [0, 1].
     """
+    findings, shape = list(findings or model.config.findings), output.cnn_input.shape[-2:]
     feature_maps = [features.detach().clone().requires_grad_() for features in output.hidden_states]
-    logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, findings)
-    saliency = []
-    for of_finding in logits.sum(0):
-        gradients = torch.autograd.grad(of_finding, feature_maps, retain_graph=True)
-        maps = []
-        for features, gradient in zip(feature_maps, gradients, strict=True):
-            weights = gradient.mean((2, 3), keepdim=True)  # (B, C, 1, 1)
-            maps.append((weights * features.detach()).sum(1, keepdim=True).relu())
-        seen = [F.interpolate(m, output.cnn_input.shape[-2:], mode="bilinear", align_corners=False) for m in maps]
-        saliency.append(unit_maximum(paste_back(torch.stack(seen).mean(0), output.roi_affine.clone(), size)))
+    logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, all findings)
+    columns = [logits[:, model.config.findings.index(name)].sum() for name in findings]
+    gradients = zip(*(torch.autograd.grad(one, feature_maps, retain_graph=True) for one in columns), strict=True)
+    seen = 0
+    for features, of_findings in zip(feature_maps, gradients, strict=True):
+        weights = torch.stack([gradient.mean((2, 3)) for gradient in of_findings], dim=1)  # (B, findings, C)
+        maps = torch.einsum("bfc,bchw->bfhw", weights, features.detach()).relu()
+        seen = seen + F.interpolate(maps, shape, mode="bilinear", align_corners=False) / len(feature_maps)
     for number, name in enumerate(model.config.lesion_findings):
-        of_places = output.lesion_map[:, number : number + 1].detach().float().sigmoid()
-        seen = F.interpolate(of_places, [model.config.lesion_size] * 2, mode="bilinear", align_corners=False)
-        map_of_image = unit_maximum(paste_back(seen, output.roi_affine.clone(), size))
-        saliency[model.config.findings.index(name)] = map_of_image
-    return torch.cat(saliency, dim=1)
+        if name in findings:
+            of_places = output.lesion_map[:, number : number + 1].detach().to(seen.dtype).sigmoid()
+            of_places = F.interpolate(of_places, shape, mode="bilinear", align_corners=False)
+            seen[:, findings.index(name)] = of_places[:, 0]
+    return unit_maximum(paste_back(seen, output.roi_affine.clone(), size))
 
 
 def unit_maximum(x):
-    """Each (C, H, W) of a batch divided by its maximum; an all-zero one stays zero."""
-    return x / x.amax((1, 2, 3), keepdim=True).clamp(min=1e-12)
+    """Each (H, W) of (B, C, H, W) divided by its maximum; an all-zero one stays zero."""
+    return x / x.amax((2, 3), keepdim=True).clamp(min=1e-12)
 
 
 def share_inside(saliency, alpha):
