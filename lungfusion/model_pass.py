@@ -10,7 +10,7 @@ from .analysis import UPRIGHT, Correction
 from .checks.framing import find_frame
 from .checks.geometry import correct
 from .checks.input_checks import brightness
-from .checks.orientation import estimate_correction, holds_several, ood_score
+from .checks.orientation import estimate_correction, holds_several
 from .models.concatenation import MIN_AREA
 from .models.mask_postprocessing import keep_lungs
 from .reading.radiograph import Radiograph
@@ -97,7 +97,7 @@ def reframed(pipeline, one, limits):
     if one.correction == UPRIGHT or one.ood_score <= limits.usual_ood_score:
         return one
     whole = pipeline.pixel_values([one.radiograph])
-    better = ood_score(pipeline.segmenter, whole) < one.ood_score
+    better = pipeline.packed.ood_score(whole) < one.ood_score
     return run(pipeline, [one.radiograph], [UPRIGHT])[0] if better else one
 
 
@@ -106,8 +106,8 @@ def with_orientation(pipeline, one, limits):
     inverted = brightness(one.image, one.lungs) > 0
     if one.ood_score <= limits.usual_ood_score and not inverted:
         return one
-    wanted, score = estimate_correction(pipeline.segmenter, one.pixel_values, one.ood_score)
-    several = score > limits.usual_ood_score and holds_several(pipeline.segmenter, one.pixel_values, score)
+    wanted, score = estimate_correction(pipeline.packed.ood_score, one.pixel_values, one.ood_score)
+    several = score > limits.usual_ood_score and holds_several(pipeline.packed.ood_score, one.pixel_values, score)
     if wanted == Correction(0, True) and not inverted:
         wanted = UPRIGHT  # lungs darker than what is around them are not inverted, whatever the score says
     return replace(one, wanted=wanted, wanted_score=None if wanted == UPRIGHT else score, several=several)

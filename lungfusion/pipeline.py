@@ -16,6 +16,7 @@ from .loading import checkpoint_of, load_model
 from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
 from .models.mask_postprocessing import expected_dice, split_lungs
+from .packed import PackedModel
 from .reading.radiograph import RadiographError, load_radiograph
 from .reading.sources import load
 
@@ -56,6 +57,7 @@ class LungFusionPipeline:
         self.model = model
         self.segmenter = getattr(model, "segmenter", model)
         self.processor = processor
+        self.packed = PackedModel(model)
 
     @classmethod
     def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None):
@@ -136,9 +138,8 @@ class LungFusionPipeline:
 
     def run_model(self, pixel_values):
         """What the model returns, its branches' feature maps in `hidden_states` if it has branches."""
-        if isinstance(self.model, LungUNetForSemanticSegmentation):
-            return self.model(pixel_values)
-        return self.model(pixel_values, output_hidden_states=True)
+        kept = {} if self.model is self.segmenter else {"output_hidden_states": True}
+        return self.packed()(pixel_values, **kept)
 
     @property
     def limits(self):
@@ -286,10 +287,10 @@ class LungFusionPipeline:
         if not explained:
             return analysis, {}
         with torch.inference_mode(False):
-            maps = grad_cam(self.model, one.output, size)[0].float().cpu().numpy()
+            maps = grad_cam(self.model, one.output, size, explained)[0].float().cpu().numpy()
         if one.correction != UPRIGHT:
             maps = np.stack([bring_back(x, one.matrix, (size, size)) for x in maps])
-        return analysis, {name: maps[self.model.config.findings.index(name)] for name in explained}
+        return analysis, dict(zip(explained, maps, strict=True))
 
 
 def calibrated_quality(expected, slope, offset):

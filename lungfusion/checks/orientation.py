@@ -1,6 +1,5 @@
 """How an image lies: whether it has to be turned or inverted to look like the radiographs the model learned from."""
 
-import torch
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
 
@@ -21,45 +20,40 @@ MAX_OTHER_RATIO = (
 )
 
 
-@torch.inference_mode()
-def estimate_correction(segmenter, pixel_values, score):
-    """The correction under which the segmenter finds an image least out of distribution, and that ood_score.
+def estimate_correction(ood_score, pixel_values, score):
+    """The correction under which an image is least out of distribution, and its ood_score then.
 
-    An upright radiograph, bone white, is nearer to those it was trained on than the same one turned or inverted.
+    An upright radiograph, bone white, is nearer to those the segmenter was trained on than the same one turned or
+    inverted. Seen at 160 px or less that no longer holds, so all are looked at in full size; one by one, which is
+    faster on a CPU than in a batch.
 
     Args:
-        segmenter: `LungUNetForSemanticSegmentation`, its ood_score fitted.
+        ood_score: function of pixel values (1, 1, S, S) that gives the segmenter's, a float.
         pixel_values: (1, 1, S, S) float in [0, 1].
         score: its ood_score as it is.
 
     Returns:
         `Correction`, `UPRIGHT` unless another one is clearly better; and the ood_score under it.
     """
-    scores = {other: ood_score(segmenter, corrected(pixel_values, other)) for other in CORRECTIONS[1:]}
+    scores = {other: ood_score(corrected(pixel_values, other)) for other in CORRECTIONS[1:]}
     best = min(scores, key=scores.get)
     return (best, scores[best]) if scores[best] < MAX_RATIO * score else (UPRIGHT, score)
 
 
-@torch.inference_mode()
-def holds_several(segmenter, pixel_values, score):
+def holds_several(ood_score, pixel_values, score):
     """Whether a half of an image looks more like a chest than the whole: two pictures in one, or one beside a page.
 
     A film of chest and abdomen is one picture though its upper half alone looks more like a chest: of halves one above
     the other both have to.
 
     Args:
-        segmenter, pixel_values: as for `estimate_correction`.
+        ood_score, pixel_values: as for `estimate_correction`.
         score: the whole image's ood_score, corrected.
     """
     stacked, beside = (
-        sorted(ood_score(segmenter, stretch_contrast(half)) / score for half in pixel_values.chunk(2, axis))
-        for axis in (2, 3)
+        sorted(ood_score(stretch_contrast(half)) / score for half in pixel_values.chunk(2, axis)) for axis in (2, 3)
     )
     return beside[0] < MAX_RATIO or (stacked[0] < MAX_RATIO and stacked[1] < MAX_OTHER_RATIO)
-
-
-def ood_score(segmenter, pixel_values):
-    return float(segmenter.novelty(segmenter.encode(pixel_values)[-1]))
 
 
 def corrected(pixels, correction):

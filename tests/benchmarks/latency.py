@@ -84,11 +84,12 @@ def steps(pipeline, files):
     radiographs = [load_radiograph(file) for file in files]
     pixel_values = pipeline.pixel_values(radiographs)
     alpha = pipeline.model(pixel_values).alpha.detach()
+    model, quick = pipeline.model, pipeline.packed()
     return {
         "decode": Subject(lambda: [load_radiograph(file) for file in files]),
         "prepare": Subject(lambda: pipeline.pixel_values(radiographs)),
-        "segment": counted(lambda: pipeline.segmenter(pixel_values)),
-        "classify": counted(lambda: pipeline.model(pixel_values, alpha=alpha)),
+        "segment": counted(lambda: model.segmenter(pixel_values), lambda: quick.segmenter(pixel_values)),
+        "classify": counted(lambda: model(pixel_values, alpha=alpha), lambda: quick(pixel_values, alpha=alpha)),
         "files to analyses": Subject(lambda: pipeline(files)),
         "files to analyses and heat maps": Subject(lambda: [pipeline.analyse_and_explain(file) for file in files]),
     }
@@ -132,12 +133,11 @@ def prepared(file):
     return torch.from_numpy(PREPARED(pixels)).float()
 
 
-def counted(run):
-    """A network's forward pass, without gradients."""
-    forward = torch.inference_mode()(run)
-    with FlopCounterMode(display=False) as counter:
-        forward()
-    return Subject(forward, counter.get_total_flops())
+def counted(run, quick=None):
+    """A network's forward pass, without gradients; quick: the same as the pipeline does it, which is timed instead."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        run()
+    return Subject(torch.inference_mode()(quick or run), counter.get_total_flops())
 
 
 def take_turns(subjects, rounds, device):
