@@ -106,7 +106,7 @@ def with_orientation(pipeline, one, limits):
     inverted = brightness(one.image, one.lungs) > 0
     if one.ood_score <= limits.usual_ood_score and not inverted:
         return one
-    wanted, score = estimate_correction(pipeline.packed.ood_score, one.pixel_values, one.ood_score)
+    wanted, score = estimate_correction(pipeline.packed.ood_score, one.pixel_values, one.ood_score, inverted)
     several = score > limits.usual_ood_score and holds_several(pipeline.packed.ood_score, one.pixel_values, score)
     if wanted == Correction(0, True) and not inverted:
         wanted = UPRIGHT  # lungs darker than what is around them are not inverted, whatever the score says

@@ -15,12 +15,13 @@ CORRECTIONS = (
 # 72 real radiographs with a high score no orientation came below 0.98 of it and no half below 1.0; of 22 made pairs one
 # half came below 0.77 in each.
 MAX_RATIO = 0.9
+MAX_RATIO_IF_BRIGHT = 0.98  # the inverted image's, where lungs brighter than their surroundings say the same
 MAX_OTHER_RATIO = (
     1.2  # of two pictures one above the other, the worse half: of chest and abdomen on one film it is 1.36
 )
 
 
-def estimate_correction(ood_score, pixel_values, score):
+def estimate_correction(ood_score, pixel_values, score, bright=False):
     """The correction under which an image is least out of distribution, and its ood_score then.
 
     An upright radiograph, bone white, is nearer to those the segmenter was trained on than the same one turned or
@@ -31,13 +32,15 @@ def estimate_correction(ood_score, pixel_values, score):
         ood_score: function of pixel values (1, 1, S, S) that gives the segmenter's, a float.
         pixel_values: (1, 1, S, S) float in [0, 1].
         score: its ood_score as it is.
+        bright: whether its lungs are brighter than what is around them, as in an inverted image.
 
     Returns:
         `Correction`, `UPRIGHT` unless another one is clearly better; and the ood_score under it.
     """
     scores = {other: ood_score(corrected(pixel_values, other)) for other in CORRECTIONS[1:]}
     best = min(scores, key=scores.get)
-    return (best, scores[best]) if scores[best] < MAX_RATIO * score else (UPRIGHT, score)
+    ratio = MAX_RATIO_IF_BRIGHT if bright and best == Correction(0, True) else MAX_RATIO
+    return (best, scores[best]) if scores[best] < ratio * score else (UPRIGHT, score)
 
 
 def holds_several(ood_score, pixel_values, score):
