@@ -189,7 +189,7 @@ def test_margins_leave_the_answer_as_it_is_and_are_put_back(pipe):
     assert dice(analysis.alpha, np.pad(mask, ((150, 100), (120, 130)))) > 0.95
     for one, other in zip(analysis.findings, plain.findings, strict=True):
         assert one.probability == pytest.approx(other.probability, abs=0.05)
-    name = pipe.findings[0]
+    name = pipe.model.config.explained[0]
     assert pipe.explain(page, name)[:140].max() == 0 < pipe.explain(page, name).max()
 
 
