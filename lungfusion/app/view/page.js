@@ -85,6 +85,15 @@
     next.click();
   });
 
+  // Gradio's button for more files holds a button: the inner one is what is clicked, the outer one but a frame
+
+  new MutationObserver(() => {
+    for (const frame of document.querySelectorAll(".icon-button:has(button):not([role])")) {
+      frame.setAttribute("role", "group");
+      frame.tabIndex = -1;
+    }
+  }).observe(document.body, {childList: true, subtree: true});
+
   // While an answer is awaited: the picture that was sent, the place in the queue, and what to do if none comes
 
   const busy = () => document.querySelector("#answer .busy");
