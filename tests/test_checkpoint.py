@@ -92,6 +92,12 @@ def test_every_finding_says_what_it_rests_on(pipe):
         assert finding.source
 
 
+def test_the_card_has_every_table_that_is_bundled():
+    card = (CHECKPOINT / "README.md").read_text()
+    for name in ("hospitals", "refusal", "photographs", "explanations"):
+        assert (CHECKPOINT / f"{name}.md").read_text().splitlines()[-1] in card, name
+
+
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_nothing_is_detected_in_clear_lungs(pipe, size):
     assert [finding.name for finding in pipe(draw_phantom(seed=0, size=size)[0]).findings if finding.detected] == []

@@ -134,11 +134,14 @@ def count_words(of_split):
 
 
 def own_tables(run):
-    """Path of each of the `TABLES` that are of the run's own weights → its title and words; says which are not."""
+    """Path of each of the `TABLES` that are of the run's own weights, or of no one model's → its title and words.
+
+    Says which are of other weights.
+    """
     tables, weights = {}, weights_digest(run / "model")
     for pattern, text in TABLES.items():
         for table in sorted(run.glob(pattern)):
-            if json.loads(table.with_suffix(".json").read_text()).get("weights") == weights:
+            if json.loads(table.with_suffix(".json").read_text()).get("weights", weights) == weights:
                 title, words = text
                 tables[table] = f"{title}: {table.stem.split('_', 1)[1]}" if "*" in pattern else title, words
             else:
