@@ -9,6 +9,7 @@ from scipy.ndimage import maximum_filter
 
 from ..analysis import UPRIGHT, AnalysisWarning, Correction
 from ..models.concatenation import MIN_AREA
+from ..models.mask_postprocessing import box_of
 from .geometry import tilt
 
 MIN_MASK_QUALITY = 0.85  # below, a warning; train.calibrate.mask_quality says how many masks that concerns
@@ -252,8 +253,7 @@ def edge(lungs):
 
 def white_share(image, lungs):
     """Share of pure white in the box around the lungs; image (S, S) in [0, 1], lungs (S, S) bool, not empty."""
-    columns, rows = (np.flatnonzero(lungs.any(axis)) for axis in (0, 1))
-    return float((image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] >= WHITE).mean())
+    return float((image[box_of(lungs)] >= WHITE).mean())
 
 
 def brightness(image, lungs):
