@@ -10,6 +10,7 @@ from threading import Lock
 
 import torch
 from timm.layers import Conv2dSame
+from timm.models._efficientnet_blocks import DepthwiseSeparableConv, InvertedResidual
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -61,8 +62,10 @@ def can_pack(model):
 
 
 def state_of(model, tensors):
-    """What changes when a model's tensors or parts are changed or replaced; read at every call, so in C."""
-    parts = [id(next(model.parameters())), *map(id, model.children())]
+    """What changes when a model's tensors or parts are changed or replaced, or other weights' layouts are faster; read
+    at every call, so in C.
+    """
+    parts = [torch.get_num_threads(), id(next(model.parameters())), *map(id, model.children())]
     return [*parts, *map(torch.Tensor.data_ptr, tensors), *map(attrgetter("_version"), tensors)]
 
 
@@ -74,12 +77,25 @@ def packed(model):
     twin = copy.deepcopy(model, {id(one): one for one in [*tensors_of(model), *configs]})
     segmenter = getattr(twin, "segmenter", twin)
     segmenter.unet = pack(segmenter.unet, 1, segmenter.config.image_size, lambda unet, x: unet.decode(unet.encode(x)))
+    segmenter.forward = one_by_one(segmenter.forward)
     for branch in getattr(twin, "branches", ()):
         channels, side = twin.concatenation.channels, twin.config.branch_size
         branch.backbone = pack(branch.backbone, channels, side, lambda backbone, x: backbone.forward_features(x))
     if getattr(twin, "lesions", None) is not None:
         twin.lesions = pack(twin.lesions, 1, twin.lesions.size, lambda lesions, x: lesions.look(x))
     return twin
+
+
+def one_by_one(forward):
+    """A segmenter's `forward`, one image at a time: of several its maps leave the cache, and weights are laid out for
+    one.
+    """
+
+    def forward_of_all(pixel_values):
+        outputs = [forward(one) for one in pixel_values.split(1)]
+        return type(outputs[0])(**{name: torch.cat([one[name] for one in outputs]) for name in outputs[0]})
+
+    return forward_of_all
 
 
 def pack(network, channels, side, run):
@@ -95,6 +111,8 @@ def pack(network, channels, side, run):
     expected, own = run(network, x), copy.deepcopy(network, {id(one): one for one in tensors_of(network)})
     for parent in list(own.modules()):
         fold(parent)
+    for parent in list(own.modules()):
+        straighten(parent)
     answer = run(own, x.contiguous(memory_format=torch.channels_last))
     same = (answer - expected).abs().max() <= MAX_DIFFERENCE * expected.abs().max()
     return own if same else network
@@ -126,10 +144,35 @@ def fold(parent):
         parent._modules[name] = step if known else nn.Sequential(step, activation)
 
 
+def straighten(parent):
+    """Make a row of steps of each EfficientNet's or MobileNet's block among a module's parts."""
+    for name, block in parent._modules.items():
+        if isinstance(block, InvertedResidual | DepthwiseSeparableConv):
+            parent._modules[name] = Steps(block)
+
+
 def can_fold(part):
     if type(part) is Conv2dSame:
         return part.stride == (2, 2) and part.dilation == (1, 1) and all(side in (3, 5, 7) for side in part.kernel_size)
     return type(part) is nn.Conv2d and part.padding_mode == "zeros" and not isinstance(part.padding, str)
+
+
+class Steps(nn.Module):
+    """What is left of a block of timm's once it is folded, in a row; its shortcut is added in the last convolution."""
+
+    def __init__(self, block):
+        super().__init__()
+        self.steps = nn.ModuleList(part for part in block.children() if not isinstance(part, nn.Identity))
+        self.added_last = block.has_skip and isinstance(self.steps[-1], PackedConvolution)
+        self.added = block.has_skip and not self.added_last
+
+    def forward(self, x):
+        *first, last = self.steps
+        y = x
+        for step in first:
+            y = step(y)
+        y = last(y, x) if self.added_last else last(y)
+        return y + x if self.added else y
 
 
 class PackedConvolution(nn.Module):
@@ -148,9 +191,13 @@ class PackedConvolution(nn.Module):
         self.bias = None if conv.bias is None else nn.Parameter(conv.bias.detach(), requires_grad=False)
         self.activation = [*ACTIVATIONS[type(activation)], ""]
 
-    def forward(self, x):
+    def forward(self, x, shortcut=None):
+        """x and, where it is given, what is added to the convolution of it, which then has no activation."""
         if self.same:
             x = F.pad(x, (x.shape[3] % 2, 0, x.shape[2] % 2, 0)) if x.shape[2] % 2 or x.shape[3] % 2 else x
         if not self.weight.is_mkldnn:
             self.weight = torch.ops.mkldnn._reorder_convolution_weight(self.weight, *self.shape, list(x.shape))
-        return torch.ops.mkldnn._convolution_pointwise(x, self.weight, self.bias, *self.shape, *self.activation)
+        weights = self.weight, self.bias, *self.shape
+        if shortcut is None:
+            return torch.ops.mkldnn._convolution_pointwise(x, *weights, *self.activation)
+        return torch.ops.mkldnn._convolution_pointwise.binary(x, shortcut, *weights, "add", 1.0, None, [], "")

@@ -58,8 +58,8 @@ def main(arguments=None):
 
 
 def learn(accelerator, recipe, output, model, processor, train, validation):
-    """Train the lesion branch; the model of the best epoch lies in `output/model` then."""
-    begin_branch(model.lesions, model.config.lesion_backbone, recipe["pretrained"])
+    """Train the lesion branch; the model of the last epoch lies in `output/model` then."""
+    begin_branch(model, recipe["pretrained"], recipe["frozen"])
     model.to(memory_format=torch.channels_last)
     parts = [(arrays, known) for _, arrays, known in train.values()]
     write_counts({"train": {name: arrays for name, (_, arrays, _) in train.items()}}, output)
@@ -70,7 +70,7 @@ def learn(accelerator, recipe, output, model, processor, train, validation):
     validate = partial(auc_of_either, accelerator, DataLoader(LesionRadiographs(read), **loading))
     made = recipe["augmentation"]["made_nodules"]
     loss_of = partial(loss_of_views, accelerator, model.concatenation.roi_affine, made)
-    fit(accelerator, model, processor, loader, sampler, validate, recipe, output, loss_of)
+    fit(accelerator, model, processor, loader, sampler, validate, recipe, output, loss_of, keep="last")
 
 
 def loss_of_views(accelerator, region, made, model, batch):

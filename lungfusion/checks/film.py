@@ -4,6 +4,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 SIDE = 256  # pixels of the longer side, in which a film is looked for
+SMOOTH, REACH_OF_SMOOTH = 1.0, 4  # pixels: of the Gaussian, and how far it is reckoned
 RIM = 3  # pixels at the picture's edge, that show what the film lies on
 MAX_UNEVEN = 0.2  # between greys of what it lies on, along a side; where a body reaches the picture's edge it is more
 MIN_CONTRAST = 0.03  # between a film and what it lies on
@@ -26,10 +27,13 @@ def film_corners(pixels):
         four (x, y), as shares of the picture's sides, from the upper left clockwise; or None.
     """
     step = max(1, max(pixels.shape) // SIDE)
-    small = gaussian_filter(pixels[::step, ::step], 1.0)
+    small = pixels[::step, ::step]
+    grounds = [lies_on(picture) for picture in from_all_sides(small)]
+    if any(np.ptp(np.percentile(ground, (10, 90))) > MAX_UNEVEN for ground in grounds):
+        return None  # as of nearly every radiograph, and soon known
     edges = []
-    for picture in (small, small.T[::-1], small[::-1], small.T):  # from above, the right, below, the left
-        if (edge := first_edge(picture)) is None:
+    for picture, ground in zip(from_all_sides(smooth(small)), grounds, strict=True):
+        if (edge := first_edge(picture, ground)) is None:
             return None
         edges.append(edge)
     (*top, _), right, bottom, (*left, _) = edges
@@ -46,18 +50,30 @@ def film_corners(pixels):
     return tuple(map(tuple, corners.tolist()))
 
 
-def first_edge(picture):
+def from_all_sides(picture):
+    """(h, w) → four views of it: seen from above, the right, below, the left, that side on top."""
+    return picture, picture.T[::-1], picture[::-1], picture.T
+
+
+def smooth(picture):
+    return gaussian_filter(picture, SMOOTH, radius=REACH_OF_SMOOTH)
+
+
+def lies_on(picture):
+    """What a film may lie on, (w,): the grey along the upper rim of a picture (h, w), smoothed."""
+    return np.median(smooth(picture[: RIM + REACH_OF_SMOOTH])[:RIM], axis=0)
+
+
+def first_edge(picture, ground):
     """The straight, sharp edge that is met first from above.
 
     Args:
         picture: (h, w) float32 array in [0, 1], smoothed.
+        ground: (w,), what it lies on.
 
     Returns:
         slope and offset of y = slope * x + offset, in pixels, and how many columns it is seen in; None without one.
     """
-    ground = np.median(picture[:RIM], axis=0)
-    if np.ptp(np.percentile(ground, (10, 90))) > MAX_UNEVEN:
-        return None
     contrast = max(MIN_CONTRAST, 4 * float(np.median(np.abs(np.diff(ground)))))
     new = np.abs(picture - ground) > contrast
     x, rows = np.flatnonzero(new.any(0)), new.argmax(0)

@@ -1,5 +1,7 @@
 """Where in a picture the radiograph lies: without a margin of one grey, or the film or screen in a photograph."""
 
+import math
+
 import numpy as np
 
 from ..analysis import UPRIGHT, Correction
@@ -14,6 +16,7 @@ MAX_BESIDE = 0.25  # of the radiograph's length: what is longer is no such thing
 MAX_KEPT, MAX_KEPT_IN_BLACK = 0.75, 0.5
 MIN_BESIDE = 0.02  # of the picture's area: a viewer's smaller pictures beside the one that is looked at
 BLACK = 0.1
+LOOKED_AT = 256  # places of each row and column
 MIN_KEPT = 0.02
 MAX_SKEW = 0.012  # of the picture's sides: a film whose corners lie as near to a box has a border, and is no photograph
 
@@ -29,12 +32,17 @@ def find_frame(pixels):
         return Correction(0, False, corners)
     height, width = pixels.shape
     left, top, right, bottom = trimmed(pixels)
-    margin = pixels[0] if top else pixels[-1] if bottom < height else pixels[:, 0 if left else -1]
-    beside = (pixels > BLACK).sum() - (pixels[top:bottom, left:right] > BLACK).sum()
-    plain = np.median(margin) < BLACK and beside < MIN_BESIDE * pixels.size
-    if (right - left) * (bottom - top) < (MAX_KEPT_IN_BLACK if plain else MAX_KEPT) * pixels.size:
+    kept = (right - left) * (bottom - top) / pixels.size
+    if kept < MAX_KEPT_IN_BLACK or (kept < MAX_KEPT and not is_plain(pixels, left, top, right, bottom)):
         return Correction(0, False, box(left / width, top / height, right / width, bottom / height))
     return UPRIGHT if corners is None else Correction(0, False, bounding_box(corners))
+
+
+def is_plain(pixels, left, top, right, bottom):
+    """Whether the margin around a part of a picture is black, and nothing stands in it."""
+    margin = pixels[0] if top else pixels[-1] if bottom < len(pixels) else pixels[:, 0 if left else -1]
+    beside = (pixels > BLACK).sum() - (pixels[top:bottom, left:right] > BLACK).sum()
+    return np.median(margin) < BLACK and beside < MIN_BESIDE * pixels.size
 
 
 def bounding_box(corners):
@@ -49,7 +57,7 @@ def box(left, top, right, bottom):
 
 def trimmed(pixels):
     """(H, W) → left, top, right, bottom of what is left without margins of one grey; ints, in pixels."""
-    step = max(1, max(pixels.shape) // 1024)  # rows and columns looked at across
+    step = math.ceil(max(pixels.shape) / LOOKED_AT)
     height, width = pixels.shape
     ends = [0, width, 0, height]
     for _ in range(2):  # what lay above a margin at the side no longer hides it

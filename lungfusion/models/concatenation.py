@@ -167,10 +167,11 @@ def lung_frame(alpha, cells=64, rounds=8):
     place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
     places = torch.stack([place.repeat(side), place.repeat_interleave(side)], dim=1)  # (side², 2): x, y
     middle = centre(mass, places)
+    x, y = places.unbind(1)
     line, between = middle.new_tensor([1.0, 0.0]).expand_as(middle), middle
     for _ in range(rounds):
-        beyond = (line @ places.T) > (line * between).sum(1, keepdim=True)  # (B, side²)
-        one, other = centre(mass * ~beyond, places), centre(mass * beyond, places)
+        beyond = line[:, :1] * x + line[:, 1:] * y > (line * between).sum(1, keepdim=True)  # (B, side²)
+        one, other = centre(torch.stack([mass * ~beyond, mass * beyond]), places)
         line, between = other - one, (one + other) / 2
     tilt = (axis_angle(mass * ~beyond, places) + axis_angle(mass * beyond, places)) / 2
     tilt = torch.where(tilt.abs() > MAX_TILT, 0, tilt)
@@ -179,8 +180,8 @@ def lung_frame(alpha, cells=64, rounds=8):
 
 
 def centre(mass, places):
-    """mass (B, n) at places (n, 2) → (B, 2)."""
-    return mass @ places / mass.sum(1, keepdim=True).clamp(min=1e-6)
+    """mass (…, n) at places (n, 2) → (…, 2)."""
+    return mass @ places / mass.sum(-1, keepdim=True).clamp(min=1e-6)
 
 
 def axis_angle(mass, places):

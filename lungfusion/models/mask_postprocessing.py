@@ -29,10 +29,13 @@ def keep_lungs(alpha):
     drawn = alpha > 0.5
     if not drawn.any():
         return np.zeros_like(alpha)
-    box, lungs = box_of(drawn), np.zeros_like(drawn)
-    lungs[box] = fill_holes(two_largest(drawn[box]))
-    rim = maximum_filter(lungs, 2 * round(SOFT_RIM * len(alpha)) + 1) & ~drawn
-    return np.where(lungs | rim, np.where(lungs & ~drawn, 1, alpha), 0)
+    reach, kept = round(SOFT_RIM * len(alpha)), np.zeros_like(alpha)
+    near = tuple(slice(max(0, part.start - reach), part.stop + reach) for part in box_of(drawn))
+    alpha, drawn = alpha[near], drawn[near]
+    lungs = fill_holes(two_largest(drawn))
+    rim = maximum_filter(lungs, 2 * reach + 1) & ~drawn
+    kept[near] = np.where(lungs & ~drawn, 1, alpha) * (lungs | rim)
+    return kept
 
 
 def expected_dice(alpha):
@@ -120,8 +123,8 @@ def best_cut(x, y, tilt):
     """
     place = across(x, y, tilt)
     start = np.floor(place.min(initial=0))
-    column, part = np.divmod(place - start, 1)
-    column, count = column.astype(int), int(column.max(initial=0)) + 2
+    column = (place - start).astype(int)
+    part, count = place - start - column, column.max(initial=0) + 2
     lengths = np.bincount(column, 1 - part, count) + np.bincount(column + 1, part, count)  # each pixel is shared out
     longest = np.minimum(np.maximum.accumulate(lengths), np.maximum.accumulate(lengths[::-1])[::-1])
     before = lengths.cumsum()

@@ -132,7 +132,10 @@ def local_contrast(image):
 
 
 def mean_around(image, reach):
-    return F.avg_pool2d(image, 2 * reach + 1, stride=1, padding=reach, count_include_pad=False)
+    """Mean of the pixels up to `reach` away in rows and columns, of those within the image."""
+    for kernel, padding in (((2 * reach + 1, 1), (reach, 0)), ((1, 2 * reach + 1), (0, reach))):
+        image = F.avg_pool2d(image, kernel, stride=1, padding=padding, count_include_pad=False)
+    return image
 
 
 def window(image):

@@ -15,6 +15,7 @@ import torch
 from torch.nn import functional as F
 
 from lungfusion.models.concatenation import sample
+from train.augment.hospitals import mean_around
 
 LUNGS_WIDTH = 280.0  # mm, from outer wall to outer wall
 ATTENUATION = 0.02  # per mm of water at about 65 keV, which 120 kV come down to in a patient
@@ -75,8 +76,7 @@ def add_bodies(picture, lungs, bodies, view, mm, gain=1.0):
     """
     inside, outside = mean_within(picture, lungs), mean_within(picture, 1 - lungs)
     span = (outside - inside).clamp(min=0.15)
-    around = F.avg_pool2d(picture, 15, stride=1, padding=7, count_include_pad=False)
-    denser = ((around - inside) / span).clamp(0, 1)  # 0 as lung, 1 as mediastinum
+    denser = ((mean_around(picture, 7) - inside) / span).clamp(0, 1)  # 0 as lung, 1 as mediastinum
     scatter = LUNG_SCATTER + (HEART_SCATTER - LUNG_SCATTER) * denser  # (B, 1, S, S)
     thickness, offset = body_shapes(bodies, view, mm, picture.shape[-1])  # (B, M, S, S), mm
     path = attenuating_path(thickness, bodies.density[..., None, None])

@@ -4,13 +4,14 @@ import torch
 from torch import nn
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
-from train.engine.pretrained import load_pretrained_backbone
+from train.engine.freezing import freeze
+from train.engine.pretrained import load_pretrained_backbone, load_weights
 
 PRIOR = -7.5  # logit of a place before anything is learned: about one place in two pictures
 
 
 def with_lesion_branch(model, settings, weights=None):
-    """A classifier as it was, and a lesion branch beside it, which answers for its findings from then on.
+    """A classifier as it was, and a lesion branch beside it, which has a say in its findings from then on.
 
     Args:
         model: `LungFusionForImageClassification`; its findings hold `lesion_findings`.
@@ -34,7 +35,7 @@ def with_lesion_branch(model, settings, weights=None):
 
 
 def take_lesions_from(model, earlier):
-    """A classifier with the trained lesion branch of an earlier model, as `with_lesion_branch`.
+    """A classifier with the trained lesion branch of an earlier model, as `with_lesion_branch`; yet to be calibrated.
 
     Raises:
         ValueError: the earlier model has none.
@@ -42,19 +43,29 @@ def take_lesions_from(model, earlier):
     if not earlier.config.lesion_backbone:
         raise ValueError("lesions_from names a model without a lesion branch: train one with train.lesions.")
     names = ("lesion_backbone", "lesion_size", "lesion_findings", "image_size")
-    new = with_lesion_branch(model, {name: getattr(earlier.config, name) for name in names}, earlier.state_dict())
-    for name in new.config.lesion_findings:  # what was fitted to that branch holds for it here
-        for fitted in ("temperatures", "biases", "thresholds", "operating_points"):
-            if name in getattr(earlier.config, fitted):
-                getattr(new.config, fitted)[name] = getattr(earlier.config, fitted)[name]
-    return new
+    return with_lesion_branch(model, {name: getattr(earlier.config, name) for name in names}, earlier.state_dict())
 
 
 @torch.no_grad()
-def begin_branch(branch, name, pretrained):
-    """ImageNet's weights, where there are any to take, and a head that expects next to nothing; all of it learns."""
-    if pretrained:
-        load_pretrained_backbone(branch.backbone, name, pretrained)
-    nn.init.normal_(branch.head.weight, std=0.01)
-    nn.init.constant_(branch.head.bias, PRIOR)
-    branch.requires_grad_(True)
+def begin_branch(model, pretrained, frozen):
+    """Weights to begin with, and a head that expects next to nothing.
+
+    Args:
+        model: `LungFusionForImageClassification` with a lesion branch.
+        pretrained: `"classifier"`, for those of the classifier's own branch of that network; or as for
+            `load_pretrained_backbone`; or None for random ones.
+        frozen: how many of its stages do not learn.
+
+    Raises:
+        ValueError: the classifier has no branch of that network.
+    """
+    name, branches = model.config.lesion_backbone, list(model.config.branches)
+    if pretrained == "classifier":
+        if name not in branches:
+            raise ValueError(f"pretrained=classifier needs a lesion_backbone out of {', '.join(branches)}, not {name}.")
+        load_weights(model.lesions.backbone, name, model.branches[branches.index(name)].backbone.state_dict())
+    elif pretrained:
+        load_pretrained_backbone(model.lesions.backbone, name, pretrained)
+    nn.init.normal_(model.lesions.head.weight, std=0.01)
+    nn.init.constant_(model.lesions.head.bias, PRIOR)
+    freeze(nn.ModuleList([model.lesions]), frozen)

@@ -19,8 +19,8 @@ STEPS_SHOWN = 20  # between two losses that the progress bar tells: each makes a
 WARM_UP = 0.15  # share of the steps in which the learning rate rises; then it falls to zero (one cycle, Smith 2018)
 
 
-def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss):
-    """Train, and keep the best epoch's model in `output/model`.
+def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss, keep="best"):
+    """Train, and keep the best epoch's model in `output/model`, or the last one's.
 
     Every epoch begins from a seed of its own, and its end is saved whole under `output/checkpoint-N` before the one
     before it is deleted: a run that is cut off and started again ends with the weights of an undisturbed run.
@@ -36,6 +36,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         output: the run's folder, a `Path`.
         loss_of: function of the model and a batch → () tensor; the loss that its `forward(**batch)` returns unless
             given.
+        keep: `"best"`, or `"last"` where validation images are to have no say in when to stop.
 
     Returns:
         history: a list with one dict for each epoch.
@@ -78,7 +79,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         accelerator.log({k: v for k, v in history[-1].items() if k != "epoch"}, step=epoch + 1)
         if accelerator.is_main_process:
             tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
-            if is_best(history, chosen_by=next(iter(figures))):
+            if keep == "last" or is_best(history, chosen_by=next(iter(figures))):
                 save_model(validated, processor, output / "model")
         save_checkpoint(accelerator, output, history)
     return history

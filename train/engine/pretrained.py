@@ -36,10 +36,11 @@ def load_weights(backbone, name, weights):
 
 
 def adapt_channels(weight, channels):
-    """(O, 3, k, k) → (O, channels, k, k): summed for one channel; colours kept, alpha at zero, for four.
+    """(O, 3 or 4, k, k) → (O, channels, k, k): summed for one channel; colours kept, alpha at zero, for four.
 
     With alpha's weights at zero the network starts as the one that was pretrained.
     """
+    weight = weight[:, :3]
     if channels == 4:
         return torch.cat([weight, torch.zeros_like(weight[:, :1])], dim=1)
     return adapt_input_conv(channels, weight)
