@@ -7,10 +7,12 @@ import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from gradio.route_utils import delete_files_created_by_app
 from gradio_client import Client, handle_file
@@ -23,6 +25,7 @@ from lungfusion.app.card import model_card
 from lungfusion.app.handlers import Asked, Handlers, words_of
 from lungfusion.app.page import page_words, tab_of
 from lungfusion.app.uploads import KEPT_MINUTES
+from lungfusion.app.view.pixels import pixels_html
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.geometry import apply_correction
 from tests.app_server import free_port
@@ -160,19 +163,19 @@ def test_refused_image_is_warned_of_and_has_no_heat_maps(app, radiograph_files):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter, logit=-5.0)
     handlers = Handlers(LungFusionPipeline(segmenter, app.pipe.processor), app.examples)
-    answer = handlers.answered(radiograph_files["chest.png"], Asked(), request())
+    answer, _ = handlers.answered(radiograph_files["chest.png"], Asked(), request())
     assert "No lungs were found" in answer
     assert "Heat map" not in answer and "<h2>" not in answer
     assert handlers.analyze_chest_xray(radiograph_files["chest.png"])["warnings"][0]["code"] == "lungs_not_found"
 
 
 def test_a_deleted_image_is_asked_for_again(app):
-    assert "Upload it again" in app.handlers.answered("deleted.png", Asked(), request())
-    assert escape(LANGUAGES["es"]("deleted")) in app.handlers.answered("deleted.png", Asked(), request("es"))
+    assert "Upload it again" in app.handlers.answered("deleted.png", Asked(), request())[0]
+    assert escape(LANGUAGES["es"]("deleted")) in app.handlers.answered("deleted.png", Asked(), request("es"))[0]
 
 
 def test_beside_a_file_that_is_no_radiograph_another_one_is_offered(app, radiograph_files):
-    answer = app.handlers.answered(radiograph_files["notes.txt"], Asked(), request("zh"))
+    answer, _ = app.handlers.answered(radiograph_files["notes.txt"], Asked(), request("zh"))
     assert "notes.txt" in answer and "data-another" in answer
     assert LANGUAGES["zh"]("another") in answer
 
@@ -187,6 +190,21 @@ def test_an_answer_is_for_the_image_as_it_was_turned(app, radiograph_files, angl
     )
     assert f"{expected['pneumonia'].probability:.0%}" in answer
     assert "As uploaded" in answer
+
+
+def test_all_pixels_lie_as_in_the_answer_and_cost_no_second_pass(app, radiograph_files, monkeypatch):
+    path, explain = radiograph_files["chest.png"], app.handlers.explain
+
+    def set_right(radiograph, age, correct):
+        analysis, saliency = explain(radiograph, age, correct)
+        return replace(analysis, correction=Correction(180, True)), saliency
+
+    monkeypatch.setattr(app.handlers, "explain", set_right)
+    _, asked = app.handlers.answered(path, Asked(), request())
+    monkeypatch.delattr(app.handlers, "explain")
+    monkeypatch.delattr(app.handlers, "analyse")
+    turned = np.ascontiguousarray(1 - load_radiograph(path).pixels[::-1, ::-1])
+    assert app.handlers.detailed(path, asked) == pixels_html(turned)
 
 
 def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, monkeypatch):

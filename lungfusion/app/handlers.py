@@ -1,14 +1,14 @@
 """What happens when a visitor does something. Radiographs are read here, so that a GPU is held for computing only."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import gradio as gr
 
 from .. import __version__
 from ..analysis import UPRIGHT, Correction
-from ..checks.geometry import apply_correction
+from ..checks.geometry import apply_correction, correct
 from ..reading.radiograph import RadiographError, load_radiograph
 from .examples import examples_html
 from .gpu import on_gpu
@@ -17,7 +17,6 @@ from .view.comparison import comparison_html
 from .view.phrases import GROUPS
 from .view.pixels import pixels_html
 from .view.render import render
-from .view.upright import upright
 from .view.words import LANGUAGES, words_for
 
 AGES = dict(zip(GROUPS, (3, 12, 40), strict=True))  # years, as the pipeline takes them
@@ -30,11 +29,13 @@ class Asked:
     correction: how the visitor sets it right first.
     who: whom it is of, one of `GROUPS`, or None.
     by_hand: whether the visitor decides how it lies; else it is set right by itself where it has to be.
+    set_right: how it was, in the answer that is shown.
     """
 
     correction: Correction = UPRIGHT
     who: str | None = None
     by_hand: bool = False
+    set_right: Correction = UPRIGHT
 
 
 def words_of(request):
@@ -123,18 +124,19 @@ class Handlers:
         return *begun, *real
 
     def answered(self, path, asked, request: gr.Request):
-        """The answer for the file at `path`, turned or inverted first."""
+        """The answer for the file at `path`, turned or inverted first; and what was asked."""
         words = words_of(request)
         if path is None:
-            return gr.skip()
+            return gr.skip(), gr.skip()
         try:
             radiograph = apply_correction(load_radiograph(path), asked.correction)
             analysis, saliency = self.explain(radiograph, AGES.get(asked.who), not asked.by_hand)
         except RadiographError as error:
             known = Path(path).exists()
-            return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
+            return render("error.html", words=words, sentence=words.error(error) if known else words("deleted")), asked
         said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand, "made_by": self.made_by}
-        return answer_html(words, analysis, saliency, truth=self.examples.truth(path), **said, **self.measured)
+        answer = answer_html(words, analysis, saliency, truth=self.examples.truth(path), **said, **self.measured)
+        return answer, replace(asked, set_right=analysis.correction)
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now."""
@@ -143,8 +145,7 @@ class Handlers:
             return gr.skip(), gr.skip()
         turned = Correction(180 - (180 - int(event.angle)) % 360, bool(event.invert))
         by_hand, who = bool(event.by_hand), event.who if event.who in GROUPS else None
-        asked = Asked(turned if by_hand else UPRIGHT, who, by_hand)
-        return self.answered(path, asked, request), asked
+        return self.answered(path, Asked(turned if by_hand else UPRIGHT, who, by_hand), request)
 
     def detailed(self, path, asked):
         """All pixels of the same radiograph, as the answer shows it; nothing once it is deleted."""
@@ -152,9 +153,7 @@ class Handlers:
             radiograph = apply_correction(load_radiograph(path), asked.correction)
         except RadiographError:
             return gr.skip()
-        if not asked.by_hand:
-            radiograph = upright(self.analyse(radiograph))[0].radiograph
-        return pixels_html(radiograph.pixels)
+        return pixels_html(correct(radiograph.pixels, asked.set_right)[0])
 
     # Two
 

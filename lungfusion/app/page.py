@@ -197,7 +197,9 @@ def connect(demo, handlers, analyse, steps, row_opening):
     ]
     upload.upload(None, js="() => window.lungfusion?.address({example: null})")
     for beginning in beginnings:
-        answering = beginning.then(handlers.answered, [path, asked], answer, show_progress="hidden", **ONE_AT_A_TIME)
+        answering = beginning.then(
+            handlers.answered, [path, asked], [answer, asked], show_progress="hidden", **ONE_AT_A_TIME
+        )
         answering.then(None, js=ANSWERED_JS)
     again = {"show_progress_on": answer, "concurrency_id": "model", **EVERY_ONE}
     answer.click(handlers.asked_again, path, [answer, asked], **again).then(None, js=ANSWERED_JS)
