@@ -59,7 +59,8 @@ def main(arguments=None):
 
 def learn(accelerator, recipe, output, model, processor, train, validation):
     """Train the lesion branch; the model of the last epoch lies in `output/model` then."""
-    begin_branch(model, recipe["pretrained"], recipe["frozen"])
+    earlier = load_classifier(recipe["branch_of"]) if recipe["branch_of"] else None
+    begin_branch(model.lesions, model.config.lesion_backbone, recipe["pretrained"], earlier, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
     parts = [(arrays, known) for _, arrays, known in train.values()]
     write_counts({"train": {name: arrays for name, (_, arrays, _) in train.items()}}, output)

@@ -30,7 +30,7 @@ class Steps:
         whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
         saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it; of those whose maps are
             worth a look (`config.explained`).
-        lesion_findings: those told of which half the score comes from the lesion branch; none without one.
+        lesion_findings: those told whose score comes from the lesion branch instead; none without one.
     """
 
     analysis: Analysis

@@ -109,8 +109,7 @@ class LungFusionConfig(SentenceConfig):
             for a model without it.
         lesion_size (`int`): side in pixels of the square picture of the lungs that the lesion branch reads; a multiple
             of 16.
-        lesion_findings (`list[str]`): the findings whose logits are the mean of the classifier's and
-            the lesion branch's.
+        lesion_findings (`list[str]`): the findings whose logits the lesion branch gives in place of the classifier.
         coarse_size (`int`): side in pixels to which `pixel_values` are reduced for the other branches, where the lesion
             branch wants finer ones than they were trained on; `image_size` if None.
         findings (`list[str]`): the names of the findings, in the order of the logits: transformers' `id2label` as a

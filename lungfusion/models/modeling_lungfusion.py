@@ -196,13 +196,10 @@ class LungFusionForImageClassification(LungFusionModel):
         super().save_pretrained(*args, **kwargs)
 
     def with_lesions(self, logits, of_lesions):
-        """The classifier's logits (B, findings), those of lesions averaged with the lesion branch's, which looks closer
-        but at nothing else.
-        """
+        """The classifier's logits (B, findings), those of the lesion findings by the lesion branch instead."""
         columns = list(logits.unbind(1))
         for name, of_branch in zip(self.config.lesion_findings, of_lesions.unbind(1), strict=True):
-            column = self.config.findings.index(name)
-            columns[column] = (columns[column] + of_branch) / 2
+            columns[self.config.findings.index(name)] = of_branch
         return torch.stack(columns, dim=1)
 
     def calibrate(self, logits):

@@ -119,14 +119,17 @@ class LesionRadiographs(Dataset):
 
 
 def groups(parts):
-    """What the sampler draws by, for each image: how well its lesion is known, or None for none."""
+    """What the sampler draws by, for each image: its source, and how well its lesion is known, or None for none.
+
+    So each source that has lesions shows as many: how coarse its pictures are says nothing of them.
+    """
     found = []
-    for _, known in parts:
+    for source, (_, known) in enumerate(parts):
         for label, weight, boxes in zip(known["labels"], known["weights"], known["boxes"], strict=True):
             if not label[2] >= 0.5:
-                found.append(("lesions", None))
+                found.append((source, None))
             elif not np.isnan(boxes[0, 0]):
-                found.append(("lesions", "place"))
+                found.append((source, "place"))
             else:
-                found.append(("lesions", "readers" if weight[2] == 1 else "reports"))
+                found.append((source, "readers" if weight[2] == 1 else "reports"))
     return found

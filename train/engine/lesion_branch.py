@@ -11,7 +11,7 @@ PRIOR = -7.5  # logit of a place before anything is learned: about one place in 
 
 
 def with_lesion_branch(model, settings, weights=None):
-    """A classifier as it was, and a lesion branch beside it, which has a say in its findings from then on.
+    """A classifier as it was, and a lesion branch beside it, which answers for its findings from then on.
 
     Args:
         model: `LungFusionForImageClassification`; its findings hold `lesion_findings`.
@@ -47,25 +47,26 @@ def take_lesions_from(model, earlier):
 
 
 @torch.no_grad()
-def begin_branch(model, pretrained, frozen):
+def begin_branch(branch, name, pretrained, earlier=None, frozen=0):
     """Weights to begin with, and a head that expects next to nothing.
 
     Args:
-        model: `LungFusionForImageClassification` with a lesion branch.
-        pretrained: `"classifier"`, for those of the classifier's own branch of that network; or as for
-            `load_pretrained_backbone`; or None for random ones.
-        frozen: how many of its stages do not learn.
+        branch: `LesionBranch`.
+        name: of its network.
+        pretrained: as for `load_pretrained_backbone`; None for random weights.
+        earlier: `LungFusionForImageClassification`, whose own branch of that network to begin as instead.
+        frozen: how many stages do not learn.
 
     Raises:
-        ValueError: the classifier has no branch of that network.
+        ValueError: the earlier model has no branch of that network.
     """
-    name, branches = model.config.lesion_backbone, list(model.config.branches)
-    if pretrained == "classifier":
-        if name not in branches:
-            raise ValueError(f"pretrained=classifier needs a lesion_backbone out of {', '.join(branches)}, not {name}.")
-        load_weights(model.lesions.backbone, name, model.branches[branches.index(name)].backbone.state_dict())
+    if earlier is not None:
+        known = dict(zip(earlier.config.branches, earlier.branches, strict=True))
+        if name not in known:
+            raise ValueError(f"branch_of names a model with the branches {', '.join(known)}, not {name}.")
+        load_weights(branch.backbone, name, known[name].backbone.state_dict())
     elif pretrained:
-        load_pretrained_backbone(model.lesions.backbone, name, pretrained)
-    nn.init.normal_(model.lesions.head.weight, std=0.01)
-    nn.init.constant_(model.lesions.head.bias, PRIOR)
-    freeze(nn.ModuleList([model.lesions]), frozen)
+        load_pretrained_backbone(branch.backbone, name, pretrained)
+    nn.init.normal_(branch.head.weight, std=0.01)
+    nn.init.constant_(branch.head.bias, PRIOR)
+    freeze(nn.ModuleList([branch]), frozen)
