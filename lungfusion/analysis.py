@@ -12,6 +12,7 @@ LEVELS = ("detected", "unclear", "not_detected", "not_assessed")
 REASONS = {  # why a finding was not assessed
     "age": "it was not learned on people of this age",
     "ood_score": "the image is too unlike those it was learned on",
+    "resolution": "the image is too coarse to show it",
 }
 CHILD_BELOW, ADULT_FROM = 6, 18  # years; the children learned from are 1 to 5 years old
 

@@ -180,7 +180,8 @@ class LungFusionPipeline:
             if self.findings:
                 names, logits = self.model.config.findings, one.output.logits[0]
                 probabilities = dict(zip(names, logits.float().sigmoid().tolist(), strict=True))
-                findings = tuple(self.finding(name, probabilities[name], age, seen.ood_score) for name in self.findings)
+                facts = age, seen.ood_score, min(seen.shape)
+                findings = tuple(self.finding(name, probabilities[name], *facts) for name in self.findings)
         return Analysis(
             radiograph=one.radiograph,
             model_alpha=one.alpha,
@@ -200,8 +201,10 @@ class LungFusionPipeline:
         config = self.segmenter.config
         return calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
 
-    def finding(self, name, probability, age=None, ood_score=0.0):
-        """`Finding` of that probability, in a person of that age and an image of that out-of-distribution score."""
+    def finding(self, name, probability, age=None, ood_score=0.0, side=np.inf):
+        """`Finding` of that probability, in a person of that age and an image of that out-of-distribution score, its
+        shorter side so many pixels.
+        """
         config = self.model.config
         point, population = config.operating_points.get(name, {}), tuple(config.populations.get(name, ()))
         reason = None
@@ -209,6 +212,8 @@ class LungFusionPipeline:
             reason = "age"
         elif ood_score > config.max_ood_scores.get(name, np.inf):
             reason = "ood_score"
+        elif side < config.min_sides.get(name, 0):
+            reason = "resolution"
         threshold = config.thresholds[name]
         return Finding(
             name=name,

@@ -23,6 +23,7 @@ WRONG = {
     "rule_out_thresholds": [{"zzz": 0.1}, {"pneumonia": 0.0}, {"pneumonia": 0.6}, {"pneumonia": float("nan")}, 0.1],
     "populations": [{"zzz": ["child"]}, {"pneumonia": ["elder"]}, {"pneumonia": "child"}, ["child"]],
     "max_ood_scores": [{"zzz": 1.0}, {"pneumonia": 0.0}, {"pneumonia": float("nan")}],
+    "min_sides": [{"zzz": 256}, {"pneumonia": 0}, {"pneumonia": -1}, {"pneumonia": "256"}],
     "hospitals": [
         {"zzz": {}},
         {"pneumonia": {"Elm": {"auc": 2.0}}},
@@ -48,6 +49,7 @@ def test_figures_of_other_hospitals_survive_saving(tmp_path):
         "rule_out_thresholds": {"pneumonia": 0.2},
         "populations": {"pneumonia": ["child"], "tuberculosis": []},
         "max_ood_scores": {"tuberculosis": 1.7},
+        "min_sides": {"pneumonia": 256},
         "operating_points": {"pneumonia": {"sensitivity": 0.9, "away_auc_low": 0.7, "away_n": 1}},
         "hospitals": {"pneumonia": {"Elm": {"auc": None, "called_healthy": 0.1, "n_healthy": 200, "n_ill": 0}}},
     }

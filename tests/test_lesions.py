@@ -15,6 +15,7 @@ from tests.helpers import png
 from tests.launching import train_here
 from train import evaluate
 from train import lesions as command
+from train.calibrate.lesions import calibrate_lesions
 from train.data.arrays import LungArrays
 from train.data.lesions import lesion_labels
 from train.data.sources import known_sources
@@ -145,10 +146,49 @@ def classifier(tmp_path):
     return tmp_path / "classifier"
 
 
-def test_the_whole_command(classifier, tmp_path, few_draws):
+def rows_of(source, count, present, logits, side=448):
+    """As `score_lesions` gives them, of images that all have a nodule, or none."""
+    shares = 1 / (1 + np.exp(-logits))
+    labels = {"label_nodule": float(present), "label_mass": float("nan"), "label_either": float(present)}
+    said = [{"probability_nodule": float(share), "probability_mass": 0.5, "side": side} for share in shares]
+    return [{"source": source, "patient_id": f"{source}{present}{i}"} | labels | said[i] for i in range(count)]
+
+
+def test_few_without_a_lesion_are_called_and_coarse_images_say_nothing(few_draws):
+    model = tiny_model(
+        findings=["nodule"], lesion_backbone="test_efficientnet", lesion_size=64, lesion_findings=["nodule"], shown=[]
+    )
+    random, sources = np.random.default_rng(0), {name: known_sources()["nih"] for name in ("nih", "nih_experts")}
+    rows = rows_of("nih", 100, False, random.normal(-2, 1, 100)) + rows_of("nih", 100, True, random.normal(1, 1, 100))
+    rows += rows_of("nih_experts", 50, False, random.normal(-1, 1, 50))
+    coarse = rows_of("nih_128", 100, False, np.full(100, 9.0), side=128)
+    for elsewhere, shown in ((0.0, ["nodule"]), (0.5, []), (None, [])):
+        away = (
+            [] if elsewhere is None else rows_of("pakistan", 40, False, np.where(np.arange(40) < 40 * elsewhere, 9, -9))
+        )
+        copies = [dict(row) for row in rows + coarse + away]
+        calibrate_lesions(SimpleNamespace(model=model), copies, sources, ["pakistan"])
+        config = model.config
+        reached = np.array([row["probability_nodule"] >= config.thresholds["nodule"] for row in copies])
+        called = reached[:100].mean(), reached[200:250].mean()  # of the two without a nodule
+        assert 0.01 < max(called) <= 0.03
+        assert config.shown == shown and config.min_sides == {"nodule": 256}
+        assert config.rule_out_thresholds["nodule"] < config.thresholds["nodule"]
+        assert config.operating_points["nodule"].get("away_false_alarms") == elsewhere or elsewhere is None
+
+
+def test_the_whole_command(classifier, tmp_path, few_draws, monkeypatch):
+    for module in ("calibrate", "report"):
+        monkeypatch.setattr(f"train.{module}.lesions.MIN_SIDE", 96)
     write_read_radiographs(tmp_path / "data")
     settings = ["lesion_findings: [nodule, mass]", "lesion_size: 64", f"image_size: {SIDE}"]
-    overrides = [f"init_from={classifier}", f"data_root={tmp_path / 'data'}", "pretrained=null", "workers=0"]
+    overrides = [
+        f"init_from={classifier}",
+        f"data_root={tmp_path / 'data'}",
+        "pretrained=null",
+        "workers=0",
+        "branch_of=null",
+    ]
     overrides += ["sources={nih_experts: {}}", "not_learned=[]", "epoch_size=16", "batch_size=4", "mixed_precision=no"]
     for name, backbone in (("without", "null"), ("with", "test_efficientnet")):
         model = f"model={{lesion_backbone: {backbone}, {', '.join(settings)}}}"

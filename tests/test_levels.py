@@ -51,6 +51,14 @@ def test_who_a_finding_was_not_learned_on_is_not_assessed(pipe, phantom):
         small([phantom[0], phantom[0]], age=[3])
 
 
+def test_what_a_coarse_image_can_not_show_is_not_assessed(pipe, phantom):
+    shorter = min(pipe(phantom[0]).radiograph.pixels.shape)
+    for side, level in ((shorter, "detected"), (shorter + 1, "not_assessed")):
+        analysis = with_config(pipe, min_sides={"pneumonia": side})(phantom[0])
+        assert analysis["pneumonia"].level == level and analysis["tuberculosis"].level == "detected"
+    assert analysis["pneumonia"].reason == "resolution"
+
+
 def test_an_image_too_unlike_those_learned_from_is_not_assessed(pipe, phantom, monkeypatch):
     strict = with_config(pipe, max_ood_scores={"pneumonia": 1.2})
     monkeypatch.setattr(ModelPass, "ood_score", 1.3)

@@ -101,7 +101,7 @@ def test_a_configuration_of_version_0_1_0_is_read(checkpoint, tmp_path):
     assert "findings" not in config
     config["findings"] = ["pneumonia", "tuberculosis"]
     config["segmenter"] |= {"id2label": {"0": "lung"}, "label2id": {"lung": 0}}
-    for name in ("rule_out_thresholds", "populations", "max_ood_scores", "hospitals"):
+    for name in ("rule_out_thresholds", "populations", "max_ood_scores", "min_sides", "hospitals"):
         config.pop(name, None)
     (folder / "config.json").write_text(json.dumps(config))
     pipe, new = (LungFusionPipeline.from_pretrained(place) for place in (folder, checkpoint))

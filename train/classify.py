@@ -18,7 +18,6 @@ from train.data.sampler import epoch_sampler
 from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.freezing import freeze
 from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, with_features
-from train.engine.lesion_branch import take_lesions_from
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.pretrained import load_pretrained_backbone, load_weights
@@ -82,9 +81,6 @@ def main(arguments=None):
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
         best = round_weights(load_classifier(output / "model"))
-        if recipe["lesions_from"]:
-            best = take_lesions_from(best, load_classifier(recipe["lesions_from"]))
-            processor = LungFusionImageProcessor(size=dict.fromkeys(("height", "width"), best.config.image_size))
         save_model(best, processor, output / "model")
         if recipe["left_out"]:
             score_left_out(best.to(accelerator.device), parts["validation"], left_out, home | away, output)

@@ -1,8 +1,8 @@
 """Train the lesion branch of a classifier: python -m train.lesions --recipe train/recipes/lesions.yaml
 
 Nothing else of the classifier learns, or is computed. Written to the run's folder: model/, the classifier with that
-branch; lesions.json and lesions.md, figures; README.md. A classifier of another run takes the branch over by
-`lesions_from: RUN/model` in its recipe.
+branch; lesions.json and lesions.md, figures; README.md. A classifier takes the branch over by
+`train.evaluate --run ITS_RUN --lesions RUN/model`.
 """
 
 from functools import partial

@@ -8,6 +8,7 @@ OF_EACH_FINDING = (  # the settings that name findings
     "biases",
     "populations",
     "max_ood_scores",
+    "min_sides",
     "operating_points",
     "hospitals",
     "reference_scores",

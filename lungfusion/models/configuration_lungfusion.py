@@ -123,6 +123,8 @@ class LungFusionConfig(SentenceConfig):
             not assessed in others. Not said where absent.
         max_ood_scores (`dict[str, float]`): finding → out-of-distribution score above which it is not assessed; it
             always is where absent.
+        min_sides (`dict[str, int]`): finding → pixels of a radiograph's shorter side below which it is not assessed; it
+            always is where absent.
         shown (`list[str]`): the findings that the pipeline tells users of; all unless given. The others are learned,
             but were not shown to work.
         explained (`list[str]`): the findings that heat maps are offered of, whose maps tell more of a radiograph than
@@ -175,6 +177,7 @@ class LungFusionConfig(SentenceConfig):
     rule_out_thresholds: dict[str, float] | None = None
     populations: dict[str, list[str] | tuple[str, ...]] | None = None
     max_ood_scores: dict[str, float | int] | None = None
+    min_sides: dict[str, int] | None = None
     temperatures: dict[str, float] | None = None
     biases: dict[str, float] | None = None
     operating_points: dict[str, dict[str, float | int]] | None = None
@@ -250,6 +253,8 @@ class LungFusionConfig(SentenceConfig):
             raise ValueError(f"populations names {', '.join(sorted(unknown))}: choose out of {', '.join(AGE_GROUPS)}.")
         if not all(value > 0 for value in self.max_ood_scores.values()):
             raise ValueError("max_ood_scores holds scores of 1 or so: give values above 0.")
+        if not all(value > 0 for value in self.min_sides.values()):
+            raise ValueError("min_sides holds pixels: give values above 0.")
         if not all(0 < value < math.inf for value in self.temperatures.values()):
             raise ValueError("Each temperature divides a logit: give values above 0.")
         if not all(map(math.isfinite, self.biases.values())):

@@ -7,6 +7,16 @@ from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.engine.freezing import freeze
 from train.engine.pretrained import load_pretrained_backbone, load_weights
 
+FITTED = (  # what train.lesions says of its findings in the configuration
+    "temperatures",
+    "biases",
+    "thresholds",
+    "rule_out_thresholds",
+    "operating_points",
+    "populations",
+    "min_sides",
+    "sources",
+)
 PRIOR = -7.5  # logit of a place before anything is learned: about one place in two pictures
 
 
@@ -20,13 +30,18 @@ def with_lesion_branch(model, settings, weights=None):
         weights: state dict of a model with such a branch; random ones if None.
 
     Returns:
-        `LungFusionForImageClassification`, all of it frozen, its findings of lesions not calibrated.
+        `LungFusionForImageClassification`, all of it frozen; of its findings of lesions nothing is said any more, and
+        they are neither calibrated nor shown.
     """
     old, lesions = model.config, list(settings["lesion_findings"])
     kept = {"image_size": max(old.image_size, settings["image_size"]), "coarse_size": old.coarse_size or old.image_size}
     config = LungFusionConfig.from_dict(old.to_dict() | settings | kept)
+    for name in ("rule_out_thresholds", "operating_points", "hospitals", "reference_scores", "populations", "sources"):
+        setattr(config, name, {key: said for key, said in getattr(config, name).items() if key not in lesions})
     config.temperatures |= dict.fromkeys(lesions, 1.0)
     config.biases |= dict.fromkeys(lesions, 0.0)
+    for told in (config.shown, config.explained):
+        told[:] = [name for name in told if name not in lesions]
     new = LungFusionForImageClassification(config)
     branch = {key: tensor for key, tensor in (weights or new.state_dict()).items() if key.startswith("lesions.")}
     others = {key: tensor for key, tensor in model.state_dict().items() if not key.startswith("lesions.")}
@@ -35,15 +50,22 @@ def with_lesion_branch(model, settings, weights=None):
 
 
 def take_lesions_from(model, earlier):
-    """A classifier with the trained lesion branch of an earlier model, as `with_lesion_branch`; yet to be calibrated.
+    """A classifier with the trained lesion branch of an earlier model, and what was fitted to that.
 
     Raises:
         ValueError: the earlier model has none.
     """
     if not earlier.config.lesion_backbone:
-        raise ValueError("lesions_from names a model without a lesion branch: train one with train.lesions.")
+        raise ValueError("--lesions names a model without a lesion branch: train one with train.lesions.")
     names = ("lesion_backbone", "lesion_size", "lesion_findings", "image_size")
-    return with_lesion_branch(model, {name: getattr(earlier.config, name) for name in names}, earlier.state_dict())
+    new = with_lesion_branch(model, {name: getattr(earlier.config, name) for name in names}, earlier.state_dict())
+    for name in new.config.lesion_findings:
+        for fitted in FITTED:
+            if name in getattr(earlier.config, fitted):
+                getattr(new.config, fitted)[name] = getattr(earlier.config, fitted)[name]
+        if name in earlier.config.shown:
+            new.config.shown.append(name)
+    return new
 
 
 @torch.no_grad()

@@ -5,7 +5,7 @@ import json
 import numpy as np
 
 from lungfusion import LungFusionPipeline
-from train.calibrate.lesions import calibrate_lesions
+from train.calibrate.lesions import MIN_SIDE, calibrate_lesions
 from train.engine.loop import save_model, write_json
 from train.report.card import read_rows
 from train.report.tables import cell, markdown_table
@@ -15,6 +15,7 @@ from train.scoring.metrics import with_interval
 from train.scoring.ranking import roc_auc
 
 ALL = "all that radiologists read"
+FINE = f"those of {MIN_SIDE} pixels and more"
 NAMES = {"nodule": "nodule", "mass": "mass", "either": "nodule or mass"}
 
 
@@ -51,7 +52,7 @@ def write_lesions(recipe, rows, made, output):
     """
     figures = {"sources": {}, "made": made}
     read = [row for row in rows if recipe["sources"][row["source"]].get("readers")]
-    groups = {ALL: read}
+    groups = {ALL: read, FINE: [row for row in read if row["side"] >= MIN_SIDE]}
     for row in read:
         groups.setdefault(row["source"], []).append(row)
     for name, of_group in groups.items():
@@ -66,7 +67,7 @@ def write_lesions(recipe, rows, made, output):
 
 def figures_of(row):
     """A row for the file: no places, no label that is not known."""
-    names = ["source", "patient_id", "file_name", *(k for k in row if k.startswith(("label_", "probability_")))]
+    names = ["source", "patient_id", "file_name", "side", *(k for k in row if k.startswith(("label_", "probability_")))]
     return {name: row[name] for name in names if row[name] == row[name]}
 
 
@@ -97,8 +98,9 @@ def made_table(made):
 
 
 def summarise_lesions(folders, first):
-    """A variant for `train.compare`: ROC AUC of nodule or mass on all images that radiologists read, its difference to
-    the first variant's on the same images, and the lesions found by its first run.
+    """A variant for `train.compare`: ROC AUC of nodule or mass on images that radiologists read, those alone that are
+    fine enough for the model to be asked; its difference to the first variant's on the same images; and the lesions
+    found by its first run, on all of them.
 
     Args:
         folders: of the variant's runs, one for each fold and seed; their images are pooled.
@@ -108,7 +110,7 @@ def summarise_lesions(folders, first):
     for folder, of_first in zip(folders, first, strict=True):
         rows, rows_of_first = (read_rows(place / "lesions.csv") for place in (folder, of_first))
         pairs += zip(rows, rows_of_first, strict=True)
-    known = [(row, other) for row, other in pairs if "label_either" in row]
+    known = [(row, other) for row, other in pairs if "label_either" in row and float(row["side"]) >= MIN_SIDE]
     labels = np.array([row["label_either"] for row, _ in known])
     said = np.array([[row["probability_either"], other["probability_either"]] for row, other in known])
     figures = with_interval(two_aucs, [row["patient_id"] for row, _ in known], labels, said)
@@ -125,7 +127,7 @@ def two_aucs(labels, said):
 
 def lesions_table(table):
     """Markdown: one row for each variant."""
-    titles = ["variant", "runs", "images (with it)", "nodule or mass: ROC AUC", "against the first"]
+    titles = ["variant", "runs", "images (with it)", f"nodule or mass, {FINE}: ROC AUC", "against the first"]
     titles += ["lesions with a box", *(f"found at {rate:g} false places an image" for rate in RATES)]
     rows = []
     for variant, row in table.items():

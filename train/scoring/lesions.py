@@ -30,22 +30,24 @@ def score_lesions(pipeline, parts, batch_size=8):
         parts: source → (`datasets.Dataset`, what `train.data.lesions.lesion_labels` says of it).
 
     Returns:
-        one dict for each: source, patient_id, file_name; `label_…` of nodule, mass, either (1, 0 or NaN) and
-        `probability_…`; located (whether its lesions' places are known); boxes (M, 5); marks (K, 3): x, y in the
-        radiograph, logit, where the map has a peak; cell (2,), half a place of the map in the radiograph. No marks of a
-        model without a lesion branch.
+        one dict for each: source, patient_id, file_name; side, the shorter one, pixels; `label_…` of nodule, mass,
+        either (1, 0 or NaN) and `probability_…`; located (whether its lesions' places are known); boxes (M, 5); marks
+        (K, 3): x, y in the radiograph, logit, where the map has a peak; cell (2,), half a place of the map in the
+        radiograph. No marks of a model without a lesion branch.
     """
     config, rows = pipeline.model.config, []
     columns = [config.findings.index(name) for name in LESIONS]
     for name, (data, known) in parts.items():
         for start in tqdm(range(0, len(data), batch_size), desc=f"Looking for lesions in {name}"):
             content = [data[i] for i in range(start, min(start + batch_size, len(data)))]
-            output = pipeline.run_model(pipeline.pixel_values([load_image(row["image"]) for row in content]))
+            radiographs = [load_image(row["image"]) for row in content]
+            output = pipeline.run_model(pipeline.pixel_values(radiographs))
             said = output.logits[:, columns].float().sigmoid().cpu().numpy()
             for i, row in enumerate(content):
                 label = hard(known["labels"][start + i])
                 probability = [*said[i].tolist(), float(1 - (1 - said[i]).prod())]
                 found = {"source": name, "patient_id": row["patient_id"], "file_name": row["file_name"]}
+                found |= {"side": min(radiographs[i].pixels.shape)}
                 for column, of in enumerate((*LESIONS, "either")):
                     found |= {f"label_{of}": float(label[column]), f"probability_{of}": probability[column]}
                 boxes = known["boxes"][start + i]
