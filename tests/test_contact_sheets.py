@@ -83,6 +83,8 @@ def test_mean_auc_is_that_of_the_findings_shown():
     mean = images.mean_auc_of_shown(rows, ["mass", "edema"])["mean_auc"]
     assert mean["value"] == pytest.approx((1 + 0) / 2)  # mass ranks right, edema the wrong way round
     assert images.mean_auc_of_shown(rows, ["mass"]) == {}
+    coarse = [row | {"probability_nodule": None, "label_nodule": i % 2} for i, row in enumerate(rows)]  # not assessed
+    assert images.mean_auc_of_shown(coarse, ["mass", "edema", "nodule"])["mean_auc"] == mean
     for row in rows[:2]:
         del row["label_edema"]
     assert images.mean_auc_of_shown(rows, ["mass", "edema"]) == {}

@@ -222,7 +222,10 @@ def against_healthy(rows, truth, probabilities):
 
 def mean_auc_of_shown(rows, names):
     """`mean_auc`, of the findings shown to users that a source labels, if those are several."""
-    names = [name for name in names if len({row.get(f"label_{name}") for row in rows} - {None}) == 2]
+    labels = {
+        name: {row.get(f"label_{name}") for row in rows if row[f"probability_{name}"] is not None} for name in names
+    }
+    names = [name for name, known in labels.items() if len(known - {None}) == 2]
     answered = [row for row in rows if all(row[f"probability_{name}"] is not None for name in names)]
     if len(names) < 2 or any(f"label_{name}" not in row for row in answered for name in names):
         return {}

@@ -66,11 +66,16 @@ def tells_more(row):
 
 @torch.no_grad()
 def look(pipeline, data, finding):
-    """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected."""
+    """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected, those that are
+    too coarse for it left out.
+    """
     config, seen = pipeline.model.config, []
     index = config.findings.index(finding)
     for row in tqdm(data, desc=f"Explaining {finding}"):
-        pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(row["image"]))])
+        radiograph = load_radiograph(image_bytes(row["image"]))
+        if min(radiograph.pixels.shape) < config.min_sides.get(finding, 0):
+            continue
+        pixel_values = pipeline.pixel_values([radiograph])
         output = pipeline.run_model(pixel_values)
         if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
