@@ -15,7 +15,7 @@ from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
 from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
-from .models.mask_postprocessing import expected_dice, split_lungs
+from .models.mask_postprocessing import calibrated_quality, expected_dice, split_lungs
 from .packed import PackedModel
 from .reading.radiograph import RadiographError, load_radiograph
 from .reading.sources import load
@@ -296,10 +296,3 @@ class LungFusionPipeline:
         if one.correction != UPRIGHT:
             maps = np.stack([bring_back(x, one.matrix, (size, size)) for x in maps])
         return analysis, dict(zip(explained, maps, strict=True))
-
-
-def calibrated_quality(expected, slope, offset):
-    """sigmoid(slope · logit(expected) + offset); 0 and 1 stay as they are."""
-    if expected in (0, 1):
-        return expected
-    return float(1 / (1 + ((1 - expected) / expected) ** slope * np.exp(-offset)))

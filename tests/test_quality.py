@@ -10,8 +10,7 @@ from safetensors.torch import load_file
 
 from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
-from lungfusion.models.mask_postprocessing import expected_dice
-from lungfusion.pipeline import calibrated_quality
+from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice
 from train import evaluate
 from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS

@@ -54,6 +54,13 @@ def expected_dice(alpha):
     return float(2 * alpha[mask].sum() / max(alpha.sum() + mask.sum(), 1))
 
 
+def calibrated_quality(expected, slope, offset):
+    """sigmoid(slope · logit(expected) + offset); 0 and 1 stay as they are."""
+    if expected in (0, 1):
+        return expected
+    return float(1 / (1 + ((1 - expected) / expected) ** slope * np.exp(-offset)))
+
+
 def box_of(mask):
     """The smallest part of a mask (S, S) bool, not empty, that holds all of it: two slices, of rows and of columns."""
     ends = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))

@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from lungfusion import LungFusionPipeline
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
-from lungfusion.pipeline import calibrated_quality
+from lungfusion.models.mask_postprocessing import calibrated_quality
 from train.augment.mild_corruptions import MILD_CORRUPTIONS
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.ood import fit_ood

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 
 from lungfusion.models import LungFusionImageProcessor
-from lungfusion.models.mask_postprocessing import expected_dice, keep_lungs, split_lungs
-from lungfusion.pipeline import calibrated_quality
+from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
 from train.data.cache import cache_arrays, draw_alpha, from_bytes, one_thread, to_bytes
 from train.data.splits import without_mask
 from train.engine.checkpoints import load_segmenter
