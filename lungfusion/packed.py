@@ -147,7 +147,7 @@ def fold(parent):
 def straighten(parent):
     """Make a row of steps of each EfficientNet's or MobileNet's block among a module's parts."""
     for name, block in parent._modules.items():
-        if isinstance(block, InvertedResidual | DepthwiseSeparableConv):
+        if type(block) in (InvertedResidual, DepthwiseSeparableConv):  # what derives from them runs otherwise
             parent._modules[name] = Steps(block)
 
 
@@ -163,7 +163,8 @@ class Steps(nn.Module):
     def __init__(self, block):
         super().__init__()
         self.steps = nn.ModuleList(part for part in block.children() if not isinstance(part, nn.Identity))
-        self.added_last = block.has_skip and isinstance(self.steps[-1], PackedConvolution)
+        last = self.steps[-1]
+        self.added_last = block.has_skip and isinstance(last, PackedConvolution) and last.activation[0] == "none"
         self.added = block.has_skip and not self.added_last
 
     def forward(self, x):

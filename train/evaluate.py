@@ -119,8 +119,8 @@ def evaluate_finished(arguments):
         sys.exit(str(error))
     if recipe["task"] == "lesions":
         return evaluate_lesions(recipe, arguments)
-    if arguments.segmenter and recipe["task"] == "segmentation":
-        sys.exit(f"{run} is a segmenter's: --segmenter is for the run of a classifier.")
+    if (arguments.segmenter or arguments.lesions) and recipe["task"] == "segmentation":
+        sys.exit(f"{run} is a segmenter's: --segmenter and --lesions are for the run of a classifier.")
     rows = None
     if arguments.lesions:
         recipe |= {"lesions_from": str(arguments.lesions)}
