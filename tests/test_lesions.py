@@ -1,6 +1,7 @@
 """Training and scoring the lesion branch: what readers said, free-response ROC, the whole command on phantoms."""
 
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.helpers import png
 from tests.launching import train_here
 from train import evaluate
 from train import lesions as command
+from train.calibrate.findings import replace_lesions
 from train.calibrate.lesions import calibrate_lesions
 from train.data.arrays import LungArrays
 from train.data.lesions import lesion_labels
@@ -199,6 +201,11 @@ def test_the_whole_command(classifier, tmp_path, few_draws, monkeypatch):
     for key, tensor in before.state_dict().items():
         torch.testing.assert_close(weights[key], tensor, atol=1e-3, rtol=1e-3)  # rounded, else as it was
     assert after.config.lesion_backbone == "test_efficientnet" and "nodule" in after.config.operating_points
+    shutil.copytree(classifier, tmp_path / "findings" / "model")
+    replace_lesions(run / "model", tmp_path / "findings")
+    given = LungFusionForImageClassification.from_pretrained(tmp_path / "findings" / "model")
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in given.lesions.state_dict(prefix="lesions.").items())
+    assert given.config.min_sides == after.config.min_sides and given.config.thresholds == after.config.thresholds
     figures = json.loads((run / "lesions.json").read_text())
     of_all = figures["sources"]["all that radiologists read"]
     assert of_all["findings"]["either"]["images"] == 12 and of_all["froc"]["lesions"] == 6
