@@ -77,7 +77,7 @@ def run(pipeline, radiographs, corrections):
     pictures, matrices = zip(*map(correct, (r.pixels for r in radiographs), corrections), strict=True)
     pixel_values = pipeline.pixel_values([replace(r, pixels=p) for r, p in zip(radiographs, pictures, strict=True)])
     shapes = [picture.shape for picture in pictures]
-    return as_passes(radiographs, corrections, shapes, matrices, pixel_values, pipeline.run_model(pixel_values))
+    return as_passes(radiographs, corrections, shapes, matrices, pixel_values, pipeline.compiled(pixel_values))
 
 
 def as_passes(radiographs, corrections, shapes, matrices, pixel_values, output):
@@ -97,7 +97,7 @@ def reframed(pipeline, one, limits):
     if one.correction == UPRIGHT or one.ood_score <= limits.usual_ood_score:
         return one
     whole = pipeline.pixel_values([one.radiograph])
-    better = pipeline.packed.ood_score(whole) < one.ood_score
+    better = pipeline.compiled.ood_score(whole) < one.ood_score
     return run(pipeline, [one.radiograph], [UPRIGHT])[0] if better else one
 
 
@@ -106,8 +106,8 @@ def with_orientation(pipeline, one, limits):
     inverted = brightness(one.image, one.lungs) > 0
     if one.ood_score <= limits.usual_ood_score and not inverted:
         return one
-    wanted, score = estimate_correction(pipeline.packed.ood_score, one.pixel_values, one.ood_score, inverted)
-    several = score > limits.usual_ood_score and holds_several(pipeline.packed.ood_score, one.pixel_values, score)
+    wanted, score = estimate_correction(pipeline.compiled.ood_score, one.pixel_values, one.ood_score, inverted)
+    several = score > limits.usual_ood_score and holds_several(pipeline.compiled.ood_score, one.pixel_values, score)
     if wanted == Correction(0, True) and not inverted:
         wanted = UPRIGHT  # lungs darker than what is around them are not inverted, whatever the score says
     return replace(one, wanted=wanted, wanted_score=None if wanted == UPRIGHT else score, several=several)

@@ -11,12 +11,12 @@ from transformers import AutoImageProcessor
 from .analysis import UPRIGHT, Analysis, Finding, age_group
 from .checks.geometry import bring_back
 from .checks.input_checks import Evidence, Limits, check_input, none_shown
+from .compiled import CompiledModel
 from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
 from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
 from .models.mask_postprocessing import calibrated_quality, expected_dice, split_lungs
-from .packed import PackedModel
 from .reading.radiograph import RadiographError, load_radiograph
 from .reading.sources import load
 
@@ -57,7 +57,7 @@ class LungFusionPipeline:
         self.model = model
         self.segmenter = getattr(model, "segmenter", model)
         self.processor = processor
-        self.packed = PackedModel(model)
+        self.compiled = CompiledModel(model)
 
     @classmethod
     def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None):
@@ -127,6 +127,8 @@ class LungFusionPipeline:
 
     @answering
     def analyse(self, radiographs, correct=True):
+        if len(radiographs) == BATCH_SIZE and self.compiled.is_used:  # for fewer it is not worth compiling it once more
+            return self.compiled.side_by_side(lambda one: self.analyse([one], correct)[0], radiographs)
         return [self.analysis(one) for one in self.passes(radiographs, correct)]
 
     def passes(self, radiographs, correct=True):
@@ -135,11 +137,6 @@ class LungFusionPipeline:
             return run_corrected(self, radiographs, self.limits)
         passes = run(self, radiographs, [UPRIGHT] * len(radiographs))
         return [with_orientation(self, one, self.limits) for one in passes]
-
-    def run_model(self, pixel_values):
-        """What the model returns, its branches' feature maps in `hidden_states` if it has branches."""
-        kept = {} if self.model is self.segmenter else {"output_hidden_states": True}
-        return self.packed()(pixel_values, **kept)
 
     @property
     def limits(self):

@@ -128,7 +128,7 @@ def drawing(pipe, monkeypatch, mask):
     logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
     drawn = SimpleNamespace(logits=logits, ood_score=torch.zeros(1))
     monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: drawn)
-    monkeypatch.setattr(pipe, "packed", lambda: pipe.model)
+    monkeypatch.setattr(pipe, "compiled", pipe.model)
     return pipe
 
 

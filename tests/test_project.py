@@ -168,7 +168,7 @@ def test_train_holds_commands_on_the_top_floor_and_rooms_below():
 
 
 def test_requirements_pin_the_packages_and_the_app_within_their_ranges():
-    pinned = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().split()]
+    pinned = [Requirement(line) for line in (ROOT / "requirements.txt").read_text().splitlines()]
     pins = {pin.name: pin for pin in pinned}
     wanted = [Requirement(line) for line in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["app"]]
     assert list(pins) == sorted(requirement.name for requirement in wanted)
@@ -176,6 +176,7 @@ def test_requirements_pin_the_packages_and_the_app_within_their_ranges():
         (pin,) = pins[requirement.name].specifier
         assert pin.operator == "==" and requirement.specifier.contains(pin.version), requirement
         assert pins[requirement.name].extras == requirement.extras
+        assert str(pins[requirement.name].marker) == str(requirement.marker)
 
 
 @pytest.mark.parametrize("requirement", [Requirement(line) for line in PROJECT["dependencies"]], ids=lambda r: r.name)

@@ -230,7 +230,9 @@ def sample(x, roi_affine, size):
     Returns:
         (B, C, size, size) float.
     """
-    grid = F.affine_grid(roi_affine, [*x.shape[:2], size, size], align_corners=False)
+    place = (2 * torch.arange(size, device=x.device) + 1) / size - 1
+    along_x, along_y, shift = roi_affine[:, None, None].float().unbind(-1)  # (B, 1, 1, 2) each
+    grid = along_x * place[:, None] + along_y * place[:, None, None] + shift  # (B, size, size, 2)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False).to(x.dtype)
 
 

@@ -1,10 +1,10 @@
 """How long each step takes, beside named peers in the same run: python -m tests.benchmarks.latency [--rounds 10]
 
-For batches of several sizes: decode, prepare, segment, classify, explain, and all from files to analyses; beside them
-torchxrayvision's DenseNet-121 from files as its documentation has it, and the forward passes alone, on ready tensors,
-of it, of its PSPNet (lungs) and of timm's ResNet-50; with random weights, which take as long as trained ones
-(`pip install -e ".[benchmark]"`). All take turns, so that a busy machine slows all of them. Times are medians; the
-ratio is to DenseNet-121 from files in the same round, its median.
+For batches of several sizes: decode, prepare, the model as it is asked and as torch runs it, and all from files to
+analyses; beside them torchxrayvision's DenseNet-121 from files as its documentation has it, and the forward passes
+alone, on ready tensors, of it, of its PSPNet (lungs) and of timm's ResNet-50; with random weights, which take as long
+as trained ones (`pip install -e ".[benchmark]"`). All take turns, so that a busy machine slows all of them. Times are
+medians; the ratio is to DenseNet-121 from files in the same round, its median.
 
 The radiographs are phantoms, drawings that the gate finds strange and therefore looks at in ten ways; real radiographs
 are given with --images, and mostly spare it that.
@@ -83,13 +83,12 @@ def steps(pipeline, files):
     """name → `Subject` of LungFusion."""
     radiographs = [load_radiograph(file) for file in files]
     pixel_values = pipeline.pixel_values(radiographs)
-    alpha = pipeline.model(pixel_values).alpha.detach()
-    model, quick = pipeline.model, pipeline.packed()
+    model = pipeline.model
     return {
         "decode": Subject(lambda: [load_radiograph(file) for file in files]),
         "prepare": Subject(lambda: pipeline.pixel_values(radiographs)),
-        "segment": counted(lambda: model.segmenter(pixel_values), lambda: quick.segmenter(pixel_values)),
-        "classify": counted(lambda: model(pixel_values, alpha=alpha), lambda: quick(pixel_values, alpha=alpha)),
+        "model": counted(lambda: model(pixel_values), lambda: pipeline.compiled(pixel_values)),
+        "model, by torch": counted(lambda: model(pixel_values)),
         "files to analyses": Subject(lambda: pipeline(files)),
         "files to analyses and heat maps": Subject(lambda: [pipeline.analyse_and_explain(file) for file in files]),
     }

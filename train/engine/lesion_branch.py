@@ -34,7 +34,8 @@ def with_lesion_branch(model, settings, weights=None):
         they are neither calibrated nor shown.
     """
     old, lesions = model.config, list(settings["lesion_findings"])
-    kept = {"image_size": max(old.image_size, settings["image_size"]), "coarse_size": old.coarse_size or old.image_size}
+    coarse = old.coarse_size or old.image_size
+    kept = {"image_size": max(coarse, settings["image_size"]), "coarse_size": coarse}
     config = LungFusionConfig.from_dict(old.to_dict() | settings | kept)
     for name in ("rule_out_thresholds", "operating_points", "hospitals", "reference_scores", "populations", "sources"):
         setattr(config, name, {key: said for key, said in getattr(config, name).items() if key not in lesions})
