@@ -1,6 +1,7 @@
 """A model that only answers, compiled for the CPU by OpenVINO: the same answers but for rounding, in half the time."""
 
 import pickle
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
 from threading import Lock, local
@@ -11,16 +12,18 @@ from .graph import HAS_OPENVINO, graph_of
 from .models.modeling_lung_unet import resize
 
 version_of = attrgetter("_version")
+MANY = 3  # images
 
 
 class CompiledModel:
     """Asks a model: by OpenVINO, or as it is where it trains, lies on a GPU, is of another precision than float32, or
-    OpenVINO is not installed or can't. It is compiled at the first question, and again when weights have changed.
+    OpenVINO is not installed or can't. Compiling takes as long as thirty images by torch, so it waits until there seem to
+    be many; when weights have changed, it begins anew.
     """
 
     def __init__(self, model):
-        self.model, self.lock, self.seen, self.known = model, Lock(), None, {}
-        self.of_thread = local()
+        self.model, self.lock, self.of_thread = model, Lock(), local()
+        self.seen, self.known, self.images = None, {}, Counter()
 
     def __getstate__(self):
         return {"model": self.model}  # what is compiled can't be pickled
@@ -49,11 +52,12 @@ class CompiledModel:
         with self.lock:
             if self.seen is None or self.seen != state_of(self.model, self.tensors):
                 self.tensors = [*self.model.parameters(), *self.model.buffers()]
-                self.seen, self.known = state_of(self.model, self.tensors), {}
+                self.seen, self.known, self.images = state_of(self.model, self.tensors), {}, Counter()
             key = question, pixel_values.shape[1:]
-            if key not in self.known:
+            self.images[key] += len(pixel_values)
+            if key not in self.known and self.images[key] >= MANY:
                 self.known[key] = graph_of(question, self.model, key[1])
-            graph = self.known[key]
+            graph = self.known.get(key)
         if graph is None:
             return question(self.model, pixel_values)
         return graph(pixel_values, getattr(self.of_thread, "streams", 1))
