@@ -17,8 +17,8 @@ MANY = 3  # images
 
 class CompiledModel:
     """Asks a model: by OpenVINO, or as it is where it trains, lies on a GPU, is of another precision than float32, or
-    OpenVINO is not installed or can't. Compiling takes as long as thirty images by torch, so it waits until there seem to
-    be many; when weights have changed, it begins anew.
+    OpenVINO is not installed or can't. Compiling takes as long as thirty images by torch, so it waits until there seem
+    to be many; when weights have changed, it begins anew.
     """
 
     def __init__(self, model):

@@ -127,7 +127,7 @@ class LungFusionPipeline:
 
     @answering
     def analyse(self, radiographs, correct=True):
-        if len(radiographs) == BATCH_SIZE and self.compiled.is_used:  # for fewer it is not worth compiling it once more
+        if len(radiographs) > BATCH_SIZE // 2 and self.compiled.is_used:  # for few it is not worth compiling once more
             return self.compiled.side_by_side(lambda one: self.analyse([one], correct)[0], radiographs)
         return [self.analysis(one) for one in self.passes(radiographs, correct)]
 

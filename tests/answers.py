@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 def page(*findings, warnings=(), correction=UPRIGHT, words=ENGLISH, by_hand=False, **changes):
     chest = analysis(findings=findings, warnings=warnings, areas=(0.2, 0.1), **changes)
-    return Page(answer.answer_html(words, chest, MAPS, correction, made_by=MADE_BY, by_hand=by_hand))
+    return Page(answer.answer_html(words, chest, MAPS, correction, by_hand=by_hand))
 
 
 def said(html):

@@ -9,6 +9,7 @@ import pytest
 from lungfusion.analysis import AnalysisWarning, Correction, Finding
 from lungfusion.app.view import answer, comparison, phrases, viewer
 from lungfusion.app.view.batch import Batch
+from lungfusion.app.view.downloads import file_html
 from lungfusion.app.view.render import render
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.orientation import UPRIGHT
@@ -118,7 +119,7 @@ def test_a_refused_image_has_neither_findings_nor_outline_nor_report():
     assert gate.NOT_A_CHEST_RADIOGRAPH.sentence in refused.text
     assert not re.search("reacts|[Pp]robability|Heat map|The lungs cover", refused.text)
     assert [attributes["class"] for tag, attributes in refused.tags if tag == "img"] == ["base"]
-    assert [link["download"] for link in refused.having("download")] == ["chest.json"]
+    assert [button["data-file"] for button in refused.having("data-file")] == ["numbers"]
     warned = page(TUBERCULOSIS, warnings=[gate.ONE_LUNG_FOUND])
     assert warned.text.index(gate.ONE_LUNG_FOUND.sentence) < warned.text.index("The model reacts to")
     images = [attributes["class"] for tag, attributes in warned.tags if tag == "img"]
@@ -191,4 +192,5 @@ def test_strangers_text_is_escaped():
     ):
         assert "script" not in [tag for tag, _ in Page(html).tags]
         assert f"{bad}.png" in Page(html).text
-    assert Page(answer.answer_html(ENGLISH, strange, maps)).having("download")[1]["download"] == f"{bad}_lungs.png"
+    (link,) = Page(file_html("mask", 0, ENGLISH, strange, UPRIGHT, MADE_BY, maps)).having("download")
+    assert link["download"] == f"{bad}_lungs.png"

@@ -1,5 +1,6 @@
 """The app as programs meet it, and what the promises of its page rest on."""
 
+import base64
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from gradio.route_utils import delete_files_created_by_app
@@ -25,9 +27,11 @@ from lungfusion.app.card import model_card
 from lungfusion.app.handlers import Asked, Handlers, words_of
 from lungfusion.app.page import page_words, tab_of
 from lungfusion.app.uploads import KEPT_MINUTES
+from lungfusion.app.view import downloads
 from lungfusion.app.view.pixels import pixels_html
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.geometry import apply_correction
+from tests.answers import Page
 from tests.app_server import free_port
 from tests.conftest import find_lungs_everywhere, tiny_segmenter
 
@@ -204,7 +208,30 @@ def test_all_pixels_lie_as_in_the_answer_and_cost_no_second_pass(app, radiograph
     monkeypatch.delattr(app.handlers, "explain")
     monkeypatch.delattr(app.handlers, "analyse")
     turned = np.ascontiguousarray(1 - load_radiograph(path).pixels[::-1, ::-1])
-    assert app.handlers.detailed(path, asked) == pixels_html(turned)
+    pixels, file = app.handlers.wanted(path, asked, SimpleNamespace(file=""), request())
+    assert pixels == pixels_html(turned) and file == gr.skip()
+
+
+def test_a_file_is_made_of_the_answer_that_is_shown_when_it_is_asked_for(app, radiograph_files, monkeypatch):
+    path, made = radiograph_files["chest.png"], []
+    monkeypatch.setattr(downloads, "sheet_pdf", lambda *of_answer: made.append(of_answer) or b"%PDF")
+    html, asked = app.handlers.answered(path, Asked(Correction(90, False), by_hand=True), request())
+    assert "data-file" in html and "application/pdf" not in html and not made
+    pixels, file = app.handlers.wanted(path, asked, SimpleNamespace(file="report", number=3), request())
+    assert pixels == gr.skip()
+    (link,) = Page(file).having("download")
+    assert link["data-number"] == "3" and link["download"] == "chest_turned_90.pdf"
+    assert base64.b64decode(link["href"].split(",")[1]) == b"%PDF"
+    ((_, analysis, correction, made_by, _),) = made
+    assert correction.angle == 90 and made_by == app.handlers.made_by and analysis.radiograph.name == "chest.png"
+
+
+def test_no_file_of_a_deleted_radiograph(app, monkeypatch):
+    said = []
+    monkeypatch.setattr(gr, "Warning", said.append)
+    event = SimpleNamespace(file="report", number=0)
+    _, file = app.handlers.wanted("/nowhere/chest.png", Asked(), event, request())
+    assert 'data-number="0"' in file and "download" not in file and len(said) == 1
 
 
 def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, monkeypatch):

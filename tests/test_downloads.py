@@ -17,8 +17,10 @@ from tests.conftest import analysis
 
 
 def files_of(chest, correction=UPRIGHT):
-    links = downloads.download_links(ENGLISH, chest, correction, MADE_BY)
-    return {name: base64.b64decode(address.split(",")[1]) for name, address, _ in links}
+    """Name → bytes of every file that is offered."""
+    kinds = [kind for kind, _ in downloads.offered(ENGLISH, chest)]
+    files = [downloads.file_of(kind, ENGLISH, chest, correction, MADE_BY, {}) for kind in kinds]
+    return {name: base64.b64decode(address.split(",")[1]) for name, address in files}
 
 
 def test_downloads_hold_the_page_the_mask_and_the_lungs_at_full_size_and_the_numbers():

@@ -60,7 +60,7 @@ def test_visit(visit, radiograph_files, width, scheme):
     taken = {}
     for link, name in (names | {"Numbers": "chest.json"}).items():
         with page.expect_download() as download:
-            page.get_by_role("link", name=link).click()
+            page.get_by_role("button", name=link).click()
         assert download.value.suggested_filename == name
         taken[link] = download.value.path()
     assert Image.open(taken["Lung mask"]).size == (256, 256)
@@ -127,7 +127,7 @@ def test_the_page_speaks_the_readers_language_or_the_one_of_its_address(visit, r
     assert page.get_by_text(spanish("notice")).first.is_visible()
     upload(page, radiograph_files["chest.png"])
     page.get_by_role("heading", name=spanish("detected", findings=spanish.finding("pneumonia"))).wait_for()
-    assert page.get_by_role("link", name=spanish("download_mask")).is_visible()
+    assert page.get_by_role("button", name=spanish("download_mask")).is_visible()
     shoot(page, 390, "light", "spanish")
     page.get_by_role("link", name="Français").click()
     page.get_by_text(french("purpose")).wait_for()

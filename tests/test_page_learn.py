@@ -89,7 +89,7 @@ def test_the_lungs_are_put_on_another_background(visit, radiograph_files):
         page.get_by_role("button", name="Save as PNG").click()
     assert download.value.suggested_filename == "chest_composite.png"
     with page.expect_download() as cut_out:
-        page.get_by_role("link", name="Lungs cut out").click()
+        page.get_by_role("button", name="Lungs cut out").click()
     lungs = Image.open(cut_out.value.path())
     white = Image.alpha_composite(Image.new("RGBA", lungs.size, "white"), lungs)
     saved = Image.open(download.value.path()).convert("RGBA")

@@ -14,6 +14,7 @@ from .examples import examples_html
 from .gpu import on_gpu
 from .view.answer import answer_html, message_html
 from .view.comparison import comparison_html
+from .view.downloads import FILES, file_html
 from .view.phrases import GROUPS
 from .view.pixels import pixels_html
 from .view.render import render
@@ -134,7 +135,7 @@ class Handlers:
         except RadiographError as error:
             known = Path(path).exists()
             return render("error.html", words=words, sentence=words.error(error) if known else words("deleted")), asked
-        said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand, "made_by": self.made_by}
+        said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand}
         answer = answer_html(words, analysis, saliency, truth=self.examples.truth(path), **said, **self.measured)
         return answer, replace(asked, set_right=analysis.correction)
 
@@ -147,13 +148,24 @@ class Handlers:
         by_hand, who = bool(event.by_hand), event.who if event.who in GROUPS else None
         return self.answered(path, Asked(turned if by_hand else UPRIGHT, who, by_hand), request)
 
-    def detailed(self, path, asked):
-        """All pixels of the same radiograph, as the answer shows it; nothing once it is deleted."""
+    def wanted(self, path, asked, event: gr.EventData, request: gr.Request):
+        """What the answer that is shown asks for, of the same radiograph: a file to take home, or all pixels.
+
+        Returns:
+            pixels, file (HTML); nothing once the radiograph is deleted.
+        """
+        words, kind = words_of(request), event.file
         try:
             radiograph = apply_correction(load_radiograph(path), asked.correction)
         except RadiographError:
-            return gr.skip()
-        return pixels_html(correct(radiograph.pixels, asked.set_right)[0])
+            if kind in FILES:
+                gr.Warning(words("deleted"))
+            return gr.skip(), file_html(kind, int(event.number)) if kind in FILES else gr.skip()
+        if kind not in FILES:
+            return pixels_html(correct(radiograph.pixels, asked.set_right)[0]), gr.skip()
+        analysis, saliency = self.explain(radiograph, AGES.get(asked.who), not asked.by_hand)
+        of_answer = words, analysis, asked.correction, self.made_by, saliency
+        return gr.skip(), file_html(kind, int(event.number), *of_answer)
 
     # Two
 

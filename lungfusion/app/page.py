@@ -22,7 +22,7 @@ from .view.words import LANGUAGES
 
 LOOKS = Path(str(files("lungfusion.app.view")))  # style, scripts and icon of the page
 ANSWERED_JS = "() => window.lungfusion?.answered()"
-PIXELS_JS = "() => { window.dispatchEvent(new Event('lungfusion:pixels')) }"
+SENT_JS = "() => { window.dispatchEvent(new Event('lungfusion:sent')) }"
 TABS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
 UNQUEUED = {"queue": False, **PRIVATE}
@@ -172,7 +172,7 @@ def analyse_tab(texts, drawings):
         real = gr.HTML(visible=False, **buttons)
     with gr.Column(scale=3, min_width=320):
         welcome = texts("welcome", gr.Markdown, elem_classes="welcome")
-        scripts = "".join(map(script, ("zoom.js", "viewer.js", "answer.js", "cut_out.js")))
+        scripts = "".join(map(script, ("zoom.js", "viewer.js", "answer.js", "files.js", "cut_out.js")))
         answer = gr.HTML(visible=False, elem_id="answer", js_on_load=scripts, apply_default_css=False)
     return SimpleNamespace(upload=upload, drawn=drawn, real_words=real_words, real=real, welcome=welcome, answer=answer)
 
@@ -203,9 +203,11 @@ def connect(demo, handlers, analyse, steps, row_opening):
         answering.then(None, js=ANSWERED_JS)
     again = {"show_progress_on": answer, "concurrency_id": "model", **EVERY_ONE}
     answer.click(handlers.asked_again, path, [answer, asked], **again).then(None, js=ANSWERED_JS)
-    pixels = gr.HTML(elem_id="pixels", elem_classes="unseen")
-    detail = answer.submit(handlers.detailed, [path, asked], pixels, show_progress="hidden", **ONE_AT_A_TIME)
-    detail.then(None, js=PIXELS_JS)
+    sent = [gr.HTML(elem_id=name, elem_classes="unseen") for name in ("pixels", "file")]
+    sending = answer.submit(
+        handlers.wanted, [path, asked], sent, show_progress="hidden", concurrency_id="model", **EVERY_ONE
+    )
+    sending.then(None, js=SENT_JS)
     return path, asked
 
 

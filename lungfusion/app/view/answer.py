@@ -1,7 +1,7 @@
 """The answer as HTML: warnings first, then the radiograph beside the findings, then what was looked at."""
 
 from ...analysis import UPRIGHT
-from .downloads import download_links
+from .downloads import offered
 from .likeness import USUAL, dial
 from .phrases import (
     GROUPS,
@@ -27,7 +27,6 @@ def answer_html(
     saliency,
     correction=UPRIGHT,
     who=None,
-    made_by=None,
     by_hand=False,
     reference_scores=None,
     limits=USUAL,
@@ -41,7 +40,6 @@ def answer_html(
         saliency: finding → (S, S) float array in [0, 1], as `LungFusionPipeline.analyse_and_explain` gives it.
         correction: `Correction` that the visitor gave the radiograph before it was analysed.
         who: one of `GROUPS`, whom the visitor says it is of; None where the file alone may tell.
-        made_by: {"model", "version"}, for the downloads.
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
         reference_scores: finding → what `reference.strip` takes; as the model's configuration has them.
         limits: `Limits` of the model.
@@ -80,7 +78,7 @@ def answer_html(
         groups=GROUPS if any(finding.population for finding in analysis.findings) else (),
         who=who or age_group(analysis.radiograph.age),
         details=details(words, analysis),
-        downloads=download_links(words, analysis, correction, made_by or {}, saliency),
+        downloads=offered(words, analysis),
     )
 
 

@@ -4,7 +4,6 @@
 {
   let ground = "";  // a colour, a picture, or nothing
   const box = () => element.querySelector(".cut-out");
-  const link = () => element.querySelector("a[download$='_cut_out.png']");
 
   async function loaded(address) {
     const picture = new Image();
@@ -14,8 +13,9 @@
   }
 
   async function compose() {
-    if (!box()?.open || !link()) return;
-    const canvas = box().querySelector("canvas"), lungs = await loaded(link().href);
+    if (!box()?.open) return;
+    const canvas = box().querySelector("canvas"), lungs = await file("cut_out").then(({href}) => loaded(href), () => null);
+    if (!lungs) return;  // the radiograph is deleted, which the server has said
     const [width, height] = [lungs.naturalWidth, lungs.naturalHeight];
     Object.assign(canvas, {width, height});
     const context = canvas.getContext("2d");
@@ -57,9 +57,9 @@
     if (!button) return;
     if ("ground" in button.dataset) choose(button.dataset.ground, button);
     if ("save" in button.dataset)
-      box().querySelector("canvas").toBlob(blob => {
-        const name = link().download.replace("_cut_out.png", "_composite.png");
-        Object.assign(document.createElement("a"), {href: URL.createObjectURL(blob), download: name}).click();
+      box().querySelector("canvas").toBlob(async blob => {
+        const {name} = await file("cut_out");
+        save(name.replace("_cut_out.png", "_composite.png"), URL.createObjectURL(blob));
       });
   });
 }

@@ -1,34 +1,55 @@
-"""What a visitor takes home of an answer. The links hold the files: nothing is stored."""
+"""What a visitor takes home of an answer, made when it is asked for. The link holds the file: nothing is stored."""
 
 import json
 from pathlib import Path
 
 from .pictures import cut_out_image, data_address, mask_image, picture_address
+from .render import render
 from .sheet import sheet_pdf
 
+FILES = {  # what there is, and how its name ends
+    "report": ".pdf",
+    "mask": "_lungs.png",
+    "cut_out": "_cut_out.png",
+    "numbers": ".json",
+}
 
-def download_links(words, analysis, correction, made_by, saliency=None):
-    """A page to print, mask and lungs as large as the radiograph, and the numbers; pictures and page of none refused.
 
-    The arguments are those of `sheet_pdf`.
-
-    Returns:
-        list of (file name, address, label).
+def offered(words, analysis):
+    """(kind, label) of each file there is of an answer: a page to print, mask and lungs as large as the radiograph, and
+    the numbers; only these where the image was refused.
     """
-    stem = Path(analysis.radiograph.name).stem
-    if correction.angle or correction.invert:
-        stem += f"_turned_{correction.angle}" * bool(correction.angle) + "_inverted" * correction.invert
-    numbers = json.dumps(record(analysis, correction, made_by), indent=2).encode()
-    links = [(f"{stem}.json", data_address(numbers, "application/json"), words("download_numbers"))]
-    if not analysis.refused:
-        report = data_address(sheet_pdf(words, analysis, correction, made_by, saliency), "application/pdf")
-        links = [
-            (f"{stem}.pdf", report, words("download_report")),
-            (f"{stem}_lungs.png", picture_address(mask_image(analysis)), words("download_mask")),
-            (f"{stem}_cut_out.png", picture_address(cut_out_image(analysis)), words("download_cut_out")),
-            *links,
-        ]
-    return links
+    return [(kind, words(f"download_{kind}")) for kind in FILES if kind == "numbers" or not analysis.refused]
+
+
+def file_html(kind, number, *of_answer):
+    """A link that holds the file.
+
+    Args:
+        kind: one of `FILES`.
+        number: of the request, for the page to know it by.
+        of_answer: arguments of `file_of`; none where it can't be made any more.
+    """
+    name, address = file_of(kind, *of_answer) if of_answer else ("", "")
+    return render("file.html", number=number, file_name=name, address=address)
+
+
+def file_of(kind, words, analysis, correction, made_by, saliency):
+    """(name, address) of a file.
+
+    Args:
+        kind: one of `FILES`.
+        words, analysis, correction, made_by, saliency: those of `sheet_pdf`.
+    """
+    if kind == "report":
+        address = data_address(sheet_pdf(words, analysis, correction, made_by, saliency), "application/pdf")
+    elif kind == "numbers":
+        numbers = json.dumps(record(analysis, correction, made_by), indent=2).encode()
+        address = data_address(numbers, "application/json")
+    else:
+        address = picture_address((mask_image if kind == "mask" else cut_out_image)(analysis))
+    turned = f"_turned_{correction.angle}" * bool(correction.angle) + "_inverted" * correction.invert
+    return Path(analysis.radiograph.name).stem + turned + FILES[kind], address
 
 
 def record(analysis, correction, made_by):

@@ -78,11 +78,11 @@ function paint(slope, intercept) {
 function askAll(key) {
   if (asked === key) return;
   asked = key;
-  trigger("submit", {});
+  trigger("submit", {file: ""});
 }
 
 // What the server sent: differences along each row, the lower bytes before the higher ones, deflated.
-window.addEventListener("lungfusion:pixels", async () => {
+window.addEventListener("lungfusion:sent", async () => {
   const sent = document.querySelector("#pixels [data-key]")?.dataset;
   if (!sent || sent.key !== viewer()?.dataset.key || deep?.key === sent.key) return;
   const packed = Uint8Array.from(atob(sent.pixels), letter => letter.charCodeAt(0));
