@@ -41,6 +41,15 @@ class CompiledModel:
         side = segmenter_of(self.model).config.image_size
         return float(self.ask(ood_score, resize(pixel_values, (side, side))))
 
+    @torch.inference_mode()
+    def compile(self, shape):
+        """Compile at once what is asked about images of that shape, (C, h, w): a server's visitors are not to wait."""
+        if self.is_used:
+            blank = torch.zeros(MANY, *shape)
+            self(blank)
+            for image in blank.split(1):
+                self.ood_score(image)
+
     @property
     def is_used(self):
         """Whether OpenVINO is asked, as far as it can."""

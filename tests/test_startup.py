@@ -5,13 +5,22 @@ import logging
 import pytest
 from transformers import BertConfig
 
-from lungfusion.app.startup import load_or_bundled
+from lungfusion.app.startup import compile_for, load_or_bundled
 
 
 def test_the_model_asked_for(checkpoint):
     pipe, asked_for = load_or_bundled(str(checkpoint))
     assert pipe.model.config.branches == ["test_efficientnet", "test_resnet"]
     assert asked_for is True
+
+
+def test_no_visitor_waits_for_the_model_to_be_compiled(checkpoint, phantom):
+    pytest.importorskip("openvino")
+    pipe, _ = load_or_bundled(str(checkpoint))
+    compile_for(pipe)
+    graphs = dict(pipe.compiled.known)
+    assert len(graphs) == 2 and all(graphs.values())
+    assert pipe(phantom[0]).findings and pipe.compiled.known == graphs
 
 
 @pytest.mark.parametrize("name", [None, ""])

@@ -1,4 +1,4 @@
-"""The model that a server begins with: the one asked for, or the bundled one while that can't be reached."""
+"""The model that a server begins with: the one asked for, or the bundled one while that can't be reached; compiled."""
 
 import logging
 from pathlib import Path
@@ -32,3 +32,9 @@ def load_or_bundled(name=None):
             raise
         logger.warning("%s could not be loaded from the Hub: %s", name, error)
         return LungFusionPipeline.from_pretrained(), False
+
+
+def compile_for(pipe):
+    """Compile the model where it runs on a CPU: else the third visitor would wait for it."""
+    size = pipe.processor.size
+    pipe.compiled.compile((1, size.height, size.width))
