@@ -136,7 +136,7 @@ def on_one_scale(first, second, region):
 
     Args:
         first, second: (H, W) float32 in [0, 1].
-        region: (H, W) bool, where both show the same.
+        region: where both show the same: (H, W) bool, or slices of rows and columns.
 
     Returns:
         (H, W) float32 in [0, 1].

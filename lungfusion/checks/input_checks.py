@@ -223,11 +223,11 @@ def is_lateral(right, left, aspect=1.0):
         aspect: the radiograph's width / height.
     """
     smaller, larger = sorted((right, left), key=np.sum)
-    columns, rows = (np.flatnonzero((right | left).any(axis)) for axis in (0, 1))
+    rows, columns = box_of(right | left)
     ends = larger.any(0).nonzero()[0][[0, -1]] / len(larger)
     narrow = np.ptp(ends) < MAX_LUNG_WIDTH
     in_the_middle = abs(ends.mean() - 0.5) < (NEAR_MIDDLE if narrow else MAX_OFF_MIDDLE)
-    upright = np.ptp(rows) > np.ptp(columns) * aspect
+    upright = length(rows) > length(columns) * aspect
     return upright and smaller.sum() < MAX_SMALLER_LUNG * larger.sum() and in_the_middle
 
 
@@ -241,9 +241,13 @@ def is_of_another_build(right, left, aspect=1.0):
     """
     if not (right.any() and left.any()):
         return False
-    columns, rows = (np.flatnonzero((right | left).any(axis)) for axis in (0, 1))
-    breadth = np.ptp(columns)
-    return breadth < MIN_BREADTH * len(right) or breadth * aspect < MIN_LUNG_ASPECT * np.ptp(rows)
+    rows, columns = box_of(right | left)
+    breadth = length(columns)
+    return breadth < MIN_BREADTH * len(right) or breadth * aspect < MIN_LUNG_ASPECT * length(rows)
+
+
+def length(ends):
+    return ends.stop - ends.start
 
 
 def edge(lungs):

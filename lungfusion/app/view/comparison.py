@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from ...models.mask_postprocessing import box_of
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import change, percentage
@@ -51,17 +52,9 @@ def over_the_first(first, second, found):
     shape = first.alpha.shape
     alpha = laid_over(second.alpha, found, shape)
     pixels = laid_over(second.radiograph.pixels, found, shape)
-    region = lungs_box(np.maximum(first.alpha, alpha) > 0.5)
+    region = box_of(np.maximum(first.alpha, alpha) > 0.5)
     pixels = on_one_scale(first.radiograph.pixels, pixels, region)
     return pixels, alpha, difference_layer(first.radiograph.pixels, pixels, np.maximum(first.alpha, alpha))
-
-
-def lungs_box(lungs):
-    """(H, W) bool → the smallest box around the lungs, bool."""
-    rows, columns = (np.flatnonzero(lungs.any(axis)) for axis in (1, 0))
-    box = np.zeros_like(lungs)
-    box[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] = True
-    return box
 
 
 def difference_layer(first, second, alpha):
