@@ -164,19 +164,18 @@ def test_few_without_a_lesion_are_called_and_coarse_images_say_nothing(few_draws
     rows = rows_of("nih", 100, False, random.normal(-2, 1, 100)) + rows_of("nih", 100, True, random.normal(1, 1, 100))
     rows += rows_of("nih_experts", 50, False, random.normal(-1, 1, 50))
     coarse = rows_of("nih_128", 100, False, np.full(100, 9.0), side=128)
-    for elsewhere, shown in ((0.0, ["nodule"]), (0.5, []), (None, [])):
-        away = (
-            [] if elsewhere is None else rows_of("pakistan", 40, False, np.where(np.arange(40) < 40 * elsewhere, 9, -9))
-        )
+    for mean, shown in ((-9, ["nodule"]), (3, ["nodule"]), (None, [])):  # logit of healthy people elsewhere
+        away = [] if mean is None else rows_of("pakistan", 40, False, random.normal(mean, 1, 40))
         copies = [dict(row) for row in rows + coarse + away]
         calibrate_lesions(SimpleNamespace(model=model), copies, sources, ["pakistan"])
         config = model.config
         reached = np.array([row["probability_nodule"] >= config.thresholds["nodule"] for row in copies])
-        called = reached[:100].mean(), reached[200:250].mean()  # of the two without a nodule
+        called = [reached[:100].mean(), reached[200:250].mean()]  # of the two without a nodule
+        called += [] if mean is None else [reached[-40:].mean()]
         assert 0.01 < max(called) <= 0.03
         assert config.shown == shown and config.min_sides == {"nodule": 256}
         assert config.rule_out_thresholds["nodule"] < config.thresholds["nodule"]
-        assert config.operating_points["nodule"].get("away_false_alarms") == elsewhere or elsewhere is None
+        assert config.operating_points["nodule"].get("away_false_alarms") == (None if mean is None else called[2])
 
 
 def test_the_whole_command(classifier, tmp_path, few_draws, monkeypatch):
