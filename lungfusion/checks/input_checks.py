@@ -247,7 +247,8 @@ def is_of_another_build(right, left, aspect=1.0):
 
 
 def length(ends):
-    return ends.stop - ends.start
+    """From the first row or column of a slice to its last."""
+    return ends.stop - 1 - ends.start
 
 
 def edge(lungs):
