@@ -1,5 +1,6 @@
 """What a model answers, as a graph that OpenVINO compiles and runs."""
 
+import logging
 import sys
 import warnings
 from functools import cache
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 from transformers.utils import ModelOutput
 
+logger = logging.getLogger(__name__)
 HAS_OPENVINO = find_spec("openvino") is not None
 MAX_DIFFERENCE = 1e-3  # of an output's largest number; rounding makes 1e-5 of it
 
@@ -30,11 +32,14 @@ def graph_of(question, model, shape):
     try:
         graph = Graph(traced(question, model, example), expected)
         said = graph(example)
-    except Exception:  # OpenVINO does not know something in it, or is damaged; its errors have no common parent
+    except Exception as error:  # it does not know something in it, or is damaged; its errors have no common parent
+        logger.warning("Torch runs the model, more slowly, for OpenVINO can't: %s", error)
         return None
     pairs = zip(tensors_in(said), tensors_in(expected), strict=True)
-    same = all((one - other).abs().max() <= MAX_DIFFERENCE * other.abs().max() for one, other in pairs)
-    return graph if same else None
+    if all((one - other).abs().max() <= MAX_DIFFERENCE * other.abs().max() for one, other in pairs):
+        return graph
+    logger.warning("Torch runs the model, more slowly, for OpenVINO gives other answers.")
+    return None
 
 
 @cache
