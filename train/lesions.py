@@ -41,7 +41,7 @@ def main(arguments=None):
     set_seed(recipe["seed"])
     earlier = load_classifier(recipe["init_from"])
     settings = recipe["model"]
-    model = with_lesion_branch(earlier, settings) if settings["lesion_backbone"] else earlier
+    model = with_lesion_branch(earlier, settings)
     side = model.config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     workers = loader_workers(accelerator, recipe)

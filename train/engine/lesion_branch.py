@@ -26,7 +26,8 @@ def with_lesion_branch(model, settings, weights=None):
     Args:
         model: `LungFusionForImageClassification`; its findings hold `lesion_findings`.
         settings: the new configuration's `lesion_backbone`, `lesion_size`, `lesion_findings` and `image_size`, which is
-            raised to it: the other branches go on to see as fine a picture as before.
+            raised to it: the other branches go on to see as fine a picture as before. Without a backbone the classifier
+            answers for the findings itself.
         weights: state dict of a model with such a branch; random ones if None.
 
     Returns:
@@ -36,6 +37,8 @@ def with_lesion_branch(model, settings, weights=None):
     old, lesions = model.config, list(settings["lesion_findings"])
     coarse = old.coarse_size or old.image_size
     kept = {"image_size": max(coarse, settings["image_size"]), "coarse_size": coarse}
+    if not settings["lesion_backbone"]:
+        kept["lesion_findings"] = []
     config = LungFusionConfig.from_dict(old.to_dict() | settings | kept)
     for name in ("rule_out_thresholds", "operating_points", "hospitals", "reference_scores", "populations", "sources"):
         setattr(config, name, {key: said for key, said in getattr(config, name).items() if key not in lesions})
