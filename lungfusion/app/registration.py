@@ -12,7 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
 from ..checks.geometry import resample
-from ..models.mask_postprocessing import split_lungs
+from ..models.mask_postprocessing import box_of, split_lungs
 
 CELLS = 96  # rows and columns in which outlines are laid over each other
 STEPS = 40  # of L-BFGS
@@ -131,17 +131,17 @@ def laid_over(x, registration, shape):
     return resample(x, registration.matrix, shape)
 
 
-def on_one_scale(first, second, region):
-    """The second's greys as the first's: a straight line through two quantiles of a region.
+def on_one_scale(first, second, lungs):
+    """The second's greys as the first's: a straight line through two quantiles of the box around the lungs.
 
     Args:
         first, second: (H, W) float32 in [0, 1].
-        region: where both show the same: (H, W) bool, or slices of rows and columns.
+        lungs: (H, W) bool, not empty; around them both show the same.
 
     Returns:
         (H, W) float32 in [0, 1].
     """
-    (low, high), (own_low, own_high) = (np.quantile(x[region], QUANTILES) for x in (first, second))
+    (low, high), (own_low, own_high) = (np.quantile(x[box_of(lungs)], QUANTILES) for x in (first, second))
     if own_high - own_low < 1e-3:
         return second
     return ((second - own_low) * ((high - low) / (own_high - own_low)) + low).clip(0, 1).astype(np.float32)

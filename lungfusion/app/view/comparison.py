@@ -4,7 +4,6 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from ...models.mask_postprocessing import box_of
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import change, percentage
@@ -52,8 +51,7 @@ def over_the_first(first, second, found):
     shape = first.alpha.shape
     alpha = laid_over(second.alpha, found, shape)
     pixels = laid_over(second.radiograph.pixels, found, shape)
-    region = box_of(np.maximum(first.alpha, alpha) > 0.5)
-    pixels = on_one_scale(first.radiograph.pixels, pixels, region)
+    pixels = on_one_scale(first.radiograph.pixels, pixels, np.maximum(first.alpha, alpha) > 0.5)
     return pixels, alpha, difference_layer(first.radiograph.pixels, pixels, np.maximum(first.alpha, alpha))
 
 
