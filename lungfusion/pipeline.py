@@ -1,7 +1,6 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
 from collections.abc import Iterator
-from functools import wraps
 from itertools import islice, repeat
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 from transformers import AutoImageProcessor
 
 from .analysis import UPRIGHT, Analysis, Finding, age_group
+from .answering import answering
 from .checks.geometry import bring_back
 from .checks.input_checks import Evidence, Limits, check_input, none_shown
 from .compiled import CompiledModel
@@ -21,24 +21,6 @@ from .reading.radiograph import RadiographError, load_radiograph
 from .reading.sources import load
 
 BATCH_SIZE = 8
-
-
-def answering(method):
-    """A method of the pipeline whose model is in evaluation mode meanwhile, and keeps no gradients."""
-
-    @wraps(method)
-    def answer(self, *args, **kwargs):
-        training = [module for module in self.model.modules() if module.training] if self.model.training else []
-        if training:
-            self.model.eval()
-        try:
-            with torch.inference_mode():
-                return method(self, *args, **kwargs)
-        finally:
-            for module in training:
-                module.training = True
-
-    return answer
 
 
 class LungFusionPipeline:
@@ -118,8 +100,20 @@ class LungFusionPipeline:
         """Yield what `__call__` says of each source; `BATCH_SIZE` of them are analysed at a time."""
         pairs = zip(sources, repeat(None)) if ages is None else zip(sources, ages, strict=True)
         numbered = enumerate(pairs, 1)
+
+        def read(one):
+            number, (source, age) = one
+            return load(source, age, errors, f"Number {number}: ")
+
+        def read_and_analysed(one):
+            radiograph = read(one)
+            return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], correct)[0]
+
         while batch := list(islice(numbered, BATCH_SIZE)):
-            loaded = [load(source, age, errors, f"Number {number}: ") for number, (source, age) in batch]
+            if len(batch) > BATCH_SIZE // 2 and self.compiled.is_used:  # for few it is not worth compiling once more
+                yield from self.compiled.side_by_side(read_and_analysed, batch)
+                continue
+            loaded = list(map(read, batch))
             readable = [one for one in loaded if not isinstance(one, RadiographError)]
             analyses = iter(self.analyse(readable, correct) if readable else ())
             for one in loaded:
@@ -127,8 +121,6 @@ class LungFusionPipeline:
 
     @answering
     def analyse(self, radiographs, correct=True):
-        if len(radiographs) > BATCH_SIZE // 2 and self.compiled.is_used:  # for few it is not worth compiling once more
-            return self.compiled.side_by_side(lambda one: self.analyse([one], correct)[0], radiographs)
         return [self.analysis(one) for one in self.passes(radiographs, correct)]
 
     def passes(self, radiographs, correct=True):
