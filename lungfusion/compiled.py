@@ -1,6 +1,6 @@
 """A model that only answers, compiled for the CPU by OpenVINO: the same answers but for rounding, in half the time."""
 
-import pickle
+import copy
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from operator import attrgetter
@@ -61,7 +61,8 @@ class CompiledModel:
         with self.lock:
             if self.seen is None or self.seen != state_of(self.model, self.tensors):
                 self.tensors = [*self.model.parameters(), *self.model.buffers()]
-                self.seen, self.known, self.images = state_of(self.model, self.tensors), {}, Counter()
+                self.seen = copy.deepcopy(state_of(self.model, self.tensors))
+                self.known, self.images = {}, Counter()
             key = question, pixel_values.shape[1:]
             self.images[key] += len(pixel_values)
             if key not in self.known and self.images[key] >= MANY:
@@ -106,5 +107,5 @@ def state_of(model, tensors):
     """What changes when a model's tensors, parts or settings do, or when another number of threads is wanted; read at
     every question, so in C.
     """
-    parts = [pickle.dumps(vars(model.config)), torch.get_num_threads(), *map(id, model.children())]
+    parts = [vars(model.config), torch.get_num_threads(), *map(id, model.children())]
     return [*parts, id(next(model.parameters())), *map(torch.Tensor.data_ptr, tensors), *map(version_of, tensors)]
