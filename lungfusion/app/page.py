@@ -23,6 +23,7 @@ from .view.words import LANGUAGES
 LOOKS = Path(str(files("lungfusion.app.view")))  # style, scripts and icon of the page
 ANSWERED_JS = "() => window.lungfusion?.answered()"
 SENT_JS = "() => { window.dispatchEvent(new Event('lungfusion:sent')) }"
+SESSIONS = 2000  # visitors and calls whose page is kept, 0.1 MiB each: Gradio would keep 10,000
 TABS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
 UNQUEUED = {"queue": False, **PRIVATE}
@@ -143,6 +144,7 @@ def launch(demo, examples):
         max_file_size=MAX_FILE_SIZE,
         allowed_paths=[str(examples.folder), examples.fetched_folder.name],
         footer_links=["api"],
+        state_session_capacity=SESSIONS,
         run_history=False,  # would keep analyses in the visitor's browser
         mcp_server=True,
         app_kwargs={"middleware": [Middleware(NoProxy)]},
