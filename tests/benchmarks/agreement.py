@@ -85,6 +85,7 @@ def compared(reference, answers):
         for own, theirs in zip(reference, answers, strict=True)
         if own.findings and theirs.findings
         for one, other in zip(own.findings, theirs.findings, strict=True)
+        if one.reason is None and other.reason is None
     ]
     differences = np.abs(np.subtract(*zip(*pairs, strict=True)))
     others = sum(said(own) != said(theirs) for own, theirs in zip(reference, answers, strict=True))
