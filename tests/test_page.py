@@ -121,6 +121,23 @@ def test_two_are_compared_and_many_become_a_table(visit, radiograph_files, tmp_p
     assert barriers(page) == {}
 
 
+def test_a_file_is_that_of_the_answer_it_is_asked_of(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    names, moment = [], ""
+    for then in ("Turn left", "Swap black and white", None):
+        new = "moment => ![undefined, moment].includes(document.querySelector('.answer')?.dataset.moment)"
+        page.wait_for_function(new, arg=moment)
+        moment = page.locator(".answer").get_attribute("data-moment")
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Numbers").click()
+        names.append(download.value.suggested_filename)
+        if then:
+            page.get_by_role("button", name=then).click()
+    assert names == ["chest.json", "chest_turned_90.json", "chest_turned_90_inverted.json"]
+    page.close()
+
+
 def test_the_page_speaks_the_readers_language_or_the_one_of_its_address(visit, radiograph_files):
     spanish, french = LANGUAGES["es"], LANGUAGES["fr"]
     page = visit(390, locale="es-MX")

@@ -1,5 +1,7 @@
 """The answer as HTML: warnings first, then the radiograph beside the findings, then what was looked at."""
 
+import time
+
 from ...analysis import UPRIGHT
 from .downloads import offered
 from .likeness import USUAL, dial
@@ -54,6 +56,7 @@ def answer_html(
     return render(
         "answer.html",
         words=words,
+        moment=time.monotonic_ns(),
         analysis=analysis,
         warnings=[words.warning(warning) for warning in analysis.warnings],
         truth=words(f"truth_{truth}") if truth else "",

@@ -15,7 +15,7 @@
   async function compose() {
     if (!box()?.open) return;
     const canvas = box().querySelector("canvas"), lungs = await file("cut_out").then(({href}) => loaded(href), () => null);
-    if (!lungs) return;  // the radiograph is deleted, which the server has said
+    if (!lungs) return;  // the radiograph is deleted, which the server has said, or another answer stands here
     const [width, height] = [lungs.naturalWidth, lungs.naturalHeight];
     Object.assign(canvas, {width, height});
     const context = canvas.getContext("2d");
@@ -58,8 +58,8 @@
     if ("ground" in button.dataset) choose(button.dataset.ground, button);
     if ("save" in button.dataset)
       box().querySelector("canvas").toBlob(async blob => {
-        const {name} = await file("cut_out");
-        save(name.replace("_cut_out.png", "_composite.png"), URL.createObjectURL(blob));
+        const {download} = await file("cut_out");
+        save(download.replace("_cut_out.png", "_composite.png"), URL.createObjectURL(blob));
       });
   });
 }

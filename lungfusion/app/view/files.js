@@ -1,15 +1,15 @@
 // The files of an answer, which the server makes when they are asked for. `element` is the component that holds an
-// answer.
+// answer; the browser may keep its element for the next one, so that its moment alone tells answers apart.
 
-const files = new WeakMap();  // answer → kind → promise of its link
 const requests = [];  // what becomes of each
+const moment = () => element.querySelector(".answer")?.dataset.moment;
+let files = {of: "", made: {}};  // of an answer: kind → promise of its link
 
 function file(kind) {
-  const answer = element.querySelector(".answer");
-  if (!files.has(answer)) files.set(answer, {});
-  const made = files.get(answer);
+  if (files.of !== moment()) files = {of: moment(), made: {}};
+  const {of, made} = files;
   return made[kind] ??= new Promise((resolve, reject) => {
-    requests.push({resolve, reject: () => reject(delete made[kind])});
+    requests.push(link => of === moment() && link.download ? resolve(link) : reject(delete made[kind]));
     trigger("submit", {file: kind, number: requests.length - 1});
   });
 }
@@ -19,11 +19,9 @@ function save(name, href) {
 }
 
 window.addEventListener("lungfusion:sent", () => {
-  const sent = document.querySelector("#file a"), request = requests[sent?.dataset.number];
-  if (!request) return;
-  if (sent.download) request.resolve({name: sent.download, href: sent.href});
-  else request.reject();
-  delete requests[sent.dataset.number];
+  const link = document.querySelector("#file a");
+  requests[link?.dataset.number]?.({download: link.download, href: link.href});
+  delete requests[link?.dataset.number];
 });
 
 element.addEventListener("click", async event => {
@@ -31,9 +29,9 @@ element.addEventListener("click", async event => {
   if (!button || button.ariaBusy === "true") return;
   button.ariaBusy = "true";
   try {
-    const {name, href} = await file(button.dataset.file);
-    if (button.isConnected) save(name, href);
-  } catch {  // the radiograph is deleted, which the server has said
+    const {download, href} = await file(button.dataset.file);
+    save(download, href);
+  } catch {  // the radiograph is deleted, which the server has said, or another answer stands here
   } finally {
     button.ariaBusy = "false";
   }
