@@ -11,7 +11,7 @@ from .analysis import UPRIGHT, Analysis, Finding, age_group
 from .answering import answering
 from .checks.geometry import bring_back
 from .checks.input_checks import Evidence, Limits, check_input, none_shown
-from .compiled import CompiledModel
+from .compiled import CompiledModel, segmenter_of
 from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
 from .model_pass import as_passes, run, run_corrected, with_orientation
@@ -37,7 +37,7 @@ class LungFusionPipeline:
 
     def __init__(self, model, processor):
         self.model = model
-        self.segmenter = getattr(model, "segmenter", model)
+        self.segmenter = segmenter_of(model)
         self.processor = processor
         self.compiled = CompiledModel(model)
 
@@ -60,7 +60,7 @@ class LungFusionPipeline:
         model = load_model(source, revision, dtype or torch.float32)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model.eval().to(device, memory_format=torch.channels_last)
-        getattr(model, "segmenter", model).requires_grad_(False)  # heat maps need no gradients through the mask
+        segmenter_of(model).requires_grad_(False)  # heat maps need no gradients through the mask
         return cls(model, AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False))
 
     @property

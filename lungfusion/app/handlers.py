@@ -154,18 +154,23 @@ class Handlers:
         Returns:
             pixels, file (HTML); nothing once the radiograph is deleted.
         """
-        words, kind = words_of(request), event.file
+        if event.file in FILES:
+            return gr.skip(), self.file(path, asked, event, words_of(request))
         try:
             radiograph = apply_correction(load_radiograph(path), asked.correction)
         except RadiographError:
-            if kind in FILES:
-                gr.Warning(words("deleted"))
-            return gr.skip(), file_html(kind, int(event.number)) if kind in FILES else gr.skip()
-        if kind not in FILES:
-            return pixels_html(correct(radiograph.pixels, asked.set_right)[0]), gr.skip()
+            return gr.skip(), gr.skip()
+        return pixels_html(correct(radiograph.pixels, asked.set_right)[0]), gr.skip()
+
+    def file(self, path, asked, event, words):
+        try:
+            radiograph = apply_correction(load_radiograph(path), asked.correction)
+        except RadiographError:
+            gr.Warning(words("deleted"))
+            return file_html(event.file, int(event.number))
         analysis, saliency = self.explain(radiograph, AGES.get(asked.who), not asked.by_hand)
         of_answer = words, analysis, asked.correction, self.made_by, saliency
-        return gr.skip(), file_html(kind, int(event.number), *of_answer)
+        return file_html(event.file, int(event.number), *of_answer)
 
     # Two
 

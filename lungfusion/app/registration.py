@@ -141,7 +141,8 @@ def on_one_scale(first, second, lungs):
     Returns:
         (H, W) float32 in [0, 1].
     """
-    (low, high), (own_low, own_high) = (np.quantile(x[box_of(lungs)], QUANTILES) for x in (first, second))
+    box = box_of(lungs)
+    (low, high), (own_low, own_high) = (np.quantile(x[box], QUANTILES) for x in (first, second))
     if own_high - own_low < 1e-3:
         return second
     return ((second - own_low) * ((high - low) / (own_high - own_low)) + low).clip(0, 1).astype(np.float32)
