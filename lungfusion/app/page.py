@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.route_utils import delete_files_created_by_app
 from starlette.middleware import Middleware
 
+from ..visualization import data_address
 from .card import about_html, model_card, preview_head
 from .examples import examples_html
 from .handlers import Asked, words_of
@@ -16,7 +17,6 @@ from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .theme import THEME
 from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field, keep_track_of_data_uris
-from .view.pictures import data_address
 from .view.render import render
 from .view.words import LANGUAGES
 

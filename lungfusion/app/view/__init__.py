@@ -4,6 +4,6 @@ HTML carries classes but no styles: style.css has those, page.js what an answer 
 outside is escaped.
 """
 
-from .pictures import mask_image, masked_image, overlay_image, radiograph_image, saliency_image
+from ...visualization import mask_image, masked_image, overlay_image, radiograph_image, saliency_image
 
 __all__ = ["mask_image", "masked_image", "overlay_image", "radiograph_image", "saliency_image"]

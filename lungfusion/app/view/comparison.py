@@ -4,10 +4,10 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from ...visualization import as_bytes, contour_layer, grey_image, picture_address, reduced
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import change, percentage
-from .pictures import as_bytes, contour_layer, grey_image, picture_address, reduced
 from .render import render
 from .upright import upright
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from .pictures import cut_out_image, data_address, mask_image, picture_address
+from ...visualization import cut_out_image, data_address, mask_image, picture_address
 from .render import render
 from .sheet import sheet_pdf
 

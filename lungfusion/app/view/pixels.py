@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from .pictures import reduced
+from ...visualization import reduced
 from .render import render
 
 DEEP_SIDE = 2048  # pixels, at most

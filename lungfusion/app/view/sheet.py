@@ -10,8 +10,8 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
 from reportlab.platypus import HRFlowable, Image, KeepInFrame, Paragraph, SimpleDocTemplate, Spacer, Table
 
+from ...visualization import HEAT_OPACITY, heat_layer, masked_image, overlay_image
 from .phrases import by_level, headline, mistakes, percentage, reliability, to_be_set_right
-from .pictures import HEAT_OPACITY, heat_layer, masked_image, overlay_image
 from .print_fonts import markup, style_of
 from .upright import upright
 

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from ...visualization import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .phrases import by_level, change, percentage
-from .pictures import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .render import render
 
 SIDE = 384  # pixels of what the networks made, drawn large

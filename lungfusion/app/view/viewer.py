@@ -4,8 +4,8 @@ from scipy.ndimage import gaussian_filter
 
 from ...analysis import Correction
 from ...explanation import share_inside
+from ...visualization import background_layer, contour_layer, heat_layer, picture_address, radiograph_image, reduced_to
 from .phrases import percentage
-from .pictures import background_layer, contour_layer, heat_layer, picture_address, radiograph_image, reduced_to
 from .pixels import key
 from .render import render
 
