@@ -18,8 +18,8 @@ from train.report.card_words import CITE
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
-COMMANDS = {"prepare", "segment", "classify", "lesions", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
-ROOMS = {"augment", "calibrate", "data", "engine", "publish", "recipes", "report", "scoring"}
+COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
+ROOMS = {"augment", "calibrate", "data", "engine", "nodules", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
     "dataclasses",
     "huggingface_hub",
