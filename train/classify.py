@@ -27,7 +27,6 @@ from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
 from train.scoring.images import evaluate_run, write_csv
 from train.scoring.ranking import roc_auc
 
-
 FRAME = 1.15  # times the size of the branches' view: what is shown around the lungs
 
 
