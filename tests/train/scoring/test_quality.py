@@ -14,7 +14,7 @@ from train import evaluate
 from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS
 from train.augment.phantom.radiograph import draw_phantom
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
-from train.report.weights import weights_digest
+from train.io import weights_digest
 
 
 def test_expected_dice_by_hand():
