@@ -17,6 +17,7 @@ from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
+from train.augment.augmentation import Augmentation
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
 from train.data.arrays import LabelledRadiographs, LungArrays
@@ -97,7 +98,7 @@ def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     radiographs = LabelledRadiographs([(drawn, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
-    loss_of = partial(augmented_loss, own_loss, None)
+    loss_of = partial(augmented_loss, own_loss, Augmentation("none"))
     history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *given: partial(aucs, *given), loss_of)
     assert set(history[1]) >= {"mean_auc", "auc_mass"}
     assert all(np.isfinite(epoch["loss"]) for epoch in history)

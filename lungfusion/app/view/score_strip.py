@@ -10,7 +10,7 @@ LANE = 22  # pixels, the height of one group
 GOLDEN = (math.sqrt(5) - 1) / 2  # spreads dots over a lane's height without two alike
 
 
-def strip(words, finding, scores):
+def score_strip(words, finding, scores):
     """What the strip of a finding shows.
 
     Args:
