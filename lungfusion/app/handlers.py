@@ -17,6 +17,7 @@ from .view.comparison import comparison_html
 from .view.downloads import FILES, file_html
 from .view.phrases import GROUPS
 from .view.pixels import pixels_html
+from .view.reference import reference_scores
 from .view.render import render
 from .view.words import LANGUAGES, words_for
 
@@ -69,7 +70,7 @@ class Handlers:
         self.examples = examples
         self.made_by = {"model": model, "version": __version__}
         self.measured = {
-            "reference_scores": getattr(pipe.model.config, "reference_scores", {}),
+            "reference_scores": reference_scores(pipe.evidence),
             "limits": pipe.limits,
         }
 

@@ -30,7 +30,6 @@ class Steps:
         whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
         saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it; of those whose maps are
             worth a look (`config.explained`).
-        lesion_findings: those told whose score comes from the lesion branch instead; none without one.
     """
 
     analysis: Analysis
@@ -42,7 +41,6 @@ class Steps:
     fusion_weights: dict | None
     whole_image: dict
     saliency: dict
-    lesion_findings: tuple = ()
 
 
 @torch.inference_mode()
@@ -65,7 +63,8 @@ def walk(pipeline, source):
     model, radiograph = pipeline.model, load_radiograph(source)
     one = pipeline.passes([radiograph])[0]
     analysis, pixel_values, output = pipeline.analysis(one), one.pixel_values, one.output
-    whole = model(pixel_values, alpha=torch.ones_like(output.alpha)).logits[0].float().sigmoid().tolist()
+    whole = model(pixel_values, alpha=torch.ones_like(output.alpha)).logits
+    whole = model.probabilities(whole)[0].tolist()
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}
     cnn_inputs[model.config.concatenation] = output.cnn_input
@@ -84,9 +83,6 @@ def walk(pipeline, source):
         fusion_weights=None if weights is None else dict(zip(branches, weights[0].tolist(), strict=True)),
         whole_image={name: p for name, p in zip(names, whole, strict=True) if name in pipeline.findings},
         saliency={name: as_array(x) for name, x in zip(names, maps, strict=True) if name in explained},
-        lesion_findings=tuple(name for name in pipeline.findings if name in model.config.lesion_findings)
-        if model.config.lesion_backbone
-        else (),
     )
 
 
@@ -111,8 +107,8 @@ def cover(pipeline, source, covered):
     pixel_values, alpha = one.pixel_values, one.output.alpha
     mask = torch.from_numpy(np.asarray(covered, np.float32))[None, None].to(pixel_values)
     mask = F.interpolate(mask, pixel_values.shape[-2:], mode="nearest")
-    after = model(torch.lerp(pixel_values, pixel_values.mean().expand_as(pixel_values), mask), alpha=alpha).logits[0]
-    pairs = zip(one.output.logits[0].float().sigmoid().tolist(), after.float().sigmoid().tolist(), strict=True)
+    after = model(torch.lerp(pixel_values, pixel_values.mean().expand_as(pixel_values), mask), alpha=alpha).logits
+    pairs = zip(*(model.probabilities(logits)[0].tolist() for logits in (one.output.logits, after)), strict=True)
     return {name: pair for name, pair in zip(model.config.findings, pairs, strict=True) if name in pipeline.findings}
 
 

@@ -115,13 +115,6 @@ def test_a_network_that_has_all_the_weight_is_named(pipe, phantom):
     assert "it does not count here" in Page(steps_html(ENGLISH, alone)).text
 
 
-def test_findings_of_the_lesion_branch_are_said_to_come_from_it(pipe, phantom):
-    steps = walk(pipe, phantom[0])
-    assert steps.lesion_findings == () and "a network of its own" not in steps_html(ENGLISH, steps)
-    seen_finely = replace(steps, lesion_findings=("nodule", "mass"))
-    assert "a nodule and a mass is looked for by a network of its own" in steps_html(ENGLISH, seen_finely)
-
-
 def test_what_is_refused_has_no_probabilities(phantom):
     model = tiny_model()
     find_lungs_everywhere(model.segmenter, logit=-5)

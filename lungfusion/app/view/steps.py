@@ -29,7 +29,7 @@ def steps_html(words, steps):
     pictures["fusion"] = pictures["maps"]
     said = {
         "joined": [words(f"joined_{steps.concatenation}"), words("step_joined_others")],
-        "fusion": [fusion_words(words, steps), *lesion_words(words, steps)],
+        "fusion": [fusion_words(words, steps)],
     }
     return render(
         "steps.html",
@@ -57,11 +57,6 @@ def fusion_words(words, steps):
         return words("step_no_weights")
     name, weight = max(steps.fusion_weights.items(), key=lambda item: item[1])
     return words("step_one_network", name=name) if weight >= ALL else words("step_fusion_words")
-
-
-def lesion_words(words, steps):
-    """That some findings are looked for elsewhere; nothing where none is."""
-    return [words("step_lesions", findings=words.listed(steps.lesion_findings))] if steps.lesion_findings else []
 
 
 def weights(words, steps):
