@@ -6,8 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from lungfusion import Evidence, LungFusionConfig, LungFusionPipeline
+from lungfusion.app.answers import Request
 from lungfusion.app.examples import DRAWN, Examples, KnownExample
-from lungfusion.app.handlers import Asked, Handlers
+from lungfusion.app.handlers import Handlers
 from lungfusion.app.lessons import Lessons, cells
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.quiz import model_guess, verdict_html
@@ -98,9 +99,9 @@ def test_a_question_does_not_give_its_answer_away_and_the_score_travels(lessons)
 
 def test_the_truth_of_an_example_stands_beside_its_answer(lessons, radiograph_files):
     path = lessons.handlers.examples.path("phantom_clear.png")
-    answer, _ = lessons.handlers.answered(path, Asked(), REQUEST)
+    answer = lessons.handlers.answered(path, Request(), REQUEST)
     assert "What is true here: Nothing is drawn into these lungs." in answer
-    answer, _ = lessons.handlers.answered(radiograph_files["chest.png"], Asked(), REQUEST)
+    answer = lessons.handlers.answered(radiograph_files["chest.png"], Request(), REQUEST)
     assert "What is true" not in answer
 
 
@@ -116,13 +117,13 @@ def test_what_a_brush_sends_is_a_square_of_places():
 
 def test_covered_scores_are_those_of_the_radiograph_in_view(lessons, radiograph_files):
     event = SimpleNamespace(covered="1" * 1024)
-    page = Page(lessons.covered(radiograph_files["chest.png"], Asked(), event, REQUEST))
+    page = Page(lessons.covered(radiograph_files["chest.png"], Request(), event, REQUEST))
     assert "Pneumonia" in page.text and page.text.count("%") == 4
-    assert lessons.covered(None, Asked(), event, REQUEST) == ""
-    assert "notes.txt" in lessons.covered(radiograph_files["notes.txt"], Asked(), event, REQUEST)
+    assert lessons.covered(None, Request(), event, REQUEST) == ""
+    assert "notes.txt" in lessons.covered(radiograph_files["notes.txt"], Request(), event, REQUEST)
 
 
 def test_the_walk_is_of_the_same_radiograph(lessons, radiograph_files):
-    hint, shown = lessons.stepped(radiograph_files["chest.png"], Asked(), REQUEST)
+    hint, shown = lessons.stepped(radiograph_files["chest.png"], Request(), REQUEST)
     assert hint.visible is False and "walk" in shown
-    assert lessons.stepped(None, Asked(), REQUEST)[0].visible is True
+    assert lessons.stepped(None, Request(), REQUEST)[0].visible is True

@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from lungfusion.analysis import Finding
-from lungfusion.app.view.answer import answer_html
-from lungfusion.app.view.likeness import dial, unlikeness
-from lungfusion.app.view.reference import place, strip
+from lungfusion.app.view.answer import answer_html, ood_dial, unlikeness
+from lungfusion.app.view.score_strip import place, score_strip
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.input_checks import Limits
@@ -23,7 +22,7 @@ SCORES = {
 
 
 def test_each_hospital_counts_as_much_in_what_the_strip_says():
-    shown = strip(ENGLISH, FINDING, SCORES)
+    shown = score_strip(ENGLISH, FINDING, SCORES)
     assert "10 of 100 healthy people and 80 of 100 with it" in shown["said"]  # (1/5 + 0/10) / 2, and 4/5
     assert [hospital["name"] for hospital in shown["hospitals"]] == ["Shenzhen, China", "NIH, USA"]
     assert [[name for name, _ in hospital["dots"]] for hospital in shown["hospitals"]] == [
@@ -34,7 +33,11 @@ def test_each_hospital_counts_as_much_in_what_the_strip_says():
 
 
 def test_without_scores_there_is_no_strip_but_the_bar():
-    assert strip(ENGLISH, FINDING, {}) is strip(ENGLISH, FINDING, {"nih": {"healthy": [0.1], "ill": []}}) is None
+    assert (
+        score_strip(ENGLISH, FINDING, {})
+        is score_strip(ENGLISH, FINDING, {"nih": {"healthy": [0.1], "ill": []}})
+        is None
+    )
     one = analysis(findings=[FINDING])
     maps = {"tuberculosis": one.alpha}
     with_strip = answer_html(ENGLISH, one, maps, reference_scores={"tuberculosis": SCORES})
@@ -54,7 +57,7 @@ def test_scores_stand_in_order_within_the_strip():
 )
 def test_the_dial_follows_the_worse_of_score_and_mask(score, quality, name):
     one = replace(analysis(quality=quality, findings=[FINDING]), ood_score=score)
-    assert dial(ENGLISH, one)["name"] == name
+    assert ood_dial(ENGLISH, one)["name"] == name
     shown = answer_html(ENGLISH, one, {})
     first = shown.index(ENGLISH(f"picture_{name}")) < shown.index("<h2>")
     assert first == (name == "unlike")  # then it comes before what may mean nothing
@@ -66,5 +69,5 @@ def test_the_dials_marks_are_the_models_limits():
 
 
 def test_there_is_no_dial_where_nothing_is_said_or_known():
-    assert dial(ENGLISH, replace(analysis(), ood_score=0.0)) is None
-    assert dial(ENGLISH, analysis(warnings=[gate.LUNGS_NOT_FOUND])) is None
+    assert ood_dial(ENGLISH, replace(analysis(), ood_score=0.0)) is None
+    assert ood_dial(ENGLISH, analysis(warnings=[gate.LUNGS_NOT_FOUND])) is None

@@ -9,7 +9,7 @@ from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import change, percentage
 from .render import render
-from .upright import upright
+from .viewer import to_analysed_geometry
 
 DARKER, DENSER = (86, 180, 233), (230, 159, 0)  # sky blue and orange of Okabe and Ito 2008
 FULL = 0.25  # difference of grey that has the full colour
@@ -24,7 +24,7 @@ def comparison_html(words, first=None, second=None):
     first, second: `Analysis`, or None.
     """
     sides = {"first": first, "second": second}
-    sides = {key: upright(analysis)[0] for key, analysis in sides.items() if analysis}
+    sides = {key: to_analysed_geometry(analysis)[0] for key, analysis in sides.items() if analysis}
     found = register(*sides.values()) if len(sides) == 2 and not any(one.refused for one in sides.values()) else None
     difference = ""
     if found and found.holds:

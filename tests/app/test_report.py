@@ -8,7 +8,7 @@ from pypdf import PdfReader
 
 from lungfusion.analysis import Correction, Finding
 from lungfusion.app.view.print_fonts import markup
-from lungfusion.app.view.sheet import sheet_pdf
+from lungfusion.app.view.report import report_pdf
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.orientation import UPRIGHT
@@ -19,7 +19,7 @@ MAPS = {name: np.full((32, 32), 0.5, np.float32) for name in ("tuberculosis", "p
 
 
 def printed(chest, words=ENGLISH, correction=UPRIGHT, saliency=None):
-    return PdfReader(BytesIO(sheet_pdf(words, chest, correction, MADE_BY, saliency))).pages
+    return PdfReader(BytesIO(report_pdf(words, chest, correction, MADE_BY, saliency))).pages
 
 
 def text_of(pages):

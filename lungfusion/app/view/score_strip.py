@@ -18,7 +18,7 @@ def reference_scores(evidence):
     }
 
 
-def strip(words, finding, scores):
+def score_strip(words, finding, scores):
     """What the strip of a finding shows.
 
     Args:

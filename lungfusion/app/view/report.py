@@ -13,7 +13,7 @@ from reportlab.platypus import HRFlowable, Image, KeepInFrame, Paragraph, Simple
 from ...visualization import HEAT_OPACITY, heat_layer, masked_image, overlay_image
 from .phrases import by_level, headline, mistakes, percentage, reliability, to_be_set_right
 from .print_fonts import markup, style_of
-from .upright import upright
+from .viewer import to_analysed_geometry
 
 MARGIN = 16 * mm
 PICTURE_SIDE = 84 * mm  # at most
@@ -22,7 +22,7 @@ RULE = {"width": "100%", "thickness": 0.5, "color": colors.Color(0, 0.35, 0.55),
 rl_config.useA85 = 0  # pictures as bytes, not as text: a fifth smaller, and quicker
 
 
-def sheet_pdf(words, analysis, correction, made_by, saliency=None):
+def report_pdf(words, analysis, correction, made_by, saliency=None):
     """A4, one page, as the bytes of a PDF file.
 
     Args:
@@ -59,7 +59,7 @@ def sheet_pdf(words, analysis, correction, made_by, saliency=None):
 
 def pictures(words, analysis, saliency, text):
     """The outlined radiograph, and beside it the heat map of what the model reacts to most, or the lungs alone."""
-    analysis, saliency = upright(analysis, saliency)
+    analysis, saliency = to_analysed_geometry(analysis, saliency)
     reacts = [f.name for f in by_level(analysis.findings)["detected"] if f.name in saliency]
     second, caption = masked_image(analysis).convert("RGB"), words("layer_lungs")
     if reacts:
