@@ -42,7 +42,7 @@ def dice(alpha, mask):
 def test_half_precision_answers_alike(pipe, dtype, tolerance):
     half = LungFusionPipeline.from_pretrained(device="cpu", dtype=dtype)
     pixel_values = pipe.processor(draw_phantom(seed=0, size=512)[0], return_tensors="pt")["pixel_values"]
-    told = [pipe.model.config.findings.index(name) for name in pipe.findings]
+    told = [pipe.model.config.label2id[name] for name in pipe.findings]
     with torch.inference_mode():
         own = half.model(pixel_values.to(dtype)).logits.float().sigmoid()
         exact = pipe.model(pixel_values).logits.sigmoid()

@@ -72,7 +72,7 @@ def fit_thresholds(parser, arguments, model, output):
     declared = {name: {"labels": LABELS, "findings": pipeline.findings} for name in parts}
     points = local_points(score_parts(pipeline, parts, declared), pipeline.findings, arguments.alarms)
     if not points:
-        parser.error(f"no finding that is shown has {MIN_HEALTHY} images that are said to be without it")
+        parser.error(f"no finding that is shown has {MIN_HEALTHY} patients who are said to be without it")
     config = pipeline.model.config
     pipeline.model.config = config.with_findings(local_findings(config.findings, points))
     save_model(pipeline.model, pipeline.processor, output / "model")
