@@ -24,8 +24,8 @@ from train.calibrate.operating_points import (
     told_of_anything,
     with_thresholds,
 )
-from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
+from train.engine.weights import load_classifier, load_segmenter
 from train.scoring.hospitals import auc_of, heed_rivals, score_of
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import (

@@ -6,7 +6,7 @@ import numpy as np
 
 from lungfusion.evidence import FindingEvidence, Place, Share
 from train.calibrate.operating_points import SENSITIVITY, threshold_of_alarms
-from train.report.tables import cell, markdown_table
+from train.io import cell, markdown_table
 from train.scoring.metrics import CERTAIN, proportion
 
 MIN_HEALTHY = 20  # patients without a finding, for a threshold to be fitted
