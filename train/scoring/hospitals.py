@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from lungfusion.models.configuration_lungfusion import better_fit
 from train.engine.head import labelled_rows, logits_of
 from train.io import cell, markdown_table
-from train.scoring.metrics import bootstrap, proportion, roc_auc
+from train.scoring.metrics import bootstrap, roc_auc, share
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 4000  # of the hospital left out, drawn at random
@@ -125,7 +125,7 @@ def summarise_hospital(rows, finding, threshold):
             )
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
         if (groups == group).sum() >= MIN_IMAGES:
-            figures[name] = share(called[groups == group])
+            figures[name] = share(called[groups == group], patients[groups == group])
     return figures
 
 
@@ -138,11 +138,6 @@ def auc_with_interval(patients, labels, probabilities):
 
 def auc_of(labels, probabilities):
     return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
-
-
-def share(called):
-    """(N,) bool → {"value", "interval" (Wilson 1927, 95 %), "images"}."""
-    return proportion(called.sum(), len(called)) | {"images": len(called)}
 
 
 def hospitals_table(figures):
