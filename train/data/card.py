@@ -48,8 +48,9 @@ def data_card(name, source, layout, splits, place="FOLDER_OR_ID"):
             "",
             f"# {source['title']}",
             "",
-            f"{source['about']} Radiographs are as they were published; their layout is new. "
-            "For research and education.",
+            f"{source['about']} Radiographs are as they were published"
+            + (f", made smaller to {layout.side} px where they were larger" if layout.side else "")
+            + "; their layout is new. For research and education.",
             "",
             *markdown_table(titles, table),
             "",
