@@ -19,8 +19,8 @@ from train.augment.ood_images import DRAWINGS, ood_images
 from train.augment.phantom.radiograph import draw_phantom, write_dicom
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.bundle import TABLES_FROM
+from train.io import cell
 from train.publish.readme import OUTPUT, away_figures, with_tables
-from train.report.tables import cell
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"

@@ -15,18 +15,18 @@ from train.data.arrays import lung_arrays, to_floats
 from train.data.check import check_run
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler
-from train.engine.checkpoints import load_classifier, load_segmenter
-from train.engine.freezing import freeze
+from train.data.splits import load_part, sample_labelled_rows
 from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, with_features
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.pretrained import load_pretrained_backbone, load_weights
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.recipe import chosen, parse_arguments
-from train.engine.run import drawn_of_labelled, load_part, prepare_output, write_counts
+from train.engine.run import prepare_output, write_counts
+from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
+from train.evaluate import evaluate_run
+from train.io import write_csv
 from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
-from train.scoring.images import evaluate_run, write_csv
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import roc_auc
 
 
 def main(arguments=None):
@@ -121,7 +121,7 @@ def load_parts(recipe, config, processor, segmenter, workers, sources, split):
         data = load_part(recipe, source, split)
         arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}", workers)
         labels = known_labels(data, config.findings, source)
-        rows = drawn_of_labelled(labels, recipe["validation_images"] if split == "validation" else None)
+        rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
         parts.append((name, data.select(rows), arrays.select(rows), labels[rows]))
     return parts
 

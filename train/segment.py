@@ -12,19 +12,18 @@ from train.augment.lungs import LungAugmentation
 from train.augment.mild_corruptions import AlteredRadiographs
 from train.augment.presets import augmentation
 from train.calibrate.mask_quality import calibrate_quality
-from train.data.cache import RadiographBytes, RadiographDataset, cache_arrays
+from train.data.cache import RadiographBytes, RadiographDataset, cache_arrays, concatenate_arrays
 from train.data.check import check_run
 from train.data.sampler import epoch_sampler
-from train.data.splits import with_mask
-from train.engine.checkpoints import load_segmenter
+from train.data.splits import load_part, with_mask
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.pretrained import load_pretrained_backbone
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
-from train.engine.pseudo_labels import drawn_arrays
+from train.engine.pseudo_labels import pseudo_labelled
 from train.engine.recipe import chosen, parse_arguments
-from train.engine.run import concatenate_arrays, load_part, prepare_output, write_counts
-from train.scoring.images import evaluate_run
+from train.engine.run import prepare_output, write_counts
+from train.engine.weights import load_pretrained_backbone, load_segmenter
+from train.evaluate import evaluate_run
 from train.scoring.metrics import mask_scores
 
 VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
@@ -44,7 +43,7 @@ def main(arguments=None):
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with one_after_another():
         parts = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
-        drawn = drawn_arrays(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
+        drawn = pseudo_labelled(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
     for name, arrays in drawn.items():
         if len(arrays):
             parts["train"][name] = concatenate_arrays([parts["train"].get(name, []), arrays])

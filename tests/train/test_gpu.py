@@ -20,10 +20,11 @@ from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
 from train.data.arrays import LabelledRadiographs, LungArrays
-from train.data.cache import RadiographDataset, byte_tensor, draw_alpha, to_bytes
+from train.data.cache import RadiographDataset, byte_tensor, to_bytes
 from train.data.sampler import epoch_sampler
 from train.engine import loop
 from train.engine.losses import own_loss
+from train.engine.pseudo_labels import predict_masks
 from train.scoring.images import score_parts
 from train.scoring.saliency import falls, look
 from train.segment import mean_scores
@@ -117,7 +118,7 @@ def test_few_numbers_are_read_while_training(gpu, arrays, monkeypatch, tmp_path)
 def test_lungs_are_drawn_there_and_kept_as_bytes(gpu, arrays):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter)
-    drawn = draw_alpha(arrays, segmenter.to(gpu.device), SIDE)
+    drawn = predict_masks(arrays, segmenter.to(gpu.device), SIDE)
     assert {np.frombuffer(row["mask"], np.uint8).min() for row in drawn} == {round(255 / (1 + np.exp(-3)))}
 
 

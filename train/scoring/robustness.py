@@ -8,21 +8,19 @@ from lungfusion import load_radiograph
 from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.data.pictures import image_bytes, read_mask
 from train.data.splits import with_mask
-from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import patients, write_csv
+from train.io import cell, markdown_table
+from train.scoring.images import patients
 from train.scoring.metrics import mask_scores, with_interval
 
 UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
 
 
-def measure_robustness(pipeline, parts, output, weights):
-    """Write robustness.json, robustness.csv (one row for each image and alteration) and robustness.md.
+def measure_robustness(pipeline, parts):
+    """`score_altered` of all sources that have masks.
 
     Args:
         pipeline: `LungFusionPipeline`.
         parts: source → `datasets.Dataset` as `load_source` gives it; those without masks are passed over.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
 
     Raises:
         ValueError: there is no mask.
@@ -30,8 +28,7 @@ def measure_robustness(pipeline, parts, output, weights):
     masked = {name: data for name, data in parts.items() if "mask" in data.column_names and len(with_mask(data))}
     if not masked:
         raise ValueError(f"No radiograph of {', '.join(parts)} has a mask to compare the lungs with.")
-    rows = [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
-    write_robustness(rows, output, weights)
+    return [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
 
 
 def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
@@ -81,13 +78,6 @@ def summarise_robustness(rows):
 def mean_figures(table, unaltered):
     dice, pixel_accuracy = table.mean(0).tolist()
     return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
-
-
-def write_robustness(rows, output, weights):
-    output.mkdir(parents=True, exist_ok=True)
-    summary = summarise_robustness(rows)
-    write_csv(output / "robustness.csv", rows)
-    write_table(output, "robustness", robustness_table(summary), summary, weights)
 
 
 def robustness_table(summary):

@@ -16,8 +16,8 @@ from train.data import splits
 from train.data.pictures import read_mask
 from train.data.sampler import balanced_sampler, epoch_sampler
 from train.data.splits import load_source, patient, patient_fold
-from train.engine.pretrained import load_pretrained_backbone
 from train.engine.recipe import load_recipe
+from train.engine.weights import load_pretrained_backbone
 
 RECIPES = ROOT / "train" / "recipes"
 TRAINED = sorted(

@@ -8,9 +8,10 @@ from torch.utils.flop_counter import FlopCounterMode
 from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train.augment.lungs import LungAugmentation
-from train.data.cache import RadiographBytes, draw_alpha, from_bytes, to_bytes
+from train.data.cache import RadiographBytes, from_bytes, to_bytes
 from train.data.splits import without_mask
 from train.engine.losses import own_loss
+from train.engine.pseudo_labels import predict_masks
 from train.engine.recipe import RECIPES, load_recipe
 from train.segment import augmented, augmented_loss, init_from_checkpoint
 
@@ -63,7 +64,7 @@ def test_a_batch_is_augmented_where_the_model_computes(arrays):
 def test_a_teacher_draws_finer_than_its_pupil_sees(arrays):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter)
-    drawn = draw_alpha(arrays, segmenter, SIDE, SIDE // 2)
+    drawn = predict_masks(arrays, segmenter, SIDE, SIDE // 2)
     assert len(drawn) == 4 and {len(row[key]) for row in drawn for key in row} == {(SIDE // 2) ** 2}
     assert from_bytes(drawn[0]["pixels"], SIDE // 2).mean() == pytest.approx(0.5, abs=0.05)
 

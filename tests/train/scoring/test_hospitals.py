@@ -14,10 +14,10 @@ from train.calibrate.away import healthy_scores, is_shown, operating_point, thre
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
-from train.engine.freezing import freeze
 from train.engine.losses import by_finding
-from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital
-from train.scoring.images import write_csv
+from train.engine.weights import freeze
+from train.io import read_rows, write_csv
+from train.scoring.hospitals import is_healthy, split_hospital, summarise_hospital
 
 SOURCES = {
     "a": {"hospital": "one", "age": "child"},

@@ -15,7 +15,7 @@ from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.augment.phantom.radiograph import draw_phantom
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
-from train.report.weights import weights_digest
+from train.io import weights_digest
 
 
 def test_expected_dice_by_hand():
