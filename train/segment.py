@@ -8,9 +8,8 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
-from train.augment.lungs import LungAugmentation
-from train.augment.mild_corruptions import AlteredRadiographs
-from train.augment.presets import augmentation
+from train.augment.augmentation import Augmentation
+from train.augment.corruptions import CorruptedRadiographs
 from train.calibrate.mask_quality import calibrate_quality
 from train.data.cache import RadiographBytes, RadiographDataset, cache_arrays, concatenate_arrays
 from train.data.check import check_run
@@ -26,7 +25,7 @@ from train.engine.weights import load_pretrained_backbone, load_segmenter
 from train.evaluate import evaluate_run
 from train.scoring.metrics import mask_scores
 
-VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
+VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": CorruptedRadiographs}
 
 
 def main(arguments=None):
@@ -49,7 +48,7 @@ def main(arguments=None):
             parts["train"][name] = concatenate_arrays([parts["train"].get(name, []), arrays])
     if accelerator.is_main_process:
         write_counts(parts, output)
-    train, augment = augmented(concatenate_arrays(parts["train"].values()), side, **recipe["augmentation"])
+    train = RadiographBytes(concatenate_arrays(parts["train"].values()), side)
     validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
     groups = [(name, None) for name, part in parts["train"].items() for _ in range(len(part))]
     shares = {name: source.get("share", 1) for name, source in (recipe["unlabelled"] | recipe["sources"]).items()}
@@ -66,7 +65,7 @@ def main(arguments=None):
     model.to(memory_format=torch.channels_last)
 
     validate = partial(mean_scores, accelerator, validation_loader, recipe["validate_on"])
-    loss_of = partial(augmented_loss, loss_of, augment) if augment else loss_of
+    loss_of = partial(augmented_loss, loss_of, Augmentation(**recipe["augmentation"]))
     fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     if accelerator.is_main_process:
         save_model(round_weights(load_segmenter(output / "model")), processor, output / "model")
@@ -81,13 +80,6 @@ def load_arrays(recipe, split, processor):
         data = with_mask(load_part(recipe, source, split))
         parts[name] = cache_arrays(data, processor, recipe["workers"])
     return parts
-
-
-def augmented(arrays, side, preset, **settings):
-    """The training images, and what augments a batch of them; None where the images are augmented one by one."""
-    if preset == "lungs":
-        return RadiographBytes(arrays, side), LungAugmentation(**settings)
-    return RadiographDataset(arrays, side, augmentation(preset, **settings)), None
 
 
 def augmented_loss(loss_of, augment, model, batch):

@@ -1,7 +1,7 @@
 """Calibrate the mask quality of a trained segmenter, and say how far it can be relied on.
 
-The run's validation radiographs are drawn unaltered, altered (`train.augment.mild_corruptions`) and harmed
-(`train.augment.severe_corruptions`). The network's own estimate of each mask is fitted to the true Dice by two numbers,
+The run's validation radiographs are drawn unaltered, altered and harmed (`train.augment.corruptions`, the mild
+and the severe ones). The network's own estimate of each mask is fitted to the true Dice by two numbers,
 which are kept in the model's configuration; its ood_score is fitted to the training radiographs. `train.segment` ends
 with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN: robustness.* (see
 `train.scoring.robustness`), mask_quality.json and mask_quality.md.
@@ -14,8 +14,7 @@ from scipy.special import expit
 from lungfusion import LungFusionPipeline
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
 from lungfusion.models.mask_postprocessing import calibrated_quality
-from train.augment.mild_corruptions import MILD_CORRUPTIONS
-from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
+from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS
 from train.calibrate.ood import fit_ood
 from train.engine.loop import save_model
 from train.io import cell, markdown_table, weights_digest, write_csv, write_table

@@ -1,4 +1,4 @@
-"""What a segmenter trains on: each radiograph and mask decoded and resized once, served as augmented tensors."""
+"""What a segmenter trains on: each radiograph and mask decoded and resized once, served as tensors."""
 
 import hashlib
 from contextlib import contextmanager
@@ -6,7 +6,6 @@ from contextlib import contextmanager
 import torch
 from datasets import Features, Value, concatenate_datasets
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
 
 from lungfusion import load_radiograph
 from train.data.pictures import image_bytes, read_mask
@@ -105,29 +104,24 @@ class RadiographBytes(Dataset):
 
 
 class RadiographDataset(Dataset):
-    """Radiographs as tensors, augmented image and mask together.
+    """Radiographs and masks as tensors of floats.
 
     Args:
         arrays: as `cache_arrays` returns, or several such data sets joined.
         size: side S of the arrays.
-        transform: takes and returns (tv_tensors.Image, tv_tensors.Mask), both (1, S, S) float in [0, 1].
 
     Each item: `pixel_values` and `labels`, the mask, (1, S, S) float in [0, 1] both.
     """
 
-    def __init__(self, arrays, size, transform=None):
-        self.arrays, self.size, self.transform = arrays, size, transform
+    def __init__(self, arrays, size):
+        self.arrays, self.size = arrays, size
 
     def __len__(self):
         return len(self.arrays)
 
     def __getitem__(self, index):
         row = self.arrays[int(index)]
-        image = tv_tensors.Image(from_bytes(row["pixels"], self.size))
-        mask = tv_tensors.Mask(from_bytes(row["mask"], self.size))
-        if self.transform:
-            image, mask = self.transform(image, mask)
-        return {"pixel_values": image.as_subclass(torch.Tensor), "labels": mask.as_subclass(torch.Tensor)}
+        return {key: from_bytes(row[of], self.size) for key, of in (("pixel_values", "pixels"), ("labels", "mask"))}
 
 
 def concatenate_arrays(parts):

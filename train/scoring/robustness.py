@@ -1,11 +1,11 @@
-"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.mild_corruptions`."""
+"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.corruptions.MILD_CORRUPTIONS`."""
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
-from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.augment.corruptions import MILD_CORRUPTIONS, corrupt
 from train.data.pictures import image_bytes, read_mask
 from train.data.splits import with_mask
 from train.io import cell, markdown_table
@@ -42,9 +42,8 @@ def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
         image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         mask = torch.from_numpy(read_mask(row["mask"]))[None]
-        versions = {UNALTERED: (image, mask)} | {
-            name: alter(name, image, mask, index, alterations) for name in alterations
-        }
+        corrupted = {name: corrupt(name, image, mask, index) for name in alterations}
+        versions = {UNALTERED: (image, mask)} | corrupted
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()], correct=False)
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
             of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
