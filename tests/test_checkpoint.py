@@ -11,13 +11,13 @@ import pydicom
 import pytest
 import torch
 from PIL import Image
+from train.augment.mild_corruptions import alter
+from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 
 from lungfusion import LungFusionPipeline, RadiographError
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
-from train.augment.mild_corruptions import alter
 from train.augment.ood_images import DRAWINGS, ood_images
 from train.augment.phantom.radiograph import draw_phantom, write_dicom
-from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.bundle import TABLES_FROM
 from train.io import cell
 from train.publish.readme import OUTPUT, away_figures, with_tables

@@ -84,7 +84,10 @@ class LungFusionModel(PreTrainedModel):
         super().__init__(config)
         self.segmenter = LungUNetForSemanticSegmentation(config.segmenter).requires_grad_(False)
         self.concatenation = CONCATENATION_MODULES[config.concatenation](config.branch_size)
-        self.branches = nn.ModuleList(Branch(name, self.concatenation.channels) for name in config.branches)
+        self.branches = nn.ModuleList(
+            Branch(name, self.concatenation.channels, reads)
+            for name, reads in zip(config.branches, config.branch_inputs, strict=True)
+        )
         channels = [branch.num_features for branch in self.branches]
         self.fusion = FUSION_MODULES[config.fusion](channels, config.fusion_size)
         self.add_head(config)
@@ -100,7 +103,7 @@ class LungFusionModel(PreTrainedModel):
         model.segmenter.requires_grad_(False)  # transformers makes new parameters, which learn
         return loaded
 
-    def forward(self, pixel_values, alpha=None, output_hidden_states=None, return_dict=None):
+    def forward(self, pixel_values, alpha=None, output_hidden_states=None, return_dict=None, is_cut=False):
         """Fuse the branches' features.
 
         Args:
@@ -109,18 +112,23 @@ class LungFusionModel(PreTrainedModel):
                 (in training: augmented together with the image).
             output_hidden_states: whether the feature maps are returned too; `config.output_hidden_states` if None.
             return_dict: `False` for a plain tuple.
+            is_cut: whether `pixel_values`, and `alpha` where the concatenation reads it, are cut to the part that the
+                branches see already, as in training; then no lungs are drawn.
         """
-        output = self.fuse(pixel_values, alpha, output_hidden_states)
+        output = self.fuse(pixel_values, alpha, output_hidden_states, is_cut)
         return output.to_tuple() if return_dict is False else output
 
-    def fuse(self, pixel_values, alpha=None, output_hidden_states=None):
-        pixel_values, ood_score = pixel_values.to(self.dtype), None
-        if alpha is None:
+    def fuse(self, pixel_values, alpha=None, output_hidden_states=None, is_cut=False):
+        pixel_values, ood_score, roi_affine = pixel_values.to(self.dtype), None, None
+        if alpha is None and not is_cut:
             drawn = self.segmenter(pixel_values)
             alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
-        coarse = [self.config.coarse_size or pixel_values.shape[-1]] * 2  # what the branches were trained on
-        image, mask = (resize(x, coarse) for x in (pixel_values, alpha.to(self.dtype)))
-        cnn_input, roi_affine = self.concatenation(image, mask)
+        if is_cut:
+            cnn_input = self.concatenation.joined(pixel_values, alpha)
+        else:
+            coarse = [self.config.coarse_size or pixel_values.shape[-1]] * 2  # what the branches were trained on
+            image, mask = (resize(x, coarse) for x in (pixel_values, alpha.to(self.dtype)))
+            cnn_input, roi_affine = self.concatenation(image, mask)
         feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -169,14 +177,14 @@ class LungFusionForImageClassification(LungFusionModel):
         if config.lesion_backbone:
             self.lesions = LesionBranch(config.lesion_backbone, config.lesion_size, len(config.lesion_findings))
 
-    def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None):
+    def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None, is_cut=False):
         """Name the findings.
 
         Args:
             labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`.
-            pixel_values, alpha, output_hidden_states, return_dict: see [`LungFusionModel`].
+            pixel_values, alpha, output_hidden_states, return_dict, is_cut: see [`LungFusionModel`].
         """
-        base = self.fuse(pixel_values, alpha, output_hidden_states)
+        base = self.fuse(pixel_values, alpha, output_hidden_states, is_cut)
         logits, lesion_map = self.classifier(base.pooler_output), None
         if self.lesions is not None:
             lesion_map = self.lesions(pixel_values.to(self.dtype), base.roi_affine)

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
+from train.augment.presets import augmentation
+from train.data.arrays import ALPHA_SIDE, LabelledRadiographs, LungArrays
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
-from train.augment.presets import augmentation
 from train.classify import augmented_loss, hospital_augmentation, weighted
-from train.data.arrays import ALPHA_SIDE, LabelledRadiographs, LungArrays
 from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
 

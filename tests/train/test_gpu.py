@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from datasets import Dataset
 from torch.utils.data import DataLoader
+from train.data.arrays import LabelledRadiographs, LungArrays
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.explanation import grad_cam
@@ -19,7 +20,6 @@ from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
-from train.data.arrays import LabelledRadiographs, LungArrays
 from train.data.cache import RadiographDataset, byte_tensor, to_bytes
 from train.data.sampler import epoch_sampler
 from train.engine import loop

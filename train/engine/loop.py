@@ -34,9 +34,10 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         validate: function of the model → dict of figures; the first one is to be large and chooses the epoch.
         recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `ema_decay`, `seed`.
         output: the run's folder, a `Path`.
-        loss_of: function of the model and a batch → () tensor; the loss that its `forward(**batch)` returns unless
-            given.
-        keep: `"best"`, or `"last"` where validation images are to have no say in when to stop.
+        loss_of: function of the model, a batch and the epoch's number, from 0, → () tensor; the loss that the model's
+            `forward(**batch)` returns unless given.
+        keep: `"best"`, or `"last"` where validation images have no say in when to stop: then the last epoch alone is
+            validated.
 
     Returns:
         history: a list with one dict for each epoch.
@@ -60,7 +61,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         model.train()
         bar = tqdm(train_loader, desc=f"Epoch {epoch + 1}/{recipe['epochs']}", disable=not accelerator.is_main_process)
         for step, batch in enumerate(bar):
-            loss = loss_of(model, batch)
+            loss = loss_of(model, batch, epoch)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimizer.step()
@@ -73,7 +74,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
                 bar.set_postfix(loss=f"{loss.item():.3f}")
         validated.eval()
         broadcast(list(validated.buffers()))  # each process has batch norms of its own; the first one's are kept
-        figures = validate(validated)
+        figures = validate(validated) if keep == "best" or epoch + 1 == recipe["epochs"] else {}
         loss = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
         history.append({"epoch": epoch + 1, "loss": loss, **figures, "seconds": round(time.time() - started, 1)})
         accelerator.log({k: v for k, v in history[-1].items() if k != "epoch"}, step=epoch + 1)

@@ -9,7 +9,7 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from train.engine.head import labelled_rows, logits_of
+from train.data.crops import LabelledCrops, cut_inputs
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, proportion, roc_auc
 
@@ -19,17 +19,17 @@ BATCH = 32
 
 
 def split_hospital(recipe):
-    """A recipe's sources → those trained on, and those of the hospital it leaves out.
+    """A recipe's sources → those trained on, and those of the hospitals it leaves out.
 
     Raises:
-        ValueError: no source is of that hospital, or all of them are.
+        ValueError: no source is of one of those hospitals, or all sources are.
     """
-    hospital = recipe["left_out"]
-    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") == hospital}
+    hospitals = recipe["left_out"] or []
+    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") in hospitals}
     home = {name: source for name, source in recipe["sources"].items() if name not in away}
-    if hospital and not (away and home):
-        known = ", ".join(hospitals_of(recipe))
-        raise ValueError(f"left_out is {hospital!r}: give one of {known}, of which the recipe needs two or more.")
+    known = hospitals_of(recipe)
+    if set(hospitals) - set(known) or not home:
+        raise ValueError(f"left_out is {hospitals}: give some of {', '.join(known)}, but not all of them.")
     return home, away
 
 
@@ -45,18 +45,20 @@ def score_parts(model, parts, findings):
 
     Args:
         model: `LungFusionForImageClassification`.
-        parts: list of (facts, data, arrays, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
-            `LungArrays` of it, (N, findings) labels.
+        parts: list of (facts, data, crops, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
+            `LungCrops` of it, (N, findings) labels.
         findings: names of the columns.
 
     Returns:
         list of dicts: the facts, patient_id, file_name, `label_…` (1, 0 or absent) and `logit_…` of each finding.
     """
     rows = []
-    for facts, data, arrays, labels in parts:
+    for facts, data, crops, labels in parts:
         logits = []
-        for batch in tqdm(DataLoader(labelled_rows([(arrays, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
-            logits.append(logits_of(model, {key: value.to(model.device) for key, value in batch.items()}).cpu())
+        for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
+            batch = {name: value.to(model.device) for name, value in batch.items()}
+            inputs = cut_inputs(batch, model.config.branch_size) | {"labels": None}
+            logits.append(model(**inputs).logits.float().cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}

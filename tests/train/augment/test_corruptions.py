@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from train.augment.mild_corruptions import MILD_CORRUPTIONS, AlteredRadiographs, alter
 
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
-from train.augment.mild_corruptions import MILD_CORRUPTIONS, AlteredRadiographs, alter
 from train.augment.phantom.radiograph import draw_phantom
 from train.scoring.robustness import robustness_table, summarise_robustness
 

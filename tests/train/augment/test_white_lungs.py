@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvF
+from train.augment.lungs import LungAugmentation, collimate, stretched, uneven, warp
 
 from train.augment import devices, white_lungs
-from train.augment.lungs import LungAugmentation, collimate, stretched, uneven, warp
 from train.augment.phantom.radiograph import draw_phantom
 
 SIDE = 128

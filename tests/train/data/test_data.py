@@ -9,9 +9,9 @@ import torch
 from datasets import Dataset
 from safetensors.torch import save_file
 from torchvision import tv_tensors
+from train.augment.presets import augmentation
 
 from tests.support.helpers import ROOT, png, write_source
-from train.augment.presets import augmentation
 from train.data import splits
 from train.data.pictures import read_mask
 from train.data.sampler import balanced_sampler, epoch_sampler

@@ -4,10 +4,10 @@ import pytest
 import torch
 from datasets import Dataset
 from torch.utils.flop_counter import FlopCounterMode
+from train.augment.lungs import LungAugmentation
 
 from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
-from train.augment.lungs import LungAugmentation
 from train.data.cache import RadiographBytes, from_bytes, to_bytes
 from train.data.splits import without_mask
 from train.engine.losses import own_loss

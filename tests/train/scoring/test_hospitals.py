@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
+from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 
 from tests.support.tiny import tiny_model
-from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
 from train.augment.phantom.radiograph import draw_phantom
 from train.calibrate.away import healthy_scores, is_shown, operating_point, threshold_of_alarms
 from train.calibrate.handover import apply_point
-from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
 from train.engine.losses import by_finding
 from train.engine.weights import freeze

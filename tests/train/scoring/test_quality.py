@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 
 from lungfusion import LungFusionPipeline
 from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice
 from train import evaluate
-from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
 from train.augment.phantom.radiograph import draw_phantom
-from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
 from train.io import weights_digest
 
