@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
-from train.data.arrays import LungArrays
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.support.tiny import TINY_MODEL, tiny_model
@@ -12,6 +11,7 @@ from train import classify
 from train.calibrate.away import MIN_AUC
 from train.calibrate.findings import calibrate, lowest_auc
 from train.classify import groups, init_from_checkpoint
+from train.data.arrays import LungArrays
 from train.data.sampler import balanced_sampler
 from train.scoring import images
 from train.scoring.metrics import expected_calibration_error, sigmoid

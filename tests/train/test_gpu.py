@@ -11,15 +11,16 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from datasets import Dataset
 from torch.utils.data import DataLoader
-from train.data.arrays import LabelledRadiographs, LungArrays
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
+from train.augment.augmentation import Augmentation
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
+from train.data.arrays import LabelledRadiographs, LungArrays
 from train.data.cache import RadiographDataset, byte_tensor, to_bytes
 from train.data.sampler import epoch_sampler
 from train.engine import loop
@@ -97,7 +98,7 @@ def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     radiographs = LabelledRadiographs([(drawn, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
-    loss_of = partial(augmented_loss, own_loss, None)
+    loss_of = partial(augmented_loss, own_loss, Augmentation("none"))
     history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *given: partial(aucs, *given), loss_of)
     assert set(history[1]) >= {"mean_auc", "auc_mass"}
     assert all(np.isfinite(epoch["loss"]) for epoch in history)

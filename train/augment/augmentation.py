@@ -45,7 +45,7 @@ class Augmentation:
 
     @torch.no_grad()
     def __call__(self, images, masks=None):
-        """images, masks: (B, 1, S, S) float in [0, 1] → both the same, new ones; masks soft where they were, or None."""
+        """images, masks: (B, 1, S, S) float in [0, 1], masks soft or None → both anew."""
         with torch.autocast(images.device.type, enabled=False):  # half precision cannot place 384 pixels
             return change(images, masks, self.together, self.alone)
 
@@ -58,18 +58,24 @@ def change(images, masks, together, alone):
         if len(rows) == len(images):  # those of another size may come out
             images, masks = function(images, masks)
         elif len(rows):
-            images[rows], changed = function(images[rows], None if masks is None else masks[rows])
-            if masks is not None:
-                masks[rows] = changed
+            replace(images, masks, rows, function)
     for share, function in alone:
         rows = random_rows(images, share)
         if len(rows):
-            images[rows] = function(images[rows]).clamp(0, 1)
+            images.index_copy_(0, rows, function(images.index_select(0, rows)).clamp(0, 1))
     return images, masks
 
 
 def random_rows(images, share):
     return (torch.rand(len(images), device=images.device) < share).nonzero()[:, 0]
+
+
+def replace(images, masks, rows, function):
+    """Change some rows of both, in place."""
+    chosen = images.index_select(0, rows), None if masks is None else masks.index_select(0, rows)
+    for whole, changed in zip((images, masks), function(*chosen), strict=True):
+        if whole is not None:
+            whole.index_copy_(0, rows, changed)
 
 
 def none():
@@ -143,11 +149,8 @@ def mixed(flip=0.0):
 def one_of(images, masks, presets):
     """Each image and its mask by one of several presets."""
     chosen = torch.randint(len(presets), (len(images),), device=images.device)
-    for number, preset in enumerate(presets):
-        rows = (chosen == number).nonzero()[:, 0]
-        images[rows], changed = change(images[rows], None if masks is None else masks[rows], *preset)
-        if masks is not None:
-            masks[rows] = changed
+    for number, (together, alone) in enumerate(presets):
+        replace(images, masks, (chosen == number).nonzero()[:, 0], partial(change, together=together, alone=alone))
     return images, masks
 
 

@@ -4,8 +4,11 @@ Each takes and returns images (B, 1, S, S), float in [0, 1] before, every one ch
 """
 
 import math
+from io import BytesIO
 
+import numpy as np
 import torch
+from PIL import Image
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvF
 
@@ -84,9 +87,13 @@ def coarse(images, least=1.2, most=3.0):
 
 
 def jpeg(images):
-    """Saved as a JPEG of quality 15 … 80, one for the batch."""
-    quality = int(torch.randint(15, 81, ()))
-    return tvF.jpeg((255 * images).byte().cpu(), quality).to(images.device) / 255
+    """Saved as JPEGs of quality 15 … 80."""
+    saved = []
+    for image in (255 * images).byte().cpu().numpy():
+        file = BytesIO()
+        Image.fromarray(image[0]).save(file, "JPEG", quality=int(torch.randint(15, 81, ())))
+        saved.append(np.asarray(Image.open(file)))
+    return torch.from_numpy(np.stack(saved))[:, None].to(images.device) / 255
 
 
 def noise(images, least=0.0, most=0.08):

@@ -33,9 +33,9 @@ def warp(images, masks, size=None, region=None, elastic=0.0, **limits):
     view = random_affine(len(images), **limits).to(images.device)
     if region:
         view = compose(region(masks), view)
-    cells = size // 8  # the grid is smooth: it is made coarse and interpolated, at a third of the cost
+    cells = size // 8  # the grid is smooth: made coarse and interpolated it costs a third
     view = view * view.new_tensor([1 - 1 / size, 1 - 1 / size, 1])  # from the centre of the first pixel to the last's
-    places = F.affine_grid(view, [len(images), 1, cells, cells], align_corners=True).permute(0, 3, 1, 2)
+    places = F.affine_grid(view, [len(images), 1, cells, cells], align_corners=True).permute(0, 3, 1, 2).contiguous()
     if elastic:
         nodes = 2 * elastic * torch.randn(len(images), 2, ELASTIC_NODES, ELASTIC_NODES, device=images.device)
         places = places + F.interpolate(nodes, (cells, cells), mode="bicubic")

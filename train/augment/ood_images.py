@@ -8,9 +8,9 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from sklearn.datasets import load_sample_images
 
-from .phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
-from .phantom.radiograph import draw_phantom
-from .phantom.views import beside_caption, draw_lateral, pair
+from train.augment.phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
+from train.augment.phantom.radiograph import draw_phantom
+from train.augment.phantom.views import beside_caption, draw_lateral, pair
 
 SIDE = 512
 PHOTOGRAPHS = (  # those that come with scikit-image itself
