@@ -1,4 +1,4 @@
-"""Train the fused classifier: accelerate launch -m train.classify --recipe train/recipes/findings.yaml"""
+"""Train the fused classifier: python -m train.classify --recipe train/recipes/findings.yaml"""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ from train.data.sampler import epoch_sampler, shares_sampler
 from train.data.splits import load_part, sample_labelled_rows, sample_rows
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.processes import loader_workers, one_after_another, start_accelerator
+from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
 from train.engine.recipe import chosen, parse_arguments
 from train.engine.run import prepare_output, write_counts
 from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
@@ -30,7 +30,7 @@ from train.scoring.metrics import roc_auc
 
 def main(arguments=None):
     recipe, output = parse_arguments(__doc__, arguments)
-    accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+    accelerator = start_accelerator(recipe["mixed_precision"], log_with=recipe["log_with"], project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
     segmenter = load_segmenter(recipe["segmenter"]).to(accelerator.device)
@@ -215,4 +215,4 @@ def aucs(accelerator, loader, model):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,11 +18,11 @@ from train.scoring.hospitals import auc_of
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import (
     bootstrap,
-    finding_scores,
     finite_logit,
     fit_platt,
     operating_threshold,
     sigmoid,
+    threshold_figures,
     youden_threshold,
 )
 
@@ -124,13 +124,14 @@ def calibrated(config, name, probabilities):
 
 
 def point(labels, probabilities, threshold):
-    scores = finding_scores(labels, probabilities, threshold)
-    return {key: scores[key] for key in ("sensitivity", "specificity")}
+    figures = threshold_figures(labels, probabilities, threshold, range(len(labels)))
+    return {key: figures[key]["value"] for key in ("sensitivity", "specificity")}
 
 
 def lowest_auc(patient_ids, labels, probabilities):
     """The lower end of the ROC AUC's 95 % interval, by bootstrap over patients."""
-    return bootstrap(auc_of, patient_ids, labels, probabilities)["auc"][0]
+    interval = bootstrap(auc_of, patient_ids, labels, probabilities)["auc"]
+    return interval[0] if interval else 0.0  # too few patients prove nothing
 
 
 def proves_to_work(away, home, low):

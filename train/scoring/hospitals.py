@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from train.data.crops import LabelledCrops, cut_inputs
 from train.io import cell, markdown_table
-from train.scoring.metrics import bootstrap, proportion, roc_auc
+from train.scoring.metrics import bootstrap, roc_auc, share
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 4000  # of the hospital left out, drawn at random
@@ -93,8 +93,8 @@ def summarise_hospital(rows, finding, threshold):
     healthy = np.array([is_healthy(row) for row in known], bool)
     figures = {}
     ill, without, ailing = labels == 1, labels == 0, (labels == 0) & ~healthy
+    patients = np.array([row["patient_id"] for row in known])
     if not any(row.get("confounded") == "yes" for row in known):
-        patients = np.array([row["patient_id"] for row in known])
         for name, others in (("auc", healthy & without), ("auc_without", without if ailing.any() else ailing)):
             if min(ill.sum(), others.sum()) >= MIN_IMAGES:
                 chosen = ill | others
@@ -105,7 +105,7 @@ def summarise_hospital(rows, finding, threshold):
         ("found_ill", ill),
     ):
         if chosen.sum() >= MIN_IMAGES:
-            figures[name] = share(probabilities[chosen] >= threshold)
+            figures[name] = share(probabilities[chosen] >= threshold, patients[chosen])
     return figures
 
 
@@ -118,11 +118,6 @@ def auc_with_interval(patients, labels, probabilities):
 
 def auc_of(labels, probabilities):
     return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
-
-
-def share(called):
-    """(N,) bool → {"value", "interval" (Wilson 1927, 95 %), "images"}."""
-    return proportion(called.sum(), len(called)) | {"images": len(called)}
 
 
 def hospitals_table(figures):

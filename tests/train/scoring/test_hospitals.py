@@ -1,5 +1,7 @@
 """One hospital against the others: what is drawn, left out, fitted and shown."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -38,8 +40,20 @@ def test_healthy_are_drawn_four_times_in_ten_and_few_images_not_too_often():
     weights = balanced_sampler(groups, 1000).weights
     assert weights[:600].sum() / weights[:1000].sum() == pytest.approx(0.4)
     assert weights[1000:].sum() == pytest.approx(0.5)
-    capped = balanced_sampler(groups, 1000, max_draws=8).weights
-    assert capped.max() == pytest.approx(8 / 1000)
+
+
+def test_no_image_is_drawn_more_often_than_allowed():
+    """Counted, for weights are made to sum to 1 by who draws; what is cut off goes to the others."""
+    groups = [("small", 0)] * 10 + [("large", 0)] * 1000
+    sampler = balanced_sampler(groups, 4000, max_draws=10)
+    drawn = Counter(row for _ in range(50) for row in sampler)
+    assert sum(drawn[row] for row in range(10)) / 10 / 50 == pytest.approx(10, rel=0.05)
+    assert len(sampler) == 4000 and sum(drawn.values()) == 50 * 4000
+    groups = [("a", None)] * 20 + [("a", 0)] * 5 + [("b", None)] * 300 + [("b", 1)] * 60
+    sampler = balanced_sampler(groups, 40_000, max_draws=60)
+    drawn = Counter(row for _ in range(20) for row in sampler)
+    assert len(sampler) == 60 * 385  # all of them as often as allowed are fewer
+    assert max(drawn.values()) / 20 < 60 * 1.15 and min(drawn.values()) / 20 > 60 * 0.85
 
 
 def test_first_stages_are_frozen_and_keep_their_batch_norms():
