@@ -11,7 +11,6 @@ from .config_checks import check_finite, check_lesions, check_range, is_backbone
 from .config_labels import LABELS, OF_EACH_FINDING, names_of_labels, with_labels
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
-BRANCH_INPUTS = ("grey", "local_contrast")
 FUSIONS = ("concat", "gated", "lstm")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
@@ -101,8 +100,6 @@ class LungFusionConfig(SentenceConfig):
         image_size (`int`): side in pixels of the square `pixel_values`.
         branch_size (`int`): side in pixels of the square image each branch reads.
         branches (`list[str]`): timm names of the CNNs.
-        branch_inputs (`list[str]`): what each of them reads of the lungs, `grey` values or their `local_contrast`; grey
-            values for all unless given.
         concatenation (`str`): how image and alpha are joined, one of `none`, `multiply`, `rgba` (the paper's),
             `guided`, `learned`, `crop`, `align`.
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
@@ -166,7 +163,6 @@ class LungFusionConfig(SentenceConfig):
     image_size: int = 320
     branch_size: int = 256
     branches: list[str] | tuple[str, ...] = ("vgg16", "resnet50", "inception_v3", "xception")
-    branch_inputs: list[str] | tuple[str, ...] | None = None
     concatenation: str = "rgba"
     fusion: str = "concat"
     fusion_size: int = 256
@@ -201,7 +197,6 @@ class LungFusionConfig(SentenceConfig):
         self.findings = names_of_labels(labels) or DEFAULT_FINDINGS
         if not isinstance(self.segmenter, LungUNetConfig):
             self.segmenter = LungUNetConfig.from_dict(self.segmenter or {})
-        self.branch_inputs = list(self.branch_inputs or ["grey"] * len(self.branches))
         self.thresholds = self.thresholds or dict.fromkeys(self.findings, 0.5)
         self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
         self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
@@ -239,10 +234,6 @@ class LungFusionConfig(SentenceConfig):
         for name in self.branches:
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
-        if len(self.branch_inputs) != len(self.branches) or set(self.branch_inputs) - set(BRANCH_INPUTS):
-            raise ValueError(
-                f"branch_inputs is {self.branch_inputs}: give for each branch one of {', '.join(BRANCH_INPUTS)}."
-            )
         check_lesions(self, SIDES)
         for name in ("shown", "explained", "lesion_findings", *OF_EACH_FINDING):
             if unknown := set(getattr(self, name)) - set(self.findings):

@@ -84,10 +84,7 @@ class LungFusionModel(PreTrainedModel):
         super().__init__(config)
         self.segmenter = LungUNetForSemanticSegmentation(config.segmenter).requires_grad_(False)
         self.concatenation = CONCATENATION_MODULES[config.concatenation](config.branch_size)
-        self.branches = nn.ModuleList(
-            Branch(name, self.concatenation.channels, reads)
-            for name, reads in zip(config.branches, config.branch_inputs, strict=True)
-        )
+        self.branches = nn.ModuleList(Branch(name, self.concatenation.channels) for name in config.branches)
         channels = [branch.num_features for branch in self.branches]
         self.fusion = FUSION_MODULES[config.fusion](channels, config.fusion_size)
         self.add_head(config)

@@ -1,7 +1,7 @@
 """One hospital against the others: what a model says in a hospital that its training left out.
 
-`train.classify` with `left_out: HOSPITAL` trains without it and writes left_out.csv; `train.compare
---leave-one-hospital-out` does so for each hospital in turn and puts hospitals.json and hospitals.md together.
+`train.classify` with `left_out: [HOSPITAL, …]` trains without these and writes left_out.csv; `train.compare
+--leave-out` does so for several of them and puts hospitals.json and hospitals.md together.
 """
 
 import numpy as np
