@@ -32,7 +32,7 @@ import numpy as np
 import yaml
 
 from lungfusion import LungFusionPipeline
-from train.calibrate.away import operating_point
+from train.calibrate.operating_points import operating_points
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.processes import launch
@@ -115,10 +115,7 @@ def leave_hospitals_out(recipe_path, overrides, together, output):
         for hospital in hospitals:
             rows[hospital] = [row | {"home": whose(row, hospital)} for row in of_run]
         drawn[group] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    points = {}
-    for finding in recipe["model"]["findings"]:
-        if point := operating_point(rows, finding):
-            points[finding] = point
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
     sizes = ", ".join(f"{count} without {group.replace('+', ' and ')}" for group, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
