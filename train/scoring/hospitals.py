@@ -96,7 +96,7 @@ def group_of(row, finding):
     return "ill" if row[f"label_{finding}"] == 1 else "healthy" if is_healthy(row) else "otherwise_ill"
 
 
-def summarise_hospital(rows, finding, threshold):
+def summarise_hospital(rows, finding, threshold, beside=()):
     """One finding in one hospital.
 
     Args:
@@ -104,6 +104,8 @@ def summarise_hospital(rows, finding, threshold):
             probability, or 0 where one does.
         finding: its name.
         threshold: probability from which it is called.
+        beside: rows of other hospitals that the same training left out, whose otherwise ill people the ill are set
+            against where their own hospital has none.
 
     Returns:
         dict, by the names of `lungfusion.evidence.Place`: `auc_healthy`, the ill against people with nothing, and
@@ -112,6 +114,10 @@ def summarise_hospital(rows, finding, threshold):
         "interval", "images"}, with 95 % intervals: of an AUC by bootstrap over patients, of shares after Wilson.
     """
     known = [row for row in rows if f"label_{finding}" in row]
+    if not any(group_of(row, finding) == "otherwise_ill" for row in known):
+        beside = [row for row in beside if f"label_{finding}" in row and group_of(row, finding) == "otherwise_ill"]
+        known = known + beside
+    own = np.array([row["home"] == "no" for row in known])
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])
@@ -126,8 +132,9 @@ def summarise_hospital(rows, finding, threshold):
                 patients[chosen], ill[chosen].astype(int), probabilities[chosen]
             )
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
-        if (groups == group).sum() >= MIN_IMAGES:
-            figures[name] = share(called[groups == group], patients[groups == group])
+        of_group = (groups == group) & own
+        if of_group.sum() >= MIN_IMAGES:
+            figures[name] = share(called[of_group], patients[of_group])
     return figures
 
 
