@@ -1,8 +1,11 @@
 """Thresholds for one hospital, fitted on its own people: what a hospital does before it trusts any such model."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from train.calibrate.away import SENSITIVITY, threshold_of_alarms
+from lungfusion.evidence import FindingEvidence, Place, Share
+from train.calibrate.operating_points import SENSITIVITY, threshold_of_alarms
 from train.report.tables import cell, markdown_table
 from train.scoring.metrics import CERTAIN, proportion
 
@@ -51,29 +54,34 @@ def counted(called):
     return proportion(called.sum(), len(called)) | {"images": len(called)}
 
 
-def apply_local_points(config, points, hospital):
-    """Write them into a `LungFusionConfig`, in place, under the hospital's name.
+def local_findings(findings, points):
+    """Name → `FindingConfig` with the thresholds of its point. findings: name → `FindingConfig`, as they were."""
+    return {
+        name: replace(findings[name], threshold=point["threshold"], rule_out_threshold=point["rule_out_threshold"])
+        for name, point in points.items()
+    }
+
+
+def local_evidence(evidence, points, hospital):
+    """`Evidence` of a model with those thresholds.
 
     The figures away from home are that hospital's alone from then on; those of other hospitals, which were measured at
     other thresholds, are left out.
     """
-    for name, point in points.items():
-        config.thresholds[name] = point["threshold"]
-        config.rule_out_thresholds[name] = point["rule_out_threshold"]
-        ill = point.get("found_ill")
-        figures = {
-            "called_healthy": point["called_without"]["value"],
-            "found_ill": ill["value"] if ill else None,
-            "n_healthy": point["called_without"]["images"],
-            "n_ill": ill["images"] if ill else 0,
-        }
-        config.hospitals[name] = {hospital: figures}
-        config.reference_scores.pop(name, None)
-        kept = {k: v for k, v in config.operating_points.get(name, {}).items() if not k.startswith("away_")}
-        kept["away_false_alarms"] = figures["called_healthy"]
-        if ill:
-            kept["away_sensitivity"] = figures["found_ill"]
-        config.operating_points[name] = kept
+    findings = {
+        name: FindingEvidence(
+            evidence[name].sources,
+            evidence[name].home,
+            {hospital: Place(found=share_of(point.get("found_ill")), called_healthy=share_of(point["called_without"]))},
+        )
+        for name, point in points.items()
+    }
+    return replace(evidence, findings=evidence.findings | findings, anything={}, places={hospital: hospital})
+
+
+def share_of(figure):
+    """{"value", "interval", "images"} → `Share`; None stays None."""
+    return figure and Share(figure["value"], *figure["interval"], figure["images"])
 
 
 def with_count(figure):

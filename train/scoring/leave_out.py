@@ -5,7 +5,7 @@ from pathlib import Path
 
 import yaml
 
-from train.calibrate.away import operating_point
+from train.calibrate.operating_points import operating_points
 from train.engine.recipe import load_recipe
 from train.report.tables import write_table
 from train.scoring.hospitals import hospitals_of, hospitals_table, read_rows
@@ -21,7 +21,7 @@ def leave_one_hospital_out(recipe_path, overrides, output: Path, train: Callable
         train: function of (overrides, folder) that trains one run.
 
     Returns:
-        finding → `operating_point`: what hospitals.json holds.
+        finding → operating point: what hospitals.json holds.
     """
     recipe = load_recipe(recipe_path, overrides)
     rows, drawn = {}, {}
@@ -31,10 +31,7 @@ def leave_one_hospital_out(recipe_path, overrides, output: Path, train: Callable
             train([*overrides, f"left_out={hospital}"], folder)
         rows[hospital] = read_rows(folder / "left_out.csv")
         drawn[hospital] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    points = {}
-    for finding in recipe["model"]["findings"]:
-        if point := operating_point(rows, finding):
-            points[finding] = point
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
     sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
