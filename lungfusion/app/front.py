@@ -78,7 +78,8 @@ class InVisitorsLanguage:
     def page(self, html, scope):
         """Gradio's page, bytes → this app's."""
         headers, query = Headers(scope=scope), QueryParams(scope.get("query_string", b""))
-        language = query.get("lang") if query.get("lang") in LANGUAGES else words_for(headers.get("accept-language")).language
+        chosen = LANGUAGES.get(query.get("lang")) or words_for(headers.get("accept-language"))
+        language = chosen.language
         sentences = self.sentences[language]
         host = headers.get("x-forwarded-host") or headers.get("host", "")
         scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).split(",")[0]

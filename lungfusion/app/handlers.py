@@ -10,6 +10,7 @@ from ..analysis import UPRIGHT, Correction
 from ..reading.radiograph import RadiographError
 from .answers import Answers, Request
 from .front import words_of
+from .gradio_compat import KEPT_MINUTES
 from .view.answer import answer_html, message_html
 from .view.comparison import comparison_html
 from .view.downloads import FILES, file_html
@@ -91,7 +92,7 @@ class Handlers:
 
     def start(self, words):
         """The first screen."""
-        return start_html(words, self.examples, "pitch_more" if self.findings else "pitch_lungs")
+        return start_html(words, self.examples, "pitch_more" if self.findings else "pitch_lungs", KEPT_MINUTES)
 
     def answered(self, path, asked, request: gr.Request):
         """The answer for the file at `path`, as `asked` (a `Request`) wants it."""

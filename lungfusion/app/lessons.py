@@ -10,7 +10,7 @@ from .examples import verdict
 from .front import PLACEHOLDERS, words_of
 from .view.answer import message_html
 from .view.people import people_html
-from .view.quiz import GUESSES, begin_html, question_html, verdict_html
+from .view.quiz import GUESSES, NO_SCORE, begin_html, question_html, verdict_html
 from .view.render import render
 from .view.steps import covered_html, steps_html
 from .view.viewer import to_analysed_geometry
@@ -73,7 +73,7 @@ class Lessons:
             return gr.HTML(visible=False)
         number = request.query_params.get("quiz", "")
         if number.isdecimal() and 0 < int(number) <= len(known):
-            return gr.HTML(self.question(words, int(number) - 1, dict.fromkeys(("asked", "visitor", "model"), 0)), visible=True)
+            return gr.HTML(self.question(words, int(number) - 1, NO_SCORE), visible=True)
         return gr.HTML(begin_html(words), visible=True)
 
     def question(self, words, number, score):
@@ -119,7 +119,7 @@ def lessons_tab(lessons, scripts):
     plain = {"apply_default_css": False}
     key = "steps_hint" if lessons.findings else "steps_none"
     return SimpleNamespace(
-        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, example="consolidation" if lessons.findings else "")),
+        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, example=lessons.findings and "consolidation")),
         shown=gr.HTML(js_on_load=scripts[0], elem_id="walk", **plain),
         covered=gr.HTML(elem_id="covered", **plain),
         quiz=gr.HTML(visible=False, js_on_load=scripts[2], elem_id="quiz", **plain),

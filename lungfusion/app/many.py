@@ -7,8 +7,8 @@ import gradio as gr
 
 from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
-from .gradio_compat import KEPT_MINUTES, as_if_uploaded, file_field
 from .front import PLACEHOLDERS, words_of
+from .gradio_compat import KEPT_MINUTES, as_if_uploaded, file_field
 from .labels import LabelsError, agreement, read_labels
 from .view.answer import message_html
 from .view.batch import Batch

@@ -1,7 +1,6 @@
 """The page: what stands where, and which handler answers what."""
 
 from functools import partial
-from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
@@ -25,7 +24,7 @@ ANSWERED_JS = "() => window.lungfusion?.answered()"
 SENT_JS = "() => { window.dispatchEvent(new Event('lungfusion:sent')) }"
 SESSIONS = 2000  # visitors and calls whose page is kept, 0.1 MiB each: Gradio would keep 10,000
 QUEUE = 40  # who may wait: a class and its teacher
-ROOMS = {"analyse": "tab_analyse", "steps": "tab_steps", "compare": "tab_compare", "many": "tab_batch", "about": "tab_about"}
+ROOMS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
 UNQUEUED = {"queue": False, **PRIVATE}
 # what carries event data is never replayed: Gradio would replay it with the data of an earlier click
@@ -131,9 +130,7 @@ def mount(app, demo, examples, path):
 
 def header_html(asked_for):
     mark = data_address((LOOKS / "icon.png").read_bytes(), "image/png")
-    return render(
-        "header.html", words=PLACEHOLDERS, languages=LANGUAGES, mark=mark, rooms=ROOMS.items(), asked_for=asked_for
-    )
+    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, mark=mark, rooms=ROOMS, asked_for=asked_for)
 
 
 def hidden_button(name):

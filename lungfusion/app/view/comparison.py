@@ -101,7 +101,7 @@ def share_row(words, key, before, after):
 
 
 def finding_row(words, before, after):
-    """Both answers; a percentage and its change only where one of them is detected, for lower ones are read as risks."""
+    """Both answers; percentages only where the finding is detected, for lower ones are read as risks."""
     detected = before.detected or after.detected
     return {
         "name": words.title(before.name),

@@ -7,13 +7,26 @@ from ...analysis import LEVELS
 TO_BE_SET_RIGHT = ("inverted", "not_upright")  # codes of warnings beside which no finding is asserted
 GROUPS = ("child", "older_child", "adult")  # whom a radiograph may be of, as a visitor says it
 FEWEST = 100  # people from whom a sentence may speak
+LEAST = 0.002  # probabilities beyond this and its counterpart are as far as can be
 MANY_MISSED = 0.5  # share of a finding's people from which it is said to be overlooked
 
 
 def by_level(findings):
-    """Level → its findings, the likeliest first; every level is there."""
-    ordered = sorted(findings, key=lambda finding: -(finding.probability or 0))
+    """Level → its findings, first those farthest above their threshold; every level is there."""
+    ordered = sorted(findings, key=above_threshold, reverse=True)
     return {level: [finding for finding in ordered if finding.level == level] for level in LEVELS}
+
+
+def above_threshold(finding):
+    """How far a finding lies above its threshold, in steps of log odds; below all others where it is not judged."""
+    if finding.probability is None:
+        return -math.inf
+    return log_odds(finding.probability) - log_odds(finding.threshold)
+
+
+def log_odds(probability):
+    share = min(max(probability, LEAST), 1 - LEAST)
+    return math.log(share / (1 - share))
 
 
 def headline(words, analysis):
@@ -86,20 +99,32 @@ def false_alarms(words, findings):
 
 
 def overlooked(words, findings):
-    """Of what was not detected, what is missed most: of 100 people with it, as many."""
-    missed = [(1 - share, finding.name) for finding in findings if (share := found_share(finding)) is not None]
+    """Of what was not detected, what is missed most: of 100 people with it, as many; elsewhere, or where it learned."""
+    missed = [(1 - share, away, finding.name) for finding in findings for share, away in found_share(finding)]
     worst = sorted(missed, reverse=True)[:3]
     worst = [one for one in worst if one[0] >= MANY_MISSED] or worst[:1]
     if not worst:
-        return [words("overlooks_unknown")]
-    counts = words.joined([words("missed_of", finding=words.finding(name), number=at_least_one(s)) for s, name in worst])
-    return [words("overlooks", counts=counts)]
+        return [words("overlooks_unknown")] if findings else []
+    counts = words.joined(
+        [words("missed_of", finding=words.finding(name), number=at_least_one(share)) for share, _, name in worst]
+    )
+    return [words("overlooks_home" if not any(away for _, away, _ in worst) else "overlooks", counts=counts)]
 
 
 def found_share(finding):
-    """The least share of its people who are found, in any hospital left out; at home where none measured it."""
+    """[(the least share of its people who are found, whether in a hospital left out or where it learned)]; or none."""
     measured = enough(finding, "found")
-    return measured[0][1].value if measured else finding.evidence.home.get("sensitivity")
+    if measured:
+        return [(measured[0][1].value, True)]
+    home = finding.evidence.home.get("sensitivity")
+    return [] if home is None else [(home, False)]
+
+
+def not_looked_for(words, findings):
+    """What the model does not look for, though many would think it does; in a sentence."""
+    told = {finding.name for finding in findings}
+    names = [words.finding("pneumothorax")] if "pneumothorax" not in told else []
+    return words("not_looked_for", findings=words.joined([*names, words("other_fractures"), words("other_tubes")]))
 
 
 def enough(finding, figure):
@@ -126,10 +151,21 @@ def figures(words, finding):
                 n=share.n,
             ),
         }
-        for figure, number in (("called_healthy", at_least_one), ("called_otherwise_ill", at_least_one), ("found", of_100))
+        for figure, number in FIGURES.items()
         for place, share in enough(finding, figure)
     ]
-    return rows + [{"of": words("figure_home"), "said": reliability(words, finding)}]
+    return [*rows, {"of": words("figure_home"), "said": reliability(words, finding)}]
+
+
+def main_figure(words, finding):
+    """The figure that matters most for what is said of a finding, the worst of it: how often it is a false alarm, or of
+    what is not detected how many are found.
+    """
+    figure, number = ("found", of_100) if finding.level == "not_detected" else ("called_healthy", at_least_one)
+    measured = enough(finding, figure)
+    if not measured:
+        return reliability(words, finding, of_whom=False)
+    return f"{words(f'figure_{figure}')}: {people(words, *measured[0], number)}"
 
 
 def to_be_set_right(analysis):
@@ -168,14 +204,15 @@ def change(words, before, after):
     return words("points", number=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")
 
 
-def reliability(words, finding):
+def reliability(words, finding, of_whom=True):
     """How often the model was right about a finding where it learned, and on whom that was measured."""
     home = finding.evidence.home
     if "sensitivity" not in home or "specificity" not in home:
         return words("mistakes_unknown")
     found, passed, sources = of_100(home["sensitivity"]), of_100(home["specificity"]), finding.evidence.sources
-    of_whom = words("measured_on", source="; ".join(sources)) if sources else words("measured")
-    return f"{words('reliability', found=found, passed=passed)} {of_whom}"
+    said = words("reliability", found=found, passed=passed)
+    measured = words("measured_on", source="; ".join(sources)) if sources else words("measured")
+    return f"{said} {measured}" if of_whom else said
 
 
 def of_100(share):
@@ -186,3 +223,6 @@ def of_100(share):
 def at_least_one(share):
     """The same of mistakes, rounded up and never 0: none of a few hundred is not never."""
     return max(1, math.ceil(round(100 * share, 6)))
+
+
+FIGURES = {"called_healthy": at_least_one, "called_otherwise_ill": at_least_one, "found": of_100}  # rounded against it

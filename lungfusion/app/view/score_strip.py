@@ -2,17 +2,16 @@
 
 import math
 
-from .phrases import FEWEST
+from .phrases import FEWEST, LEAST, above_threshold, log_odds
 
 GROUPS = ("healthy", "ill")
 MIN_DOTS = 5  # below, a hospital's group says nothing
-LEAST = 0.002  # probabilities beyond this and its counterpart are drawn at the ends
 TICKS = (0.01, 0.1, 0.5, 0.9, 0.99)
 LANE = 22  # pixels, the height of one group
 GOLDEN = (math.sqrt(5) - 1) / 2  # spreads dots over a lane's height without two alike
 
 LIMIT_AT = 62  # percent of a row's width where every finding's threshold stands
-UNIT = 11  # percent for one step of log odds
+UNIT = 14  # percent for one step of log odds
 ROW = 20  # units of height of a row
 
 
@@ -29,8 +28,8 @@ def row_scale(finding):
     def at(probability):
         return min(max(LIMIT_AT + UNIT * (log_odds(probability) - limit), 1.5), 98.5)
 
-    lanes = [place.scores["healthy"] for place in finding.evidence.places.values()
-             if len(place.scores.get("healthy", ())) >= MIN_DOTS]  # fmt: skip
+    lanes = [place.scores.get("healthy", ()) for place in finding.evidence.places.values()]
+    lanes = [scores for scores in lanes if len(scores) >= MIN_DOTS]
     height = ROW / max(len(lanes), 1)
     rule_out = finding.threshold if finding.rule_out_threshold is None else finding.rule_out_threshold
     doubt = at(rule_out)
@@ -79,23 +78,24 @@ def score_strip(words, finding):
         "mark": f"{100 * place(finding.probability):.1f}%",
         "threshold": f"{100 * place(finding.threshold):.1f}%",
         "ticks": [(f"{100 * place(share):.1f}%", words("percent", number=round(100 * share))) for share in TICKS],
-        "said": [as_high(words, finding.probability, hospital, groups) for hospital, groups in known.items()
-                 if min(map(len, groups.values())) >= FEWEST],  # fmt: skip
+        "said": [
+            as_high(words, finding.probability, hospital, groups)
+            for hospital, groups in known.items()
+            if fewest(groups) >= FEWEST
+        ],
     }
 
 
 def scores_by_place(evidence):
     """Hospital → group of `GROUPS` → probabilities, of hospitals that have enough of both: two of one scanner."""
-    known = {hospital: {name: place.scores.get(name, ()) for name in GROUPS}
-             for hospital, place in evidence.places.items()}  # fmt: skip
-    return {
-        hospital: groups for hospital, groups in known.items() if min(len(group) for group in groups.values()) >= MIN_DOTS
+    known = {
+        hospital: {name: place.scores.get(name, ()) for name in GROUPS} for hospital, place in evidence.places.items()
     }
+    return {hospital: groups for hospital, groups in known.items() if fewest(groups) >= MIN_DOTS}
 
 
-def log_odds(probability):
-    share = min(max(probability, LEAST), 1 - LEAST)
-    return math.log(share / (1 - share))
+def fewest(groups):
+    return min(map(len, groups.values()))
 
 
 def place(probability):

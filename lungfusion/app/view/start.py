@@ -5,22 +5,24 @@ from .phrases import by_level
 from .render import render
 from .viewer import faded, outline_path, to_analysed_geometry
 
-REEL_SIDE = 560  # pixels of the example that moves
+REEL_SIDE = 640  # pixels of the example that moves
 
 
-def start_html(words, examples, purpose):
+def start_html(words, examples, purpose, minutes):
     """What is seen before there is an answer.
 
     Args:
         words: `Words`.
         examples: `lungfusion.app.examples.Examples`; without what the model says of them as long as it has not looked.
         purpose: key of the sentence that says what the model is for.
+        minutes: how long what is uploaded is kept.
     """
     shown = examples.shown()
     return render(
         "start.html",
         words=words,
         purpose=purpose,
+        minutes=minutes,
         reel=reel(examples, shown),
         cards=[card(words, examples, example) for example in shown[:6]],
     )

@@ -17,7 +17,7 @@ from .render import render
 SOFT_EDGE = 1 / 30  # of a heat map's side
 DEEP_SIDE = 2048  # pixels, at most, of all pixels that are sent
 DEPTHS = (8, 12, 16)  # bits
-SEGMENTS = {  # corners in the lungs (upper left 8, upper right 4, lower right 2, lower left 1) → edges a line goes between
+SEGMENTS = {  # corners in the lungs (upper left 8, upper right 4, lower right 2, left 1) → edges a line goes between
     8: ("LT",), 4: ("TR",), 2: ("RB",), 1: ("BL",), 12: ("LR",), 6: ("TB",), 3: ("RL",), 9: ("BT",),
     14: ("LB",), 13: ("BR",), 11: ("RT",), 7: ("TL",), 10: ("LT", "RB"), 5: ("TR", "BL"),
 }  # fmt: skip
@@ -122,7 +122,8 @@ def outline_path(alpha):
     corners = inside[:-1, :-1] * 8 + inside[:-1, 1:] * 4 + inside[1:, 1:] * 2 + inside[1:, :-1] * 1
     follows = {}  # the edge where the line enters a cell → the one where it leaves
     for row, column in zip(*np.nonzero((corners > 0) & (corners < 15)), strict=True):
-        edges = {"T": ("h", row, column), "B": ("h", row + 1, column), "L": ("v", row, column), "R": ("v", row, column + 1)}
+        edges = {"T": ("h", row, column), "B": ("h", row + 1, column)}
+        edges |= {"L": ("v", row, column), "R": ("v", row, column + 1)}
         for enters, leaves in SEGMENTS[int(corners[row, column])]:
             follows[edges[enters]] = edges[leaves]
     lines = []
@@ -187,9 +188,10 @@ def cardiothoracic_ratio(alpha, shape):
 
 
 def dome(lung):
-    """The row of a lung's lower edge where the diaphragm stands highest, of the inner three quarters of its columns."""
+    """The row where a lung's lower edge lies, the median over the inner three quarters of its columns."""
     columns = np.flatnonzero(lung.any(0))
-    return int(np.median([np.flatnonzero(lung[:, column])[-1] for column in columns[len(columns) // 8 : -len(columns) // 8]]))
+    inner = columns[len(columns) // 8 : -(len(columns) // 8) or None]
+    return int(np.median([np.flatnonzero(lung[:, column])[-1] for column in inner]))
 
 
 def to_analysed_geometry(analysis, saliency=None):
