@@ -181,6 +181,9 @@ class LungFusionForImageClassification(LungFusionModel):
                 f"The configuration names {self.config.num_labels} findings, the classifier has "
                 f"{self.classifier[-1].out_features}: give from_pretrained the new names, with ignore_mismatched_sizes."
             )
+        if self._auto_class:  # AutoModel, too, finds its class without the package: the features alone
+            base = f"{LungFusionModel.__module__.rpartition('.')[2]}.{LungFusionModel.__name__}"
+            self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | {"AutoModel": base}
         super().save_pretrained(*args, **kwargs)
 
     def calibrate(self, logits):

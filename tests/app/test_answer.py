@@ -31,7 +31,7 @@ def test_a_finding_is_said_with_its_people_and_how_often_it_is_wrong():
 
 
 def elsewhere(**figures):
-    return FindingEvidence(places={"Oak": Place(**figures)})
+    return FindingEvidence(home={"sensitivity": 0.9, "specificity": 0.8}, places={"Oak": Place(**figures)})
 
 
 def test_the_headline_counts_false_alarms_of_other_hospitals():

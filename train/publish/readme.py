@@ -16,7 +16,8 @@ from pathlib import Path
 from lungfusion.evidence import Evidence
 from lungfusion.models import LungFusionConfig
 from train.data.sources import find_source
-from train.report.tables import cell, markdown_table, metrics_tables
+from train.io import cell, markdown_table
+from train.report.tables import metrics_tables
 
 ROOT = Path(__file__).parent.parent.parent
 TABLE = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- /table -->", re.DOTALL)

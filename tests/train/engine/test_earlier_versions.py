@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lungfusion import LungFusionPipeline
-from train.engine.checkpoints import load_classifier, load_segmenter
+from train.engine.weights import load_classifier, load_segmenter
 
 BEFORE = {"ood_head.": "novelty.", "precision_cholesky": "whitening"}
 
