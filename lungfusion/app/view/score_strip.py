@@ -2,7 +2,7 @@
 
 import math
 
-from .phrases import FEWEST, LEAST, above_threshold, log_odds
+from .phrases import FEWEST, LEAST, log_odds
 
 GROUPS = ("healthy", "ill")
 MIN_DOTS = 5  # below, a hospital's group says nothing

@@ -55,9 +55,8 @@ function measured(shown) {
   if (!ends || !seen.ruler) return "";
   const [[x1, y1], [x2, y2]] = ends.map(([x, y]) => [x * width, y * height]);
   line.innerHTML = `<path d="M${x1} ${y1}L${x2} ${y2}"/>`;
-  const [down, across] = spacing ? spacing.split(" ").map(Number) : [1, 1];
-  const length = Math.hypot((x2 - x1) * across, (y2 - y1) * down);
-  return spacing ? `${length.toFixed(1)} mm` : `${Math.round(length)} px`;
+  const length = Math.hypot(x2 - x1, y2 - y1);
+  return spacing ? `${(length * spacing).toFixed(1)} mm` : `${Math.round(length)} px`;
 }
 
 // Window and level: at once by a filter over the small picture, and from all pixels as soon as they are here.

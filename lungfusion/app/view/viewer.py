@@ -41,7 +41,7 @@ def viewer_html(words, analysis, saliency, correction, spots=()):
         words=words,
         key=key(pixels),
         bits=depth(pixels),
-        spacing=" ".join(f"{side:.5f}" for side in spacing(analysis.radiograph)),
+        spacing=getattr(analysis.radiograph, "spacing", None) or "",
         width=width,
         height=height,
         ratio=f"{width / height:.4f}",
@@ -53,7 +53,7 @@ def viewer_html(words, analysis, saliency, correction, spots=()):
         maps=[heat_map(words, analysis, name, heat) for name, heat in saliency.items()],
         spots=spots,
         presets=presets(analysis) if drawn else [],
-        sides_known=bool(getattr(analysis.radiograph, "laterality", None)),
+        sides_known=getattr(analysis.radiograph, "sides_known", False),
         corrected=correction != UPRIGHT,
     )
 
@@ -93,11 +93,6 @@ def spots_of(words, analysis, findings):
         for finding in findings
         for spot in finding.places
     ]
-
-
-def spacing(radiograph):
-    """Millimetres between pixels, (down, across); empty where the file does not say."""
-    return tuple(getattr(radiograph, "spacing", None) or ())
 
 
 def presets(analysis):
@@ -145,26 +140,24 @@ def crossing(x, kind, row, column):
 
 def ruler_facts(words, analysis):
     """(name, value) of what can be measured where the file says how large a pixel is; none elsewhere."""
-    sides = spacing(analysis.radiograph)
-    if not sides:
+    spacing = getattr(analysis.radiograph, "spacing", None)
+    if not spacing:
         return []
-    facts = [(words("fact_spacing"), words("millimetres", number=f"{sides[0]:.3f}".replace(".", words("decimal"))))]
-    ratio = cardiothoracic_ratio(analysis.model_alpha, analysis.radiograph.pixels.shape)
+    facts = [(words("fact_spacing"), words("millimetres", number=f"{spacing:.3f}".replace(".", words("decimal"))))]
+    ratio = cardiothoracic_ratio(analysis.model_alpha)
     if ratio is not None:
         facts.append((words("fact_ratio"), f"{ratio:.2f}".replace(".", words("decimal"))))
     return facts
 
 
-def cardiothoracic_ratio(alpha, shape):
+def cardiothoracic_ratio(alpha):
     """The heart's width over the chest's, as the lungs' outline leaves room for the heart; None without both lungs.
 
     The heart reaches from the right lung's inner edge, where it lies farthest to the right, to the left lung's, where
     it lies farthest to the left, above the domes of the diaphragm; the chest, from outer edge to outer edge where that
     is widest (Danzer 1919). Both are the model's outline, no reader's.
 
-    Args:
-        alpha: (S, S) float in [0, 1], stretched over the picture.
-        shape: (height, width) of the picture.
+    alpha: (S, S) float in [0, 1], stretched over the picture; both are widths, so that its proportions do not matter.
     """
     lungs = alpha > 0.5
     columns = np.flatnonzero(lungs.any(0))
