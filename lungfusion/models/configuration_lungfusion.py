@@ -23,14 +23,7 @@ INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
 LABELS = ("id2label", "label2id", "num_labels")  # how transformers names the findings
 PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
-OF_VERSION_0_2 = (
-    "thresholds",
-    "temperatures",
-    "biases",
-    "shown",
-    "explained",
-    "lesion_backbone",
-)  # what a config.json held instead
+OF_VERSION_0_2 = ("thresholds", "temperatures", "biases", "shown", "explained", "lesion_backbone")  # now findings
 
 
 @dataclass(frozen=True)

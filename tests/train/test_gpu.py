@@ -27,7 +27,7 @@ from train.engine import loop
 from train.engine.losses import own_loss
 from train.engine.pseudo_labels import predict_masks
 from train.scoring.images import score_parts
-from train.scoring.saliency import falls, look
+from train.scoring.saliency import explain_positives, falls
 from train.segment import mean_scores
 
 SIDE = 64
@@ -134,7 +134,7 @@ def test_radiographs_are_scored_and_explained(fusion, gpu):
     )
     scored = score_parts(pipeline, {"source": data})
     assert all(0 < row["probability_mass"] < 1 for row in scored)
-    seen = look(pipeline, data, "mass")
+    seen = explain_positives(pipeline, data, "mass")
     assert falls(pipeline, seen, "mass")["images"] == 2
     saliency = pipeline.explain(pixels[0], "mass")
     assert saliency.shape == (SIDE, SIDE)

@@ -120,9 +120,8 @@ def summarise_hospital(rows, finding, threshold):
         of_group = groups == group
         if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
             chosen = ill | of_group
-            figures[f"auc_{group}"] = auc_with_interval(
-                patients[chosen], ill[chosen].astype(int), probabilities[chosen]
-            )
+            auc = auc_with_interval(patients[chosen], ill[chosen].astype(int), probabilities[chosen])
+            figures |= {f"auc_{group}": auc} if auc["interval"] else {}
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
         if (groups == group).sum() >= MIN_IMAGES:
             figures[name] = share(called[groups == group], patients[groups == group])

@@ -12,7 +12,7 @@ from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
 from train.data.sources import find_source, hospital_of
 from train.data.splits import load_part, sample_labelled_rows
-from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, is_healthy
+from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, heed_rivals, is_healthy, score_of
 from train.scoring.metrics import (
     mask_scores,
     outline_scores,
@@ -96,7 +96,8 @@ def score_images(pipeline, data, source, declared=None, batch_size=8):
     Returns:
         one dict for each image: source, index (its place in `data`), patient_id, file_name, hospital; `confounded`
         where the source is (see sources.yaml); refused (1 or 0); for each finding its `probability_…` (None where the
-        image was refused, or the finding not assessed) and, where known, `label_…`; where there is a mask
+        image was refused, or the finding not assessed), its `score_…` where it has rivals (see `hospitals.heed_rivals`)
+        and, where known, `label_…`; where there is a mask
         `LUNG_SCORES`. Of an image that can't be read no labels and no scores, but why: `error`.
     """
     declared = find_source(source) if declared is None else declared
@@ -123,6 +124,8 @@ def score_images(pipeline, data, source, declared=None, batch_size=8):
             if content.get("mask"):
                 row |= lung_scores(analysis.alpha, read_mask(content["mask"]))
             rows.append(row)
+    findings = getattr(pipeline.model.config, "findings", {})
+    heed_rivals(rows, {name: finding.rivals for name, finding in findings.items() if finding.rivals})
     return rows
 
 
@@ -172,6 +175,7 @@ def summarise(rows, pipeline):
             continue
         truth = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
+        scores = np.array([score_of(row, name) for row in known])
         threshold = pipeline.model.config.findings[name].threshold
         figures = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
         figures["shown"] = name in pipeline.findings
@@ -179,16 +183,16 @@ def summarise(rows, pipeline):
             for value, words in ((1, "with it"), (0, "without it")):
                 if (truth == value).any():
                     chosen = [row for row, label in zip(known, truth, strict=True) if label == value]
-                    detected = share(probabilities[truth == value] >= threshold, patients(chosen))
+                    detected = share(scores[truth == value] >= threshold, patients(chosen))
                     counts = {"images": len(chosen), "positive": value * len(chosen)}
                     summary["off_source"][f"{name}, {words}"] = figures | counts | {"detected": detected}
         elif 0 < truth.sum() < len(truth):
             figures |= with_interval(ranking_scores, patients(known), truth, probabilities, biased=["ece"])
-            figures |= threshold_figures(truth, probabilities, threshold, patients(known))
+            figures |= threshold_figures(truth, scores, threshold, patients(known))
             figures |= against_healthy(known, truth, probabilities)
             summary["findings"][name] = figures
         else:
-            detected = share(probabilities >= threshold, patients(known))
+            detected = share(scores >= threshold, patients(known))
             summary["off_source"][name] = figures | {"detected": detected}
     return summary
 
@@ -199,7 +203,7 @@ def healthy_called(rows, pipeline):
     healthy = [row for row in rows if is_healthy(row) and not row["refused"]]
     if len(healthy) < MIN_IMAGES:
         return {}
-    called = [any((row[f"probability_{name}"] or 0) >= findings[name].threshold for name in names) for row in healthy]
+    called = [any((score_of(row, name) or 0) >= findings[name].threshold for name in names) for row in healthy]
     return {"healthy": {"images": len(healthy), "detected": share(np.array(called), patients(healthy))}}
 
 
