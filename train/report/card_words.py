@@ -52,6 +52,12 @@ CITE = """```bibtex
 ```"""
 
 TABLES = {
+    "test.md": (
+        "Patients that chose nothing",
+        "Patients of the same data set on whom nothing was trained, chosen, calibrated or fitted, scored by this model "
+        "and by the one that its training began with; 95 % intervals by bootstrap over patients (`python -m "
+        "train.finetune`).",
+    ),
     "hospitals.md": (
         "Hospitals left out",
         "What models of the same recipe, each trained without one hospital, say of that hospital's people, at the "
