@@ -8,7 +8,7 @@ import gradio as gr
 
 from .. import __version__
 from ..analysis import UPRIGHT, Correction
-from ..checks.geometry import apply_correction, correct
+from ..checks.geometry import apply_correction, correct_pixels
 from ..reading.radiograph import RadiographError, load_radiograph
 from .examples import examples_html
 from .gpu import on_gpu
@@ -160,7 +160,7 @@ class Handlers:
             radiograph = apply_correction(load_radiograph(path), asked.correction)
         except RadiographError:
             return gr.skip(), gr.skip()
-        return pixels_html(correct(radiograph.pixels, asked.set_right)[0]), gr.skip()
+        return pixels_html(correct_pixels(radiograph.pixels, asked.set_right)[0]), gr.skip()
 
     def file(self, path, asked, event, words):
         try:

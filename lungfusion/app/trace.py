@@ -63,8 +63,8 @@ def walk(pipeline, source):
     if not hasattr(pipeline.model, "concatenation"):
         raise ValueError("A segmenter has no steps beyond the mask: give a checkpoint that names findings.")
     model, radiograph = pipeline.model, load_radiograph(source)
-    one = pipeline.passes([radiograph])[0]
-    analysis, pixel_values, output = pipeline.analysis(one), one.pixel_values, one.output
+    state = pipeline.infer([radiograph])[0]
+    analysis, pixel_values, output = pipeline.answer(state), state.pixel_values, state.output
     whole = model(pixel_values, alpha=torch.ones_like(output.alpha)).logits[0].float().sigmoid().tolist()
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}
@@ -107,12 +107,12 @@ def cover(pipeline, source, covered):
     Raises:
         RadiographError: the source can't be read as a radiograph.
     """
-    model, one = pipeline.model, pipeline.passes([load_radiograph(source)])[0]
-    pixel_values, alpha = one.pixel_values, one.output.alpha
+    model, state = pipeline.model, pipeline.infer([load_radiograph(source)])[0]
+    pixel_values, alpha = state.pixel_values, state.output.alpha
     mask = torch.from_numpy(np.asarray(covered, np.float32))[None, None].to(pixel_values)
     mask = F.interpolate(mask, pixel_values.shape[-2:], mode="nearest")
     after = model(torch.lerp(pixel_values, pixel_values.mean().expand_as(pixel_values), mask), alpha=alpha).logits[0]
-    pairs = zip(one.output.logits[0].float().sigmoid().tolist(), after.float().sigmoid().tolist(), strict=True)
+    pairs = zip(state.output.logits[0].float().sigmoid().tolist(), after.float().sigmoid().tolist(), strict=True)
     return {name: pair for name, pair in zip(model.config.findings, pairs, strict=True) if name in pipeline.findings}
 
 

@@ -59,9 +59,10 @@ def load_radiograph(source, name=None) -> Radiograph:
     """Read a radiograph.
 
     source: a path (str or os.PathLike), the bytes of a file (bytes, bytearray, memoryview), a binary file object (read
-        from where it stands, not closed), a PIL image, a NumPy array, or a Radiograph, which is returned as it is.
-        Arrays are (H, W), (H, W, 1), (1, H, W), (H, W, 3) RGB or (H, W, 4) RGBA; bool, non-negative integers of up to
-        16 bits, or floats in [0, 1].
+        from where it stands, not closed), a PIL image, a NumPy array, a torch tensor, {"bytes", "path"} as datasets
+        holds a picture undecoded, or a Radiograph, which is returned as it is. Arrays and tensors are (H, W),
+        (H, W, 1), (1, H, W), (H, W, 3) RGB or (H, W, 4) RGBA; bool, non-negative integers of up to 16 bits, or floats
+        in [0, 1].
     name: what to call it, unless its path does; that of a file in an archive, say.
 
     Raises RadiographError, and only that, for anything but one still picture within `MAX_BYTES`, `MAX_PIXELS`,
@@ -70,6 +71,12 @@ def load_radiograph(source, name=None) -> Radiograph:
     """
     if isinstance(source, Radiograph):
         return source
+    if isinstance(source, dict):
+        path, data = source.get("path"), source.get("bytes")
+        name, source = name or (path and _name(path)), path if data is None else data
+    if hasattr(source, "is_floating_point"):  # a torch tensor, of any device and precision
+        source = source.detach().cpu()
+        source = (source.float() if source.is_floating_point() else source).numpy()
     name = name or _name(source)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):

@@ -41,7 +41,7 @@ def score_lesions(pipeline, parts, batch_size=8):
         for start in tqdm(range(0, len(data), batch_size), desc=f"Looking for lesions in {name}"):
             content = [data[i] for i in range(start, min(start + batch_size, len(data)))]
             radiographs = [load_image(row["image"]) for row in content]
-            output = pipeline.compiled(pipeline.pixel_values(radiographs))
+            output = pipeline.backend(pipeline.pixel_values(radiographs))
             said = output.logits[:, columns].float().sigmoid().cpu().numpy()
             for i, row in enumerate(content):
                 label = hard(known["labels"][start + i])

@@ -76,7 +76,7 @@ def look(pipeline, data, finding):
         if min(radiograph.pixels.shape) < config.min_sides.get(finding, 0):
             continue
         pixel_values = pipeline.pixel_values([radiograph])
-        output = pipeline.compiled(pixel_values)
+        output = pipeline.backend(pixel_values)
         if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
             seen.append((row["patient_id"], pixel_values, output, saliency))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...analysis import UPRIGHT
-from ...checks.geometry import correct, resample
+from ...checks.geometry import correct_pixels, resample
 
 
 def upright(analysis, saliency=None):
@@ -21,6 +21,6 @@ def upright(analysis, saliency=None):
     saliency = saliency or {}
     if analysis.correction == UPRIGHT:
         return analysis, saliency
-    pixels, matrix = correct(analysis.radiograph.pixels, analysis.correction)
-    seen = replace(analysis, radiograph=replace(analysis.radiograph, pixels=pixels), matrix=np.eye(3))
+    pixels, matrix = correct_pixels(analysis.radiograph.pixels, analysis.correction)
+    seen = replace(analysis, radiograph=replace(analysis.radiograph, pixels=pixels), original_from_corrected=np.eye(3))
     return seen, {name: resample(heat, matrix, heat.shape) for name, heat in saliency.items()}
