@@ -180,7 +180,7 @@ class OodScore(nn.Module):
         self.training, self.segmenter = False, segmenter_of(model)
 
     def forward(self, pixel_values):
-        return self.segmenter.novelty(self.segmenter.encode(pixel_values)[-1])
+        return self.segmenter.ood_head(self.segmenter.encode(pixel_values)[-1])
 
 
 class Tensors(nn.Module):

@@ -15,9 +15,11 @@ from .analysis import UPRIGHT, Analysis, Finding, age_group
 from .backends import OpenVinoBackend, is_forked, pick, segmenter_of
 from .checks.geometry import unwarp_to_original
 from .checks.input_checks import Limits, none_shown
+from .evidence import Evidence
 from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
 from .models import LungUNetForSemanticSegmentation
+from .models.configuration_lungfusion import better_fit
 from .reading.radiograph import RadiographError
 from .reading.sources import is_several, load
 from .steps import check, frame, look, orient, run, to_pixel_values
@@ -40,13 +42,14 @@ class LungFusionPipeline:
         model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone, in
             evaluation mode. It is left as it is.
         processor: `LungFusionImageProcessor`.
+        evidence: `Evidence`, what was measured of it; none if None.
         backend: what runs the model: `"auto"`, `"torch"` or `"openvino"`; see `backends.pick`.
 
     Raises:
         ValueError: the model is in training mode, one of its weights is no number, or the backend can't run it.
     """
 
-    def __init__(self, model, processor, backend="auto"):
+    def __init__(self, model, processor, evidence=None, backend="auto"):
         if any(module.training for module in model.modules()):
             raise ValueError("The model is in training mode: call .eval() first.")
         for name, weight in model.state_dict().items():
@@ -58,6 +61,7 @@ class LungFusionPipeline:
         self.model = model
         self.segmenter = segmenter_of(model)
         self.processor = processor
+        self.evidence = evidence or Evidence()
         self.backend = pick(model, backend)
         if backend == "openvino":
             self.compile()
@@ -88,7 +92,7 @@ class LungFusionPipeline:
             model.eval().to(device, memory_format=torch.channels_last)
             segmenter_of(model).requires_grad_(False)  # heat maps need no gradients through the mask
         processor = AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False)
-        return cls(model, processor, backend)
+        return cls(model, processor, Evidence.from_pretrained(source, revision), backend)
 
     @property
     def findings(self):
@@ -172,10 +176,9 @@ class LungFusionPipeline:
         if not any(warning.rejects for warning in warnings):
             warnings += none_shown(self.model.config)
             if self.findings:
-                names, logits = self.model.config.findings, state.output.logits[0]
-                probabilities = dict(zip(names, logits.float().sigmoid().tolist(), strict=True))
-                facts = age, evidence.ood_score, min(evidence.shape)
-                findings = tuple(self.finding(name, probabilities[name], *facts) for name in self.findings)
+                probabilities = self.model.probabilities(state.output.logits)[0].tolist()
+                named = dict(zip(self.model.config.findings, probabilities, strict=True))
+                findings = self.answered(named, age, evidence.ood_score, min(evidence.shape))
         return Analysis(
             radiograph=state.radiograph,
             model_alpha=state.alpha,
@@ -229,31 +232,28 @@ class LungFusionPipeline:
         with self.settings():
             return to_pixel_values(self.model, self.processor, [radiograph.pixels for radiograph in radiographs])
 
-    def finding(self, name, probability, age=None, ood_score=0.0, side=np.inf):
-        """`Finding` of that probability, in a person of that age and an image of that out-of-distribution score, its
+    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf):
+        """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
         shorter side so many pixels.
+
+        Args:
+            probabilities: name → float, of all findings that were learned.
         """
         config = self.model.config
-        point, population = config.operating_points.get(name, {}), tuple(config.populations.get(name, ()))
-        reason = None
-        if population and age is not None and age_group(age) not in population:
-            reason = "age"
-        elif ood_score > config.max_ood_scores.get(name, np.inf):
-            reason = "ood_score"
-        elif side < config.min_sides.get(name, 0):
-            reason = "resolution"
-        threshold = config.thresholds[name]
-        return Finding(
-            name=name,
-            probability=probability if reason is None else None,
-            threshold=threshold,
-            sensitivity=point.get("sensitivity"),
-            specificity=point.get("specificity"),
-            source=config.sources.get(name),
-            rule_out_threshold=config.rule_out_thresholds.get(name, threshold),
-            population=population,
-            away={key.removeprefix("away_"): value for key, value in point.items() if key.startswith("away_")},
-            reason=reason,
+        reasons = {name: reason_of(finding, age, ood_score, side) for name, finding in config.findings.items()}
+        assessed = {name: value for name, value in probabilities.items() if reasons[name] is None}
+        return tuple(
+            Finding(
+                name=name,
+                probability=assessed.get(name),
+                threshold=config.findings[name].threshold,
+                rule_out_threshold=config.findings[name].rule_out_threshold or config.findings[name].threshold,
+                population=config.findings[name].population,
+                reason=reasons[name],
+                evidence=self.evidence[name],
+                better_fit=better_fit(name, config.findings[name].rivals, assessed) if name in assessed else None,
+            )
+            for name in self.findings
         )
 
     def features(self, source):
@@ -323,3 +323,12 @@ class LungFusionPipeline:
             if state.correction != UPRIGHT:
                 maps = np.stack([unwarp_to_original(x, state.original_from_corrected, (size, size)) for x in maps])
         return analysis, dict(zip(explained, maps, strict=True))
+
+
+def reason_of(finding, age, ood_score, side):
+    """Why a finding is not assessed, one of `analysis.REASONS`; None where it is. finding: `FindingConfig`."""
+    if finding.population and age is not None and age_group(age) not in finding.population:
+        return "age"
+    if finding.max_ood_score is not None and ood_score > finding.max_ood_score:
+        return "ood_score"
+    return "resolution" if side < (finding.min_side or 0) else None

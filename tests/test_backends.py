@@ -21,9 +21,6 @@ KINDS = {
     "smp": lambda: tiny_segmenter(encoder="tu-test_efficientnet", decoder_channels=[32, 16, 8, 8, 4]),
     "rgba": lambda: tiny_model(concatenation="rgba", fusion="lstm"),
     "aligned": lambda: tiny_model(concatenation="align", fusion="gated"),
-    "lesions": lambda: tiny_model(
-        findings=["nodule", "effusion"], lesion_backbone="test_efficientnet", lesion_size=64, lesion_findings=["nodule"]
-    ),
 }
 
 

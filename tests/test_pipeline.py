@@ -10,6 +10,7 @@ from PIL import Image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.backends import TorchBackend
+from lungfusion.evidence import FIGURES
 from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
@@ -22,8 +23,8 @@ def test_analysis_of_a_path(pipe, phantom, tmp_path):
     assert 0 <= analysis.alpha.min() <= analysis.alpha.max() <= 1
     assert [finding.name for finding in analysis.findings] == ["pneumonia", "tuberculosis"]
     assert analysis["pneumonia"].detected and not analysis["tuberculosis"].detected
-    assert analysis["pneumonia"].sensitivity == 0.9
-    assert analysis["tuberculosis"].sensitivity is None
+    assert analysis["pneumonia"].evidence.home["sensitivity"] == 0.9
+    assert analysis["tuberculosis"].evidence.home == {}
     assert [warning.code for warning in analysis.warnings] == ["cut_off", "one_lung_found"]  # it covers everything
     with pytest.raises(KeyError, match="pneumonia, tuberculosis"):
         analysis["gout"]
@@ -37,13 +38,16 @@ def test_to_dict_is_json_ready(pipe, phantom):
         "name": "pneumonia",
         "probability": 0,
         "threshold": 0.01,
-        "sensitivity": 0.9,
-        "specificity": 0.8,
-        "source": "phantoms",
         "rule_out_threshold": 0.01,
         "population": [],
-        "away": {},
         "reason": None,
+        "evidence": {
+            "sources": ["phantoms"],
+            "home": {"sensitivity": 0.9, "specificity": 0.8},
+            **{figure: [] for figure in FIGURES},
+        },
+        "better_fit": None,
+        "places": [],
         "level": "detected",
         "detected": True,
     }

@@ -17,7 +17,12 @@ from train.engine.arguments import command_line
 from train.publish.readme import ROOT, with_output, with_tables
 
 DEFAULT = ROOT / "lungfusion" / "checkpoints" / "default"
-TABLES_FROM = {ROOT / "README.md": DEFAULT, ROOT / "tests" / "benchmarks" / "README.md": ROOT / "tests" / "benchmarks"}
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+TABLES_FROM = {
+    ROOT / "README.md": DEFAULT,
+    ROOT / "train" / "README.md": BENCHMARKS,
+    BENCHMARKS / "README.md": BENCHMARKS,
+}
 ALONGSIDE = ("*.md", "*.json", "*.png")
 
 
@@ -60,6 +65,8 @@ def write_checkpoint(run, folder):
     pipeline = LungFusionPipeline.from_pretrained(run / "model", device="cpu")
     pipeline.model.half().save_pretrained(folder)
     pipeline.processor.save_pretrained(folder)
+    if pipeline.evidence.findings:
+        pipeline.evidence.save_pretrained(folder)
     for path in folder.glob("*.py"):
         path.unlink()
     for path in folder.glob("*config.json"):

@@ -2,18 +2,20 @@
 
     python -m train.compare --recipe train/recipes/lungs_plain.yaml --grid train/recipes/compare_lungs.yaml \\
         --output runs/compare_lungs [key=value …]
-    python -m train.compare --recipe train/recipes/findings.yaml --leave-one-hospital-out --output runs/hospitals
+    python -m train.compare --recipe train/recipes/findings.yaml --leave-out shenzhen+hannover guangzhou+nih \\
+        --output runs/hospitals
     python -m train.compare --models fused=runs/findings full_image=runs/full_image --dataset data/own \\
         --output runs/compare_models
 
 The grid names the variants, each a list of overrides, and the folds and seeds with which every one is trained. A
-variant's own overrides win over those of the command line. Each run is a `train.segment`, `train.classify` or
-`train.lesions` of its own under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every variant is scored
-on the same patients, so its difference to the first one is taken image by image. Written to OUTPUT: compare.json and
-compare.md, anew after every variant.
+variant's own overrides win over those of the command line. Each run is a `train.segment` or `train.classify` of its own
+under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every variant is scored on the same patients, so
+its difference to the first one is taken image by image. Written to OUTPUT: compare.json and compare.md, anew after
+every variant.
 
-With --leave-one-hospital-out each hospital of the recipe is left out once, under OUTPUT/without_HOSPITAL, and the model
-is scored on it. Written to OUTPUT: hospitals.md and hospitals.json, which a recipe's `away` names.
+With --leave-out each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them; with
+`all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
+hospitals.json, which a recipe's `away` names.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
 OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json. With --hardest N it is their lungs
@@ -22,36 +24,32 @@ hardest.json and images/hardest.png.
 """
 
 import itertools
-import subprocess
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from lungfusion import LungFusionPipeline
+from train.calibrate.operating_points import operating_points
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
+from train.engine.processes import launch
 from train.engine.recipe import load_recipe
-from train.engine.yaml12 import read_yaml
+from train.evaluate import write_curves
+from train.io import read_rows, read_yaml, weights_in, write_table
 from train.report.hardest import compare_hardest
-from train.report.lesions import lesions_table, summarise_lesions
-from train.report.tables import write_table
 from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
 from train.scoring.curves import measure_curves
-from train.scoring.leave_out import leave_one_hospital_out
-
-TASKS = {  # what trains, what sums up a variant's runs, what makes the table
-    "segmentation": ("train.segment", summarise_lungs, lungs_table),
-    "classification": ("train.classify", summarise_findings, findings_table),
-    "lesions": ("train.lesions", summarise_lesions, lesions_table),
-}
+from train.scoring.hospitals import hospitals_of, hospitals_table
 
 
 def main(arguments=None):
     parser = command_line(__doc__, "output", "split")
     parser.add_argument("--recipe", help="a YAML file, see train/recipes")
     parser.add_argument("--grid", type=Path, help="a YAML file: variants, folds, seeds")
-    parser.add_argument("--leave-one-hospital-out", action="store_true", help="train without each hospital in turn")
+    parser.add_argument("--leave-out", nargs="+", metavar="A+B", help="go without hospitals A and B; all: each in turn")
     parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
     parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
@@ -60,7 +58,7 @@ def main(arguments=None):
     arguments = parser.parse_intermixed_args(arguments)  # options may stand between overrides
     if arguments.models and arguments.dataset:
         compare_models(parser, arguments)
-    elif arguments.recipe and arguments.leave_one_hospital_out:
+    elif arguments.recipe and arguments.leave_out:
         compare_hospitals(parser, arguments)
     elif arguments.recipe and arguments.grid:
         compare_variants(parser, arguments)
@@ -81,22 +79,58 @@ def compare_models(parser, arguments):
         compare_hardest(pipelines, parts, arguments.output, arguments.hardest, arguments.images)
         print((arguments.output / "hardest.md").read_text())
         return
-    findings = measure_curves(pipelines, parts, arguments.output, images=arguments.images)
-    if not findings:
+    curves = measure_curves(pipelines, parts, images=arguments.images)
+    if not curves:
         sys.exit("No finding that all models tell of has images with it and images without it.")
-    for finding in findings:
+    write_curves(curves, arguments.output)
+    for finding in curves:
         print((arguments.output / f"curves_{finding}.md").read_text())
 
 
 def compare_hospitals(parser, arguments):
-    def train_run(overrides, folder):
-        train("train.classify", arguments.recipe, overrides, folder)
-
     try:
-        leave_one_hospital_out(arguments.recipe, arguments.overrides, arguments.output, train_run)
+        leave_hospitals_out(arguments.recipe, arguments.overrides, arguments.leave_out, arguments.output)
     except ValueError as error:
         parser.error(str(error))
     print((arguments.output / "hospitals.md").read_text())
+
+
+def leave_hospitals_out(recipe_path, overrides, together, output):
+    """Train without hospitals, and say what each model makes of those it never saw; finished runs are not run again.
+
+    Args:
+        recipe_path: of `train.classify`.
+        overrides: `key=value` strings.
+        together: hospitals, joined by + where one run goes without several; ["all"] for each of the recipe by itself.
+        output: `Path` of the folder to write to: `without_HOSPITALS/` for each run, hospitals.json and hospitals.md.
+    """
+    recipe = load_recipe(recipe_path, overrides)
+    rows, drawn = {}, {}
+    for group in hospitals_of(recipe) if together == ["all"] else together:
+        hospitals = group.split("+")
+        folder = output / f"without_{'_'.join(hospitals)}"
+        if not (folder / "left_out.csv").exists():
+            train("train.classify", recipe_path, [*overrides, f"left_out=[{', '.join(hospitals)}]"], folder)
+        of_run = read_rows(folder / "left_out.csv")
+        for hospital in hospitals:
+            rows[hospital] = [row | {"home": whose(row, hospital)} for row in of_run]
+        drawn[group] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
+    sizes = ", ".join(f"{count} without {group.replace('+', ' and ')}" for group, count in drawn.items())
+    lines = [f"Images drawn in training: {sizes}.", ""]
+    lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
+    write_table(output, "hospitals", lines, points)
+
+
+def whose(row, hospital):
+    """`yes` for a row of hospitals that a run learned from, `no` for one of `hospital`, `beside` of others left out."""
+    return "yes" if row["home"] == "yes" else "no" if row["hospital"] == hospital else "beside"
+
+
+def images_drawn(recipe):
+    """How many images a run's training draws, as words."""
+    size = recipe["epoch_size"]
+    return f"{recipe['epochs'] * size:,}" if size else f"each {recipe['epochs']} times"
 
 
 def compare_variants(parser, arguments):
@@ -105,12 +139,18 @@ def compare_variants(parser, arguments):
         runs = plan(arguments.recipe, grid, arguments.overrides, arguments.output)
     except ValueError as error:
         parser.error(str(error))
-    module, summarise, in_markdown = TASKS[load_recipe(arguments.recipe)["task"]]
-    first, table = list(next(iter(runs.values()))), {}
+    task, table, first = load_recipe(arguments.recipe)["task"], {}, list(next(iter(runs.values())))
+    module, in_markdown = {
+        "segmentation": ("train.segment", lungs_table),
+        "classification": ("train.classify", findings_table),
+    }[task]
     for variant, runs_of_variant in runs.items():
         for folder, overrides in runs_of_variant.items():
             train(module, arguments.recipe, overrides, folder)
-        table[variant] = {"overrides": grid["variants"][variant], **summarise(list(runs_of_variant), first)}
+        table[variant] = {
+            "overrides": grid["variants"][variant],
+            **summarise_variant(task, list(runs_of_variant), first),
+        }
         write_table(arguments.output, "compare", in_markdown(table), table)
     print("\n".join(in_markdown(table)))
 
@@ -133,14 +173,46 @@ def plan(recipe_path, grid, overrides, output):
     return runs
 
 
+def read_dice(folders):
+    """Rows of the runs' robustness.csv."""
+    return [row for folder in folders for row in read_rows(folder / "robustness.csv")]
+
+
+def read_probabilities(folders):
+    """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
+    rows = []
+    for number, folder in enumerate(folders):
+        for row in read_rows(folder / "per_image.csv"):
+            if row.get("refused"):
+                row |= dict.fromkeys((key for key in row if key.startswith("probability_")), 0.0)
+            rows.append({"run": number} | row)
+    return rows
+
+
+def summarise_variant(task, folders, first):
+    """What the table says of a variant: its figures, the number of runs, median seconds of an epoch, and of weights.
+
+    Args:
+        task: of the recipe.
+        folders: of the variant's finished runs, one for each fold and seed.
+        first: those of the first variant's.
+    """
+    if task == "segmentation":
+        figures = summarise_lungs(read_dice(folders), read_dice(first))
+    else:
+        figures = summarise_findings(read_probabilities(folders), read_probabilities(first))
+    epochs = [epoch for folder in folders for epoch in json.loads((folder / "history.json").read_text())]
+    seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
+    return {"runs": len(folders), **figures, "seconds_per_epoch": seconds, "parameters": weights_in(folders[0])}
+
+
 def train(module, recipe_path, overrides, folder):
     """Train and score one run, unless that is done."""
     if (folder / "README.md").exists():  # the card, which a run writes last
         print(f"{folder} is finished.")
         return
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "-m", module]
-    command = [*launch, "--recipe", str(recipe_path), "--output", str(folder), *overrides]
-    subprocess.run(command, check=True)  # noqa: S603 (the user's own arguments, no shell)
+    if status := launch(module, "--recipe", recipe_path, "--output", folder, *overrides):
+        sys.exit(status)  # what is wrong has been said
 
 
 if __name__ == "__main__":

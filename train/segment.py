@@ -1,4 +1,4 @@
-"""Train a lung segmenter: accelerate launch -m train.segment --recipe train/recipes/lungs.yaml"""
+"""Train a lung segmenter: python -m train.segment --recipe train/recipes/lungs.yaml"""
 
 from functools import partial
 
@@ -8,31 +8,29 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionImageProcessor, LungUNetConfig, LungUNetForSemanticSegmentation
-from train.augment.lungs import LungAugmentation
-from train.augment.mild_corruptions import AlteredRadiographs
-from train.augment.presets import augmentation
+from train.augment.augmentation import Augmentation
+from train.augment.corruptions import CorruptedRadiographs
 from train.calibrate.mask_quality import calibrate_quality
-from train.data.cache import RadiographBytes, RadiographDataset, cache_arrays
+from train.data.cache import RadiographBytes, RadiographDataset, cache_arrays, concatenate_arrays
 from train.data.check import check_run
 from train.data.sampler import epoch_sampler
-from train.data.splits import with_mask
-from train.engine.checkpoints import load_segmenter
+from train.data.splits import load_part, with_mask
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.pretrained import load_pretrained_backbone
-from train.engine.processes import loader_workers, one_after_another, start_accelerator
-from train.engine.pseudo_labels import drawn_arrays
+from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
+from train.engine.pseudo_labels import pseudo_labelled
 from train.engine.recipe import chosen, parse_arguments
-from train.engine.run import concatenate_arrays, load_part, prepare_output, write_counts
-from train.scoring.images import evaluate_run
+from train.engine.run import prepare_output, write_counts
+from train.engine.weights import load_pretrained_backbone, load_segmenter
+from train.evaluate import evaluate_run
 from train.scoring.metrics import mask_scores
 
-VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": AlteredRadiographs}
+VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": CorruptedRadiographs}
 
 
 def main(arguments=None):
     recipe, output = parse_arguments(__doc__, arguments)
-    accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+    accelerator = start_accelerator(recipe["mixed_precision"], log_with=recipe["log_with"], project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
     with one_after_another():
@@ -44,13 +42,13 @@ def main(arguments=None):
     processor = LungFusionImageProcessor(size={"height": side, "width": side})
     with one_after_another():
         parts = {split: load_arrays(recipe, split, processor) for split in ("train", "validation")}
-        drawn = drawn_arrays(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
+        drawn = pseudo_labelled(recipe, processor, accelerator.device) if recipe["unlabelled"] else {}
     for name, arrays in drawn.items():
         if len(arrays):
             parts["train"][name] = concatenate_arrays([parts["train"].get(name, []), arrays])
     if accelerator.is_main_process:
         write_counts(parts, output)
-    train, augment = augmented(concatenate_arrays(parts["train"].values()), side, **recipe["augmentation"])
+    train = RadiographBytes(concatenate_arrays(parts["train"].values()), side)
     validation = validated(RadiographDataset(concatenate_arrays(parts["validation"].values()), side))
     groups = [(name, None) for name, part in parts["train"].items() for _ in range(len(part))]
     shares = {name: source.get("share", 1) for name, source in (recipe["unlabelled"] | recipe["sources"]).items()}
@@ -67,7 +65,7 @@ def main(arguments=None):
     model.to(memory_format=torch.channels_last)
 
     validate = partial(mean_scores, accelerator, validation_loader, recipe["validate_on"])
-    loss_of = partial(augmented_loss, loss_of, augment) if augment else loss_of
+    loss_of = partial(augmented_loss, loss_of, Augmentation(**recipe["augmentation"]))
     fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
     if accelerator.is_main_process:
         save_model(round_weights(load_segmenter(output / "model")), processor, output / "model")
@@ -84,14 +82,7 @@ def load_arrays(recipe, split, processor):
     return parts
 
 
-def augmented(arrays, side, preset, **settings):
-    """The training images, and what augments a batch of them; None where the images are augmented one by one."""
-    if preset == "lungs":
-        return RadiographBytes(arrays, side), LungAugmentation(**settings)
-    return RadiographDataset(arrays, side, augmentation(preset, **settings)), None
-
-
-def augmented_loss(loss_of, augment, model, batch):
+def augmented_loss(loss_of, augment, model, batch, epoch):
     image, mask = augment(batch["pixel_values"].float() / 255, batch["labels"].float() / 255)
     return loss_of(model, {"pixel_values": image, "labels": mask})
 
@@ -119,4 +110,4 @@ def mean_scores(accelerator, loader, validate_on, model):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -4,13 +4,12 @@ import threading
 from pathlib import Path
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
-from .handlers import words_of
+from .front import PLACEHOLDERS, words_of
+from .gradio_compat import KEPT_MINUTES, as_if_uploaded, file_field
 from .labels import LabelsError, agreement, read_labels
-from .uploads import KEPT_MINUTES, file_field
 from .view.answer import message_html
 from .view.batch import Batch
 from .view.render import render
@@ -50,7 +49,8 @@ class ManyFiles:
         try:
             yield from self.grown(batch, radiographs, stop)
         finally:
-            self.stops.pop(request.session_hash, None)
+            if self.stops.get(request.session_hash) is stop:  # a later run of the session has its own
+                del self.stops[request.session_hash]
         yield "", batch.html(), batch.records, gr.Column(visible=bool(self.handlers.findings and batch.counts["read"]))
 
     def grown(self, batch, radiographs, stop):
@@ -60,7 +60,7 @@ class ManyFiles:
             done = render("batch_progress.html", words=batch.words, done=number - 1, total=total, file=name)
             yield done, gr.skip() if number > 1 else "", gr.skip(), gr.skip()
             try:
-                batch.add(name, self.handlers.analyse(load_radiograph(read())))
+                batch.add(name, self.handlers.answers.analyse(load_radiograph(read())))
             except RadiographError as error:
                 batch.add_unreadable(name, error)
             if stop.is_set():
@@ -83,9 +83,7 @@ class ManyFiles:
         except (KeyError, RadiographError):
             return None
         if isinstance(read, bytes):
-            path = save_bytes_to_cache(read, Path(name).name, upload.GRADIO_CACHE)
-            upload.temp_files.add(path)
-            return path
+            return as_if_uploaded(read, Path(name).name, upload)
         return str(read)
 
     def compared(self, labels, records, request: gr.Request):
@@ -113,29 +111,27 @@ def agreement_row(words, row):
     }
 
 
-def many_tab(texts, many, script):
+def many_tab(many, script):
     """The tab's components and their events, but the opening of a row.
 
     Args:
-        texts: `Texts`.
         many: `ManyFiles`.
         script: of the table, JavaScript.
 
     Returns:
         files, table: components, for the opening of a row.
     """
-    private = {"api_visibility": "private"}
-    files = texts("batch_upload", file_field, file_count="multiple", height=180)
-    with gr.Row():
-        run = texts("batch_run", gr.Button, variant="primary")
-        stop = texts("batch_stop", gr.Button)
-    progress = gr.HTML(apply_default_css=False)
-    table = gr.HTML(js_on_load=script, apply_default_css=False)
+    private, plain = {"api_visibility": "private"}, {"apply_default_css": False}
+    gr.HTML(render("many_fields.html", words=PLACEHOLDERS), **plain)
+    files = file_field(file_count="multiple", elem_id="many-files", elem_classes="unseen")
+    run, stop = (gr.Button(elem_id=f"many-{name}", elem_classes="unseen") for name in ("run", "stop"))
+    progress = gr.HTML(elem_id="many-progress", **plain)
+    table = gr.HTML(js_on_load=script, elem_id="many-table", **plain)
     records = gr.State([], time_to_live=60 * KEPT_MINUTES)
     with gr.Column(visible=False) as comparison:
-        texts("labels_hint", gr.Markdown)
-        labels = texts("labels_upload", file_field, height=120)
-        compared = gr.HTML(apply_default_css=False)
+        gr.HTML(render("labels_fields.html", words=PLACEHOLDERS), **plain)
+        labels = file_field(elem_id="labels-file", elem_classes="unseen")
+        compared = gr.HTML(elem_id="labels-compared", **plain)
     run.click(many.analysed, files, [progress, table, records, comparison], show_progress="hidden", **private)
     stop.click(many.stopped, None, None, queue=False, **private)
     gr.on([labels.change, records.change], many.compared, [labels, records], compared, queue=False, **private)

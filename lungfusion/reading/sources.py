@@ -1,7 +1,7 @@
 """What a pipeline is given, read: of a person of a known age, and one that can't be read as an error or an answer."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -16,8 +16,9 @@ def is_several(source):
     """Whether a source is several: an iterable that is no picture, file, or row of a data set itself."""
     if isinstance(source, np.ndarray):
         return source.dtype.kind in "OSU"  # of paths or pictures
-    one = isinstance(source, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | dict)
-    return not one and isinstance(source, Iterable) and not any(hasattr(source, name) for name in ("read", "is_floating_point"))
+    one = isinstance(source, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | Mapping)
+    one = one or hasattr(source, "read") or getattr(source, "ndim", 0) > 1  # a file; a tensor
+    return isinstance(source, Iterable) and not one
 
 
 def load(source, age=None, errors="raise", where=""):

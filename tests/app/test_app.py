@@ -23,12 +23,13 @@ from gradio_client.exceptions import AppError
 import lungfusion
 from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.analysis import Correction
+from lungfusion.app.answers import Request
 from lungfusion.app.card import model_card
-from lungfusion.app.handlers import Asked, Handlers, words_of
+from lungfusion.app.gradio_compat import KEPT_MINUTES
+from lungfusion.app.handlers import Handlers, words_of
 from lungfusion.app.page import page_words, tab_of
-from lungfusion.app.uploads import KEPT_MINUTES
 from lungfusion.app.view import downloads
-from lungfusion.app.view.pixels import pixels_html
+from lungfusion.app.view.viewer import pixels_html
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.geometry import apply_correction
 from tests.support.answers import Page
@@ -167,19 +168,19 @@ def test_refused_image_is_warned_of_and_has_no_heat_maps(app, radiograph_files):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter, logit=-5.0)
     handlers = Handlers(LungFusionPipeline(segmenter, app.pipe.processor), app.examples)
-    answer, _ = handlers.answered(radiograph_files["chest.png"], Asked(), request())
+    answer = handlers.answered(radiograph_files["chest.png"], Request(), request())
     assert "No lungs were found" in answer
     assert "Heat map" not in answer and "<h2>" not in answer
     assert handlers.analyze_chest_xray(radiograph_files["chest.png"])["warnings"][0]["code"] == "lungs_not_found"
 
 
 def test_a_deleted_image_is_asked_for_again(app):
-    assert "Upload it again" in app.handlers.answered("deleted.png", Asked(), request())[0]
-    assert escape(LANGUAGES["es"]("deleted")) in app.handlers.answered("deleted.png", Asked(), request("es"))[0]
+    assert "Upload it again" in app.handlers.answered("deleted.png", Request(), request())
+    assert escape(LANGUAGES["es"]("deleted")) in app.handlers.answered("deleted.png", Request(), request("es"))
 
 
 def test_beside_a_file_that_is_no_radiograph_another_one_is_offered(app, radiograph_files):
-    answer, _ = app.handlers.answered(radiograph_files["notes.txt"], Asked(), request("zh"))
+    answer = app.handlers.answered(radiograph_files["notes.txt"], Request(), request("zh"))
     assert "notes.txt" in answer and "data-another" in answer
     assert LANGUAGES["zh"]("another") in answer
 
@@ -188,7 +189,7 @@ def test_beside_a_file_that_is_no_radiograph_another_one_is_offered(app, radiogr
 def test_an_answer_is_for_the_image_as_it_was_turned(app, radiograph_files, angle, kept):
     event = SimpleNamespace(angle=angle, invert=1, by_hand=1, who="somebody")
     answer, asked = app.handlers.asked_again(radiograph_files["chest.png"], event, request())
-    assert asked == Asked(Correction(kept, True), None, by_hand=True)
+    assert asked == Request(Correction(kept, True), None, by_hand=True)
     expected = app.pipe(
         apply_correction(load_radiograph(radiograph_files["chest.png"]), asked.correction), correct=False
     )
@@ -196,28 +197,21 @@ def test_an_answer_is_for_the_image_as_it_was_turned(app, radiograph_files, angl
     assert "As uploaded" in answer
 
 
-def test_all_pixels_lie_as_in_the_answer_and_cost_no_second_pass(app, radiograph_files, monkeypatch):
-    path, explain = radiograph_files["chest.png"], app.handlers.explain
-
-    def set_right(radiograph, age, correct):
-        analysis, saliency = explain(radiograph, age, correct)
-        return replace(analysis, correction=Correction(180, True)), saliency
-
-    monkeypatch.setattr(app.handlers, "explain", set_right)
-    _, asked = app.handlers.answered(path, Asked(), request())
-    monkeypatch.delattr(app.handlers, "explain")
-    monkeypatch.delattr(app.handlers, "analyse")
+def test_all_pixels_lie_as_in_the_answer(app, radiograph_files):
+    path, asked = radiograph_files["chest.png"], Request(Correction(180, True), by_hand=True)
+    app.handlers.answered(path, asked, request())
     turned = np.ascontiguousarray(1 - load_radiograph(path).pixels[::-1, ::-1])
-    pixels, file = app.handlers.wanted(path, asked, SimpleNamespace(file=""), request())
+    pixels, file = app.handlers.on_file_request(path, asked, SimpleNamespace(file=""), request())
     assert pixels == pixels_html(turned) and file == gr.skip()
 
 
 def test_a_file_is_made_of_the_answer_that_is_shown_when_it_is_asked_for(app, radiograph_files, monkeypatch):
     path, made = radiograph_files["chest.png"], []
-    monkeypatch.setattr(downloads, "sheet_pdf", lambda *of_answer: made.append(of_answer) or b"%PDF")
-    html, asked = app.handlers.answered(path, Asked(Correction(90, False), by_hand=True), request())
+    monkeypatch.setattr(downloads, "report_pdf", lambda *of_answer: made.append(of_answer) or b"%PDF")
+    asked = Request(Correction(90, False), by_hand=True)
+    html = app.handlers.answered(path, asked, request())
     assert "data-file" in html and "application/pdf" not in html and not made
-    pixels, file = app.handlers.wanted(path, asked, SimpleNamespace(file="report", number=3), request())
+    pixels, file = app.handlers.on_file_request(path, asked, SimpleNamespace(file="report", number=3), request())
     assert pixels == gr.skip()
     (link,) = Page(file).having("download")
     assert link["data-number"] == "3" and link["download"] == "chest_turned_90.pdf"
@@ -230,13 +224,15 @@ def test_no_file_of_a_deleted_radiograph(app, monkeypatch):
     said = []
     monkeypatch.setattr(gr, "Warning", said.append)
     event = SimpleNamespace(file="report", number=0)
-    _, file = app.handlers.wanted("/nowhere/chest.png", Asked(), event, request())
+    _, file = app.handlers.on_file_request("/nowhere/chest.png", Request(), event, request())
     assert 'data-number="0"' in file and "download" not in file and len(said) == 1
 
 
 def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, monkeypatch):
     asked = []
-    monkeypatch.setitem(app.pipe.model.config.populations, "pneumonia", ["child"])
+    config = app.pipe.model.config
+    of_children = replace(config.findings["pneumonia"], population=("child",))
+    monkeypatch.setattr(app.pipe.model, "config", config.with_findings({"pneumonia": of_children}))
     for who in (None, "child", "older_child", "adult"):
         event = SimpleNamespace(angle=0, invert=0, by_hand=0, who=who)
         asked.append(app.handlers.asked_again(radiograph_files["chest.png"], event, request())[0])
@@ -253,9 +249,9 @@ def test_the_page_says_which_model_answers_while_the_hub_is_down(app):
 
 
 def test_a_deep_link_names_an_example_and_a_tab(app):
-    path = app.handlers.opened(request(example="upper_lobe"))[1]
+    path = app.handlers.on_open(request(example="upper_lobe"))[1]
     assert path.endswith("phantom_upper_lobe.png")
-    unknown = app.handlers.opened(request(example="../../etc/passwd"))
+    unknown = app.handlers.on_open(request(example="../../etc/passwd"))
     assert unknown[1] is None and "There is no example of that name" in unknown[3].value
     assert tab_of(request(tab="steps")).selected == "steps"
     assert not hasattr(tab_of(request(tab="nowhere")), "selected")
@@ -268,15 +264,15 @@ def test_real_examples_are_shown_once_the_hub_has_answered(app, radiograph_files
     monkeypatch.setattr("lungfusion.app.examples.fetch_radiographs", refuse)
     app.examples.fetch()
     assert "No real examples: the Hub gave none. no network" in capsys.readouterr().out
-    assert app.handlers.opened(request())[-1].visible is False
+    assert app.handlers.on_open(request())[-1].visible is False
     monkeypatch.setattr(app.examples, "fetched", [])
     monkeypatch.setattr(
         "lungfusion.app.examples.fetch_radiographs", lambda folder: [Path(radiograph_files["chest.png"])]
     )
     app.examples.fetch()
-    shown = app.handlers.opened(request())[-1]
+    shown = app.handlers.on_open(request())[-1]
     assert shown.visible and 'value="chest.png"' in shown.value
-    assert app.handlers.chosen(SimpleNamespace(example="chest.png"), request())[1] == radiograph_files["chest.png"]
+    assert app.handlers.on_example(SimpleNamespace(example="chest.png"), request())[1] == radiograph_files["chest.png"]
 
 
 def test_the_card_is_shown_with_its_pictures():

@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from lungfusion import LungFusionPipeline
+from lungfusion import Evidence, LungFusionConfig, LungFusionPipeline
+from lungfusion.app.answers import Request
 from lungfusion.app.examples import DRAWN, Examples, KnownExample
-from lungfusion.app.handlers import Asked, Handlers
+from lungfusion.app.handlers import Handlers
 from lungfusion.app.lessons import Lessons, cells
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.quiz import model_guess, verdict_html
+from lungfusion.evidence import FindingEvidence, Place
 from tests.support.answers import EFFUSION, ENGLISH, GOUT, PNEUMONIA, TUBERCULOSIS, Page
 from tests.support.app_server import ROOT
 from tests.support.tiny import analysis
@@ -27,13 +29,15 @@ def lessons(checkpoint):
     return Lessons(pipe, Handlers(pipe, Examples(ROOT / "examples" / "radiographs")))
 
 
-def config(**scores):
-    return SimpleNamespace(shown=["pneumonia", "tuberculosis"], reference_scores=scores, thresholds={"pneumonia": 0.5})
+def people(**scores):
+    places = {name: {place: Place(scores=groups) for place, groups in of.items()} for name, of in scores.items()}
+    evidence = Evidence({name: FindingEvidence(places=of) for name, of in places.items()})
+    return people_html(ENGLISH, LungFusionConfig(), evidence)
 
 
 def test_people_are_those_whose_scores_ship_with_the_checkpoint():
     scores = {"nih": SCORES, "elm": {"healthy": [0.5] * 9}, "oak": {"ill": [0.9]}}
-    page = Page(people_html(ENGLISH, config(pneumonia=scores)))
+    page = Page(people(pneumonia=scores))
     (option,) = page.having("data-scores")
     assert json.loads(option["data-scores"]) == {"healthy": [SCORES["healthy"], [0.5] * 9], "ill": [SCORES["ill"]]}
     assert option["data-at"] == "0.5" and "Elm" in option["data-where"] and "Oak" not in option["data-where"]
@@ -41,7 +45,7 @@ def test_people_are_those_whose_scores_ship_with_the_checkpoint():
 
 @pytest.mark.parametrize("scores", [{}, {"pneumonia": {"nih": {"healthy": [0.1] * 9}}}, {"nodule": {"nih": SCORES}}])
 def test_without_scores_of_both_there_are_no_people(scores):
-    assert people_html(ENGLISH, config(**scores)) == ""
+    assert people(**scores) == ""
 
 
 def test_the_tab_shows_no_people_where_none_ship(lessons):
@@ -95,9 +99,9 @@ def test_a_question_does_not_give_its_answer_away_and_the_score_travels(lessons)
 
 def test_the_truth_of_an_example_stands_beside_its_answer(lessons, radiograph_files):
     path = lessons.handlers.examples.path("phantom_clear.png")
-    answer, _ = lessons.handlers.answered(path, Asked(), REQUEST)
+    answer = lessons.handlers.answered(path, Request(), REQUEST)
     assert "What is true here: Nothing is drawn into these lungs." in answer
-    answer, _ = lessons.handlers.answered(radiograph_files["chest.png"], Asked(), REQUEST)
+    answer = lessons.handlers.answered(radiograph_files["chest.png"], Request(), REQUEST)
     assert "What is true" not in answer
 
 
@@ -113,13 +117,13 @@ def test_what_a_brush_sends_is_a_square_of_places():
 
 def test_covered_scores_are_those_of_the_radiograph_in_view(lessons, radiograph_files):
     event = SimpleNamespace(covered="1" * 1024)
-    page = Page(lessons.covered(radiograph_files["chest.png"], Asked(), event, REQUEST))
+    page = Page(lessons.covered(radiograph_files["chest.png"], Request(), event, REQUEST))
     assert "Pneumonia" in page.text and page.text.count("%") == 4
-    assert lessons.covered(None, Asked(), event, REQUEST) == ""
-    assert "notes.txt" in lessons.covered(radiograph_files["notes.txt"], Asked(), event, REQUEST)
+    assert lessons.covered(None, Request(), event, REQUEST) == ""
+    assert "notes.txt" in lessons.covered(radiograph_files["notes.txt"], Request(), event, REQUEST)
 
 
 def test_the_walk_is_of_the_same_radiograph(lessons, radiograph_files):
-    hint, shown = lessons.stepped(radiograph_files["chest.png"], Asked(), REQUEST)
+    hint, shown = lessons.stepped(radiograph_files["chest.png"], Request(), REQUEST)
     assert hint.visible is False and "walk" in shown
-    assert lessons.stepped(None, Asked(), REQUEST)[0].visible is True
+    assert lessons.stepped(None, Request(), REQUEST)[0].visible is True

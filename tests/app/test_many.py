@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from lungfusion import LungFusionPipeline
+from lungfusion.app.gradio_compat import file_field
 from lungfusion.app.handlers import Handlers
 from lungfusion.app.labels import LabelsError, agreement, auc_interval, read_labels, roc_auc
 from lungfusion.app.many import ManyFiles
-from lungfusion.app.uploads import file_field
 from lungfusion.app.view.batch import Batch
 from lungfusion.app.view.batch_files import batch_csv, json_lines, masks_zip, snippet
 from lungfusion.checks import input_checks as gate
@@ -182,6 +182,15 @@ def test_a_run_shows_its_table_as_it_grows_and_can_be_stopped(many, radiograph_f
     *_, (_, _, records, _) = going
     assert len(records) == 1 and not many.stops
     many.stopped(REQUEST)  # nothing to stop
+
+
+def test_a_second_run_of_a_session_can_be_stopped_when_the_first_has_ended(many, radiograph_files):
+    first, second = (run(many, [radiograph_files["chest.png"], radiograph_files["deep.png"]]) for _ in range(2))
+    next(first), next(second)
+    first.close()
+    many.stopped(REQUEST)
+    *_, (_, _, records, _) = second
+    assert len(records) == 1 and not many.stops
 
 
 def test_a_row_opens_its_file_also_out_of_an_archive(many, radiograph_files, tmp_path):

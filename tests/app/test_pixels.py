@@ -7,7 +7,7 @@ import zlib
 import numpy as np
 import pytest
 
-from lungfusion.app.view.pixels import depth, key, pixels_html
+from lungfusion.app.view.viewer import depth, key, pixels_html
 
 
 def unpacked(html):

@@ -7,7 +7,7 @@ import pytest
 
 from lungfusion.analysis import Correction
 from lungfusion.app.registration import laid_over, on_one_scale, register
-from lungfusion.app.view.upright import upright
+from lungfusion.app.view.viewer import to_analysed_geometry
 from lungfusion.checks.geometry import correct_pixels, resample
 from tests.support.tiny import analysis
 
@@ -73,10 +73,10 @@ def test_what_was_set_right_is_shown_so(phantom, correction):
     wanted, matrix = correct_pixels(pixels, correction)
     alpha, _ = correct_pixels(mask.astype(np.float32), replace(correction, invert=False))
     analysed = replace(chest(phantom), correction=correction, model_alpha=alpha, original_from_corrected=matrix)
-    seen, maps = upright(analysed, {"a": heat})
+    seen, maps = to_analysed_geometry(analysed, {"a": heat})
     assert np.array_equal(seen.radiograph.pixels, wanted) and seen.alpha.shape == wanted.shape
     if correction.angle == 90:
         assert np.abs(seen.alpha - np.rot90(mask)).max() < 1e-3
         assert np.abs(maps["a"] - np.rot90(heat)).max() < 1e-3
     same = chest(phantom)
-    assert upright(same)[0] is same
+    assert to_analysed_geometry(same)[0] is same

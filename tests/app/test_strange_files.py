@@ -12,9 +12,10 @@ import pytest
 import torch
 
 from lungfusion import LungFusionPipeline
-from lungfusion.app.trace import walk
+from lungfusion.app.trace import trace_model
 from lungfusion.app.view.answer import answer_html
 from lungfusion.app.view.steps import steps_html
+from lungfusion.app.view.viewer import to_analysed_geometry
 from lungfusion.app.view.words import LANGUAGES
 from tests.support.app_server import ROOT, analyze_upload
 from tests.support.image_files import GREY, encoded
@@ -76,7 +77,9 @@ def test_nothing_of_a_dicom_header_comes_out(served, checkpoint, tmp_path):
     assert path.read_bytes().count(SECRET.encode()) >= 8
     pipeline = LungFusionPipeline.from_pretrained(checkpoint)
     analysis, saliency = pipeline.analyse_and_explain(path)
-    pages = (answer_html(LANGUAGES["en"], analysis, saliency), steps_html(LANGUAGES["en"], walk(pipeline, path)))
+    trace = trace_model(pipeline, analysis.radiograph, analysis.correction)
+    steps = steps_html(LANGUAGES["en"], trace, *to_analysed_geometry(analysis, saliency))
+    pages = (answer_html(LANGUAGES["en"], analysis, saliency), steps)
     for said in (*pages, json.dumps(analysis.to_dict()), repr(analysis)):
         assert SECRET not in said
     for file in re.findall(r"base64,([^\"]+)", "".join(pages)):  # the pictures, the page to print, the numbers

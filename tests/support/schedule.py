@@ -14,7 +14,7 @@ TOGETHER = {  # module → what it shares with others, as those of the page do: 
     "test_quality": "training",
     "test_train": "training",
 }
-FIRST = ("training", "app", "test_compare", "test_lesions", "test_checkpoint", "test_gpu")  # the longest
+FIRST = ("training", "app", "test_compare", "test_checkpoint", "test_gpu")  # the longest
 
 
 def group_of(nodeid):

@@ -12,20 +12,22 @@ from accelerate.state import AcceleratorState
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from lungfusion import FindingConfig, LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
+from train.augment.augmentation import Augmentation
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
-from train.data.arrays import LabelledRadiographs, LungArrays
-from train.data.cache import RadiographDataset, byte_tensor, draw_alpha, to_bytes
+from train.data.cache import RadiographDataset, byte_tensor, to_bytes
+from train.data.crops import LabelledCrops, LungCrops
 from train.data.sampler import epoch_sampler
 from train.engine import loop
 from train.engine.losses import own_loss
+from train.engine.pseudo_labels import predict_masks
 from train.scoring.images import score_parts
-from train.scoring.saliency import falls, look
+from train.scoring.saliency import explain_positives, falls
 from train.segment import mean_scores
 
 SIDE = 64
@@ -92,11 +94,11 @@ def segmenter_validation(accelerator, loader):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     labels = np.float32([[index % 2, np.nan] for index in range(IMAGES)])
-    drawn = LungArrays(*(np.stack([byte_tensor(row[key], SIDE)[0] for row in arrays]) for key in ("pixels", "mask")))
-    radiographs = LabelledRadiographs([(drawn, labels)])
+    crops = LungCrops(*(np.stack([byte_tensor(row[key], SIDE)[0] for row in arrays]) for key in ("pixels", "mask")))
+    radiographs = LabelledCrops([(crops, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
-    loss_of = partial(augmented_loss, own_loss, None)
+    loss_of = partial(augmented_loss, own_loss, Augmentation("none"), [model.config.branch_size] * 2)
     history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *given: partial(aucs, *given), loss_of)
     assert set(history[1]) >= {"mean_auc", "auc_mass"}
     assert all(np.isfinite(epoch["loss"]) for epoch in history)
@@ -117,15 +119,13 @@ def test_few_numbers_are_read_while_training(gpu, arrays, monkeypatch, tmp_path)
 def test_lungs_are_drawn_there_and_kept_as_bytes(gpu, arrays):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter)
-    drawn = draw_alpha(arrays, segmenter.to(gpu.device), SIDE)
+    drawn = predict_masks(arrays, segmenter.to(gpu.device), SIDE)
     assert {np.frombuffer(row["mask"], np.uint8).min() for row in drawn} == {round(255 / (1 + np.exp(-3)))}
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_radiographs_are_scored_and_explained(fusion, gpu):
-    model = tiny_model(
-        fusion=fusion, concatenation="crop", findings=["mass"], shown=["mass"], thresholds={"mass": 0.01}
-    )
+    model = tiny_model(fusion=fusion, concatenation="crop", findings={"mass": FindingConfig(threshold=0.01)})
     find_lungs_everywhere(model.segmenter)
     pipeline = LungFusionPipeline(model.to(gpu.device), PROCESSOR)
     pixels = [draw_phantom(seed=index, size=SIDE)[0] for index in range(2)]
@@ -134,7 +134,7 @@ def test_radiographs_are_scored_and_explained(fusion, gpu):
     )
     scored = score_parts(pipeline, {"source": data})
     assert all(0 < row["probability_mass"] < 1 for row in scored)
-    seen = look(pipeline, data, "mass")
+    seen = explain_positives(pipeline, data, "mass")
     assert falls(pipeline, seen, "mass")["images"] == 2
     saliency = pipeline.explain(pixels[0], "mass")
     assert saliency.shape == (SIDE, SIDE)

@@ -9,11 +9,11 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 from datasets import Image, load_dataset
 
-from train.data.pictures import image_bytes
-from train.data.readers import join_readers
-from train.data.sources import find_source
+from train.data.pictures import image_bytes, reading_errors
+from train.data.sources import find_source, join_readers
 
 FOLDS = 5
 NEEDED = ("image", "patient_id", "file_name")
@@ -34,7 +34,7 @@ def load_source(place, split, fold=0, source=None):
         source: its declaration; None for what sources.yaml says of a data set of that name.
 
     Returns:
-        `datasets.Dataset` whose images and masks are not yet decoded; with `reader_labels` (see `train.data.readers`)
+        `datasets.Dataset` whose images and masks are not yet decoded; with `reader_labels` (see `join_readers`)
         where the source has readers whose table lies beside it.
 
     Raises:
@@ -52,8 +52,8 @@ def load_source(place, split, fold=0, source=None):
             "`python -m train.prepare table` makes the columns that training needs."
         )
     data = without_copies(parts, name)
-    patients = [patient(name) for name in data["patient_id"]]
-    data = data.remove_columns("patient_id").add_column("patient_id", patients)
+    data = with_patients(data, source.get("patients"))
+    patients = data["patient_id"]
     if readers := source.get("readers"):
         data = join_readers(data, readers, Path(place).parent)
     if derived:
@@ -63,20 +63,28 @@ def load_source(place, split, fold=0, source=None):
     return data
 
 
+def with_patients(data, rule=None):
+    """The data set with the column `patient_id`: as text, and by the source's rule where it has one.
+
+    Args:
+        rule: `patients` of a source, a pattern whose first group that matched is the patient, in `patient_id` where
+            there is such a column, else in `file_name`; what it does not match names a patient of its own.
+    """
+    column = "patient_id" if "patient_id" in data.column_names else "file_name"
+    names = [str(name) for name in data[column]]
+    if rule:
+        matches = [re.match(rule, name) for name in names]
+        names = [
+            next(filter(None, match.groups())) if match else name for match, name in zip(matches, names, strict=True)
+        ]
+    kept = data.remove_columns("patient_id") if column == "patient_id" else data
+    return kept.add_column("patient_id", names)
+
+
 def undecoded(data):
     for column in sorted({"image", "mask"} & set(data.column_names)):
         data = data.cast_column(column, Image(decode=False))
     return data
-
-
-def patient(name):
-    """The patient behind an id: of Kermany's `IM-0429-0001` and `NORMAL2-IM-0429` the number after IM, else all of it.
-
-    Kermany et al. number the normal children so, some of them with several images; the two series share numbers, and
-    whether these are the same children is not published, so they are kept together.
-    """
-    number = re.match(r"(?:NORMAL2-)?IM-(\d+)", str(name))
-    return f"IM-{number[1]}" if number else str(name)
 
 
 def patient_fold(patient_id):
@@ -113,3 +121,35 @@ def without_mask(data):
     if "mask" not in data.column_names:
         return data
     return data.select([i for i, mask in enumerate(data["mask"]) if mask is None])
+
+
+def source_path(recipe, source):
+    """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
+    root = recipe["data_root"]
+    return Path(root) / source["dataset"] if root else source.get("hub_id", source["dataset"])
+
+
+def load_part(recipe, source, split, drop_unreadable=True):
+    """A source's training or validation patients, as `load_source` gives them.
+
+    Args:
+        recipe: of the run.
+        source: its declaration, one of `recipe["sources"]` or of `recipe["unlabelled"]`.
+        split: `train` or `validation`.
+        drop_unreadable: leave out what can't be decoded; `train.data.check` says what that was.
+    """
+    data = load_source(source_path(recipe, source), split, recipe["validation_fold"], source)
+    if not drop_unreadable:
+        return data
+    return data.select([row for row, error in enumerate(reading_errors(data, recipe.get("workers"))) if not error])
+
+
+def sample_rows(count, limit):
+    """Rows of `count`, at most `limit` of them (None: all), drawn at random, the same at every call: sorted array."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:limit])
+
+
+def sample_labelled_rows(labels, limit):
+    """Rows of (N, findings) labels of which something is known, at most `limit` of them as `sample_rows` draws them."""
+    rows = np.flatnonzero(~np.isnan(labels).all(1))
+    return rows[sample_rows(len(rows), limit)]

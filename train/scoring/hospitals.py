@@ -1,20 +1,18 @@
 """One hospital against the others: what a model says in a hospital that its training left out.
 
-`train.classify` with `left_out: HOSPITAL` trains without it and writes left_out.csv; `train.compare
---leave-one-hospital-out` does so for each hospital in turn and puts hospitals.json and hospitals.md together.
+`train.classify` with `left_out: [HOSPITAL, …]` trains without these and writes left_out.csv; `train.compare
+--leave-out` does so for several of them and puts hospitals.json and hospitals.md together.
 """
-
-import csv
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
-from train.engine.head import labelled_rows, logits_of
-from train.report.tables import cell, markdown_table
-from train.scoring.metrics import bootstrap, proportion
-from train.scoring.ranking import roc_auc
+from lungfusion.models.configuration_lungfusion import better_fit
+from train.data.crops import LabelledCrops, cut_inputs
+from train.io import cell, markdown_table
+from train.scoring.metrics import bootstrap, roc_auc, share
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 4000  # of the hospital left out, drawn at random
@@ -22,17 +20,17 @@ BATCH = 32
 
 
 def split_hospital(recipe):
-    """A recipe's sources → those trained on, and those of the hospital it leaves out.
+    """A recipe's sources → those trained on, and those of the hospitals it leaves out.
 
     Raises:
-        ValueError: no source is of that hospital, or all of them are.
+        ValueError: no source is of one of those hospitals, or all sources are.
     """
-    hospital = recipe["left_out"]
-    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") == hospital}
+    hospitals = recipe["left_out"] or []
+    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") in hospitals}
     home = {name: source for name, source in recipe["sources"].items() if name not in away}
-    if hospital and not (away and home):
-        known = ", ".join(hospitals_of(recipe))
-        raise ValueError(f"left_out is {hospital!r}: give one of {known}, of which the recipe needs two or more.")
+    known = hospitals_of(recipe)
+    if set(hospitals) - set(known) or not home:
+        raise ValueError(f"left_out is {hospitals}: give some of {', '.join(known)}, but not all of them.")
     return home, away
 
 
@@ -48,18 +46,20 @@ def score_parts(model, parts, findings):
 
     Args:
         model: `LungFusionForImageClassification`.
-        parts: list of (facts, data, arrays, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
-            `LungArrays` of it, (N, findings) labels.
+        parts: list of (facts, data, crops, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
+            `LungCrops` of it, (N, findings) labels.
         findings: names of the columns.
 
     Returns:
         list of dicts: the facts, patient_id, file_name, `label_…` (1, 0 or absent) and `logit_…` of each finding.
     """
     rows = []
-    for facts, data, arrays, labels in parts:
+    for facts, data, crops, labels in parts:
         logits = []
-        for batch in tqdm(DataLoader(labelled_rows([(arrays, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
-            logits.append(logits_of(model, {key: value.to(model.device) for key, value in batch.items()}).cpu())
+        for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
+            batch = {name: value.to(model.device) for name, value in batch.items()}
+            inputs = cut_inputs(batch, model.config.branch_size) | {"labels": None}
+            logits.append(model(**inputs).logits.float().cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}
@@ -68,55 +68,72 @@ def score_parts(model, parts, findings):
     return rows
 
 
-def read_rows(path):
-    """left_out.csv, as `scoring.images.write_csv` wrote it; a label that is not known is absent."""
-    numbers = ("label_", "logit_", "probability_")
-    with open(path, newline="") as file:
-        return [
-            {k: float(v) if k.startswith(numbers) else v for k, v in row.items() if v != ""}
-            for row in csv.DictReader(file)
-        ]
-
-
 def is_healthy(row):
     """Whether every finding known of an image is absent, pneumonia and tuberculosis among them."""
     labels = [value for key, value in row.items() if key.startswith("label_")]
     return not any(labels) and row.get("label_pneumonia") == 0 and row.get("label_tuberculosis") == 0
 
 
-def summarise_hospital(rows, finding, threshold):
+def heed_rivals(rows, rivals):
+    """Give each row the `score_…` of each finding with rivals: its probability, or 0 where a rival fits better.
+
+    rivals: finding → names; see `FindingConfig.rivals`.
+    """
+    for row in rows:
+        for finding, names in rivals.items():
+            known = {name: row.get(f"probability_{name}") for name in (finding, *names)}
+            if known[finding] is not None:
+                row[f"score_{finding}"] = 0.0 if better_fit(finding, names, known) else known[finding]
+
+
+def score_of(row, finding):
+    """What is compared with a finding's threshold: its probability, or 0 where a rival fits better; None if refused."""
+    return row.get(f"score_{finding}", row.get(f"probability_{finding}"))
+
+
+def group_of(row, finding):
+    """Whom an image is of whose label of a finding is known, one of `lungfusion.evidence.GROUPS`."""
+    return "ill" if row[f"label_{finding}"] == 1 else "healthy" if is_healthy(row) else "otherwise_ill"
+
+
+def summarise_hospital(rows, finding, threshold, beside=()):
     """One finding in one hospital.
 
     Args:
-        rows: of that hospital's images, `probability_…` in them.
+        rows: of that hospital's images, `probability_…` in them, and `score_…` where other findings may fit better: the
+            probability, or 0 where one does.
         finding: its name.
         threshold: probability from which it is called.
+        beside: rows of other hospitals that the same training left out, whose otherwise ill people the ill are set
+            against where their own hospital has none.
 
     Returns:
-        dict: `auc`, the ill against people with nothing; `auc_without`, the ill against all who are known not to have
-        it, some of whom have something else (both not where class and device go together); `called_healthy` and
-        `called_without`, among the same people; `found_ill`: each {"value", "interval", "images"}, with 95 % intervals:
-        of an AUC by bootstrap over patients, of shares after Wilson.
+        dict, by the names of `lungfusion.evidence.Place`: `auc_healthy`, the ill against people with nothing, and
+        `auc_otherwise_ill`, against people with something else (both not where class and device go together);
+        `called_healthy` and `called_otherwise_ill`, among the same people; `found`, among the ill: each {"value",
+        "interval", "images"}, with 95 % intervals: of an AUC by bootstrap over patients, of shares after Wilson.
     """
     known = [row for row in rows if f"label_{finding}" in row]
-    labels = np.array([row[f"label_{finding}"] for row in known])
+    if not any(group_of(row, finding) == "otherwise_ill" for row in known):
+        beside = [row for row in beside if f"label_{finding}" in row and group_of(row, finding) == "otherwise_ill"]
+        known = known + beside
+    own = np.array([row["home"] == "no" for row in known])
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
-    healthy = np.array([is_healthy(row) for row in known], bool)
+    called = np.array([score_of(row, finding) for row in known]) >= threshold
+    groups = np.array([group_of(row, finding) for row in known])
+    patients, ill = np.array([row["patient_id"] for row in known]), groups == "ill"
+    confounded = any(row.get("confounded") == "yes" for row in known)
     figures = {}
-    ill, without, ailing = labels == 1, labels == 0, (labels == 0) & ~healthy
-    if not any(row.get("confounded") == "yes" for row in known):
-        patients = np.array([row["patient_id"] for row in known])
-        for name, others in (("auc", healthy & without), ("auc_without", without if ailing.any() else ailing)):
-            if min(ill.sum(), others.sum()) >= MIN_IMAGES:
-                chosen = ill | others
-                figures[name] = auc_with_interval(patients[chosen], labels[chosen], probabilities[chosen])
-    for name, chosen in (
-        ("called_healthy", healthy & without),
-        ("called_without", without),
-        ("found_ill", ill),
-    ):
-        if chosen.sum() >= MIN_IMAGES:
-            figures[name] = share(probabilities[chosen] >= threshold)
+    for group in ("healthy", "otherwise_ill"):
+        of_group = groups == group
+        if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
+            chosen = ill | of_group
+            auc = auc_with_interval(patients[chosen], ill[chosen].astype(int), probabilities[chosen])
+            figures |= {f"auc_{group}": auc} if auc["interval"] else {}
+    for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
+        of_group = (groups == group) & own
+        if of_group.sum() >= MIN_IMAGES:
+            figures[name] = share(called[of_group], patients[of_group])
     return figures
 
 
@@ -131,26 +148,21 @@ def auc_of(labels, probabilities):
     return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
 
 
-def share(called):
-    """(N,) bool → {"value", "interval" (Wilson 1927, 95 %), "images"}."""
-    return proportion(called.sum(), len(called)) | {"images": len(called)}
-
-
 def hospitals_table(figures):
     """Markdown: one row for each finding and hospital left out. figures: finding → hospital → `summarise_hospital`."""
     titles = [
         "finding",
         "hospital left out",
         "ROC AUC, ill against healthy",
-        "ROC AUC, ill against all without it",
+        "ROC AUC, ill against otherwise ill",
         "called among its healthy",
-        "called among all without it",
+        "called among its otherwise ill",
         "found",
     ]
     rows = []
     for finding, of_finding in figures.items():
         for hospital, found in of_finding.items():
-            keys = ("auc", "auc_without", "called_healthy", "called_without", "found_ill")
+            keys = ("auc_healthy", "auc_otherwise_ill", "called_healthy", "called_otherwise_ill", "found")
             cells = [f"{cell(found[key])}, n = {found[key]['images']}" if key in found else "" for key in keys]
             if any(cells):
                 rows.append([finding, hospital, *cells])

@@ -1,28 +1,27 @@
-"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.mild_corruptions`."""
+"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.corruptions.MILD_CORRUPTIONS`."""
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
-from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.augment.corruptions import MILD_CORRUPTIONS, corrupt
 from train.data.pictures import image_bytes, read_mask
+from train.data.sources import hospital_of
 from train.data.splits import with_mask
-from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import patients, write_csv
+from train.io import cell, markdown_table
+from train.scoring.images import patients
 from train.scoring.metrics import mask_scores, with_interval
 
 UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
 
 
-def measure_robustness(pipeline, parts, output, weights):
-    """Write robustness.json, robustness.csv (one row for each image and alteration) and robustness.md.
+def measure_robustness(pipeline, parts, declared=None):
+    """`score_altered` of all sources that have masks.
 
     Args:
         pipeline: `LungFusionPipeline`.
         parts: source → `datasets.Dataset` as `load_source` gives it; those without masks are passed over.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
 
     Raises:
         ValueError: there is no mask.
@@ -30,27 +29,31 @@ def measure_robustness(pipeline, parts, output, weights):
     masked = {name: data for name, data in parts.items() if "mask" in data.column_names and len(with_mask(data))}
     if not masked:
         raise ValueError(f"No radiograph of {', '.join(parts)} has a mask to compare the lungs with.")
-    rows = [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
-    write_robustness(rows, output, weights)
+    rows = []
+    for name, data in masked.items():
+        rows += score_altered(pipeline, data, name, declared=(declared or {}).get(name))
+    return rows
 
 
-def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
+def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS, declared=None):
     """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
 
+    Args:
+        source: its name; its declaration is `declared`, or what sources.yaml says.
+
     Returns:
-        one dict for each image and alteration: source, patient_id, file_name, alteration, mask_quality and
+        one dict for each image and alteration: source, hospital, patient_id, file_name, alteration, mask_quality and
         `mask_scores`.
     """
-    rows = []
+    rows, hospital = [], hospital_of(source, declared)
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
         image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         mask = torch.from_numpy(read_mask(row["mask"]))[None]
-        versions = {UNALTERED: (image, mask)} | {
-            name: alter(name, image, mask, index, alterations) for name in alterations
-        }
+        corrupted = {name: corrupt(name, image, mask, index) for name in alterations}
+        versions = {UNALTERED: (image, mask)} | corrupted
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()], correct=False)
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
-            of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
+            of_image = {"source": source, "hospital": hospital} | {key: row[key] for key in ("patient_id", "file_name")}
             scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
             of_version = of_image | {"alteration": name, "mask_quality": analysis.mask_quality}
             rows.append(of_version | {key: float(value[0]) for key, value in scores.items()})
@@ -81,13 +84,6 @@ def summarise_robustness(rows):
 def mean_figures(table, unaltered):
     dice, pixel_accuracy = table.mean(0).tolist()
     return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
-
-
-def write_robustness(rows, output, weights):
-    output.mkdir(parents=True, exist_ok=True)
-    summary = summarise_robustness(rows)
-    write_csv(output / "robustness.csv", rows)
-    write_table(output, "robustness", robustness_table(summary), summary, weights)
 
 
 def robustness_table(summary):

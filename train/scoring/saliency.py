@@ -16,7 +16,8 @@ from lungfusion.explanation import grad_cam, share_inside
 from lungfusion.models.concatenation import paste_back, sample
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.report.tables import cell, markdown_table, write_table
+from train.data.sources import hospital_of
+from train.io import cell, markdown_table
 from train.scoring.images import reported
 from train.scoring.metrics import with_interval
 
@@ -26,20 +27,17 @@ MIN_IMAGES = 5  # detected, that a row of the table needs
 REGION = 64  # pixels, of the region seen, at which maps are averaged
 
 
-def measure_saliency(pipeline, parts, output, weights, declared=None, images=40):
-    """Write explanations.json and explanations.md, with the share of the maps that lies inside the lungs.
+def measure_saliency(pipeline, parts, declared=None, images=40):
+    """`falls`, with the share of the maps that lies inside the lungs, of each finding and source, and of all sources.
 
     Args:
         pipeline: `LungFusionPipeline` of a classifier.
         parts: source → `datasets.Dataset` as `load_source` gives it.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
         images: of each source and finding at most.
 
     Returns:
-        the findings whose maps tell more than another radiograph's, and than the finding's mean map: of both
-        differences, over all data sets, the 95 % interval lies above 0.
+        "finding, source" and "finding, all" → figures.
     """
     figures = {}
     every = {finding: [] for finding in reported(pipeline)}  # the data sets together
@@ -48,36 +46,47 @@ def measure_saliency(pipeline, parts, output, weights, declared=None, images=40)
         labels = known_labels(data, reported(pipeline), (declared or {}).get(name, name))
         for finding, label in zip(reported(pipeline), labels.T, strict=True):
             with_it = data.select(np.flatnonzero(label == 1)[:images])
-            seen = look(pipeline, with_it, finding)
+            hospital = hospital_of(name, (declared or {}).get(name))
+            seen = explain_positives(pipeline, with_it, finding)
+            seen = [(f"{hospital} {patient_id}", *of_image) for patient_id, *of_image in seen]
             every[finding] += seen
             if len(seen) >= MIN_IMAGES:
                 figures[f"{finding}, {name}"] = falls(pipeline, seen, finding)
     for finding, seen in every.items():
         if len(seen) >= MIN_IMAGES:
             figures[f"{finding}, all"] = falls(pipeline, seen, finding)
-    write_table(output, "explanations", explanations_table(figures), figures, weights)
-    return [finding for finding in every if tells_more(figures.get(f"{finding}, all"))]
+    return figures
+
+
+def explained_findings(figures):
+    """The findings whose maps tell more than another radiograph's, and than the finding's mean map.
+
+    Of both differences, over all data sets, the 95 % interval lies above 0.
+
+    figures: as `measure_saliency` returns them.
+    """
+    return [name.removesuffix(", all") for name, row in figures.items() if name.endswith(", all") and tells_more(row)]
 
 
 def tells_more(row):
-    """Whether a row of the table, or None, proves that maps are about their own radiograph."""
-    return row is not None and all(row[key]["interval"][0] > 0 for key in ("difference", "above_mean"))
+    """Whether a row of the table proves that maps are about their own radiograph."""
+    return all((row[key]["interval"] or [0])[0] > 0 for key in ("difference", "above_mean"))
 
 
 @torch.no_grad()
-def look(pipeline, data, finding):
+def explain_positives(pipeline, data, finding):
     """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected, those that are
     too coarse for it left out.
     """
     config, seen = pipeline.model.config, []
-    index = config.findings.index(finding)
+    index = config.label2id[finding]
     for row in tqdm(data, desc=f"Explaining {finding}"):
         radiograph = load_radiograph(image_bytes(row["image"]))
-        if min(radiograph.pixels.shape) < config.min_sides.get(finding, 0):
+        if min(radiograph.pixels.shape) < (config.findings[finding].min_side or 0):
             continue
         pixel_values = pipeline.pixel_values([radiograph])
         output = pipeline.backend(pixel_values)
-        if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
+        if output.logits[0, index].sigmoid() >= config.findings[finding].threshold:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
             seen.append((row["patient_id"], pixel_values, output, saliency))
     return seen
@@ -88,13 +97,13 @@ def falls(pipeline, seen, finding):
     """How far the logit falls with the map's own tenth hidden, and with that of the next radiograph's map.
 
     Args:
-        seen: as `look` returns.
+        seen: as `explain_positives` returns, a patient named by hospital and number.
 
     Returns:
         dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference of the
         two, mean (with the others' mean map), above_mean (own less that).
     """
-    index, rows = pipeline.model.config.findings.index(finding), []
+    index, rows = pipeline.model.config.label2id[finding], []
     regions = torch.stack([sample(saliency, output.roi_affine, REGION) for *_, output, saliency in seen])
     for number, (_, pixel_values, output, saliency) in enumerate(seen):
         other = seen[(number + 1) % len(seen)][-1]

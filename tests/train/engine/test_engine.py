@@ -14,10 +14,10 @@ from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train import classify, segment
 from train.calibrate.findings import replace_segmenter
 from train.engine.average import MovingAverage
-from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import resume
 from train.engine.processes import start_accelerator
 from train.engine.run import check_recipe
+from train.engine.weights import load_classifier, load_segmenter
 
 RECIPES = ROOT / "train" / "recipes"
 NO_BFLOAT16 = {"avx512_bf16": False, "amx_bf16": False}
@@ -110,7 +110,7 @@ def test_a_run_is_not_relabelled_with_another_recipe(tmp_path):
 def test_only_checkpoints_are_resumed_from(tmp_path):
     for name in ("checkpoint-best", "checkpoint-3-copy", "checkpoint-"):
         (tmp_path / name).mkdir()
-    assert resume(start_accelerator(), tmp_path) == []
+    assert resume(start_accelerator(), tmp_path) == ([], [])
 
 
 def test_the_average_follows_the_weights():

@@ -10,7 +10,7 @@ from lungfusion.visualization import CONTOUR_COLOUR
 from tests.train.test_evaluate import lungs_everywhere
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
-from train.report import card as report
+from train.io import read_rows
 from train.report import contact_sheets as sheets
 from train.report import figures
 from train.report.tables import metrics_tables
@@ -74,22 +74,6 @@ def test_tables_show_what_a_run_measured_and_no_more():
     assert table.count("0.500 (0.400–0.600)") == 7  # those in pixels are left to metrics.json
 
 
-def test_mean_auc_is_that_of_the_findings_shown():
-    values = [(0.1, 0, 0.9, 0), (0.9, 1, 0.1, 1), (0.2, 0, 0.8, 0), (0.8, 1, 0.7, 1), (None, 1, None, 1)]
-    rows = [
-        {"patient_id": str(i), "probability_mass": p, "label_mass": y, "probability_edema": q, "label_edema": z}
-        for i, (p, y, q, z) in enumerate(values)
-    ]
-    mean = images.mean_auc_of_shown(rows, ["mass", "edema"])["mean_auc"]
-    assert mean["value"] == pytest.approx((1 + 0) / 2)  # mass ranks right, edema the wrong way round
-    assert images.mean_auc_of_shown(rows, ["mass"]) == {}
-    coarse = [row | {"probability_nodule": None, "label_nodule": i % 2} for i, row in enumerate(rows)]  # not assessed
-    assert images.mean_auc_of_shown(coarse, ["mass", "edema", "nodule"])["mean_auc"] == mean
-    for row in rows[:2]:
-        del row["label_edema"]
-    assert images.mean_auc_of_shown(rows, ["mass", "edema"]) == {}
-
-
 def test_figures_are_of_the_findings_shown_and_can_be_drawn_anew_from_the_file(tmp_path, monkeypatch):
     rows = [
         {"source": "elm", "index": i, "patient_id": str(i), "file_name": f"{i}.png"}
@@ -98,7 +82,7 @@ def test_figures_are_of_the_findings_shown_and_can_be_drawn_anew_from_the_file(t
         for i in range(10)
     ]
     images.write_csv(tmp_path / "per_image.csv", rows)
-    read = report.read_rows(tmp_path / "per_image.csv")
+    read = read_rows(tmp_path / "per_image.csv")
     assert [{k: v for k, v in row.items() if k not in ("index",)} for row in read] == [
         {k: v for k, v in row.items() if k != "index"} for row in rows
     ]
