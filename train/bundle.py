@@ -5,8 +5,8 @@ processor, card, tables, metrics and figures. Code stays out: the package holds 
 such as the segmenter's run and the comparison that chose it, card, tables, metrics and figures lie in folders of their
 own there. The checkpoint that was there is replaced once the new one is whole.
 
-For the default checkpoint, its card, and tables and output in the READMEs are written anew; without RUN_DIR nothing else
-is done.
+For the default checkpoint, its card, and tables and output in the READMEs are written anew; without RUN_DIR nothing
+else is done.
 """
 
 import json
@@ -20,7 +20,12 @@ from train.publish.readme import ROOT, with_output, with_tables
 from train.report.card import RECIPE, write_card
 
 DEFAULT = ROOT / "lungfusion" / "checkpoints" / "default"
-TABLES_FROM = {ROOT / "README.md": DEFAULT, ROOT / "tests" / "benchmarks" / "README.md": ROOT / "tests" / "benchmarks"}
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+TABLES_FROM = {
+    ROOT / "README.md": DEFAULT,
+    ROOT / "train" / "README.md": BENCHMARKS,
+    BENCHMARKS / "README.md": BENCHMARKS,
+}
 ALONGSIDE = ("*.md", "*.json", "*.png")
 
 

@@ -61,7 +61,7 @@ CITE = """```bibtex
 
 TABLES = {  # what a file beside the card holds, and the command that makes it
     "hospitals.md": "what models of the same recipe, each trained without one hospital, say of that hospital's people "
-    "(`train.compare --leave-one-hospital-out`). One segmenter drew all lungs; it learned from pictures of these "
+    "(`train.compare --leave-out`). One segmenter drew all lungs; it learned from pictures of these "
     "hospitals, but not what ails their people.",
     "robustness.md": "lungs of the same patients, drawn on images made to look like another scanner's "
     "(`train.evaluate --also robustness`).",

@@ -9,8 +9,8 @@ from train.report.tables import auc_of_counts, findings_table, measured_outside_
 
 CONFIG = LungFusionConfig(branches=["test_resnet"], findings={"mass": {}, "edema": {}, "gout": {"shown": False}})
 METRICS = {
-    name: {"findings": {"mass": {"auc": {"value": value, "interval": [value - 0.05, value + 0.05]}, "images": 50}}}
-    for name, value in (("elm", 0.9), ("oak", 0.8))
+    name: {"findings": {"mass": {"auc": {"value": auc, "interval": [auc - 0.05, auc + 0.05]}, "images": 50}}}
+    for name, auc in (("elm", 0.9), ("oak", 0.8))
 }
 
 
