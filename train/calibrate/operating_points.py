@@ -33,9 +33,9 @@ def operating_points(rows_of_run, findings, rivals=None):
     """What each finding's threshold is to be, and its figures away from home.
 
     Args:
-        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_parts` gives them; `home`
-            says of each whether it is of a hospital learned from ("yes"), of this one ("no"), or of another that the
-            run left out, too ("beside").
+        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_parts` gives them;
+            `home` says of each whether it is of a hospital learned from ("yes"), of this one ("no"), or of another that
+            the run left out, too ("beside").
         findings: names.
         rivals: finding → names of those beside which it counts as detected only where it fits at least as well.
 
