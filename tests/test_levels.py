@@ -91,3 +91,10 @@ def test_a_rival_that_is_not_assessed_has_no_say(pipe, phantom):
     child_alone.load_state_dict(with_config(pipe).model.state_dict())
     analysis = LungFusionPipeline(child_alone, pipe.processor)([phantom[0]] * 2, age=[3, 40])
     assert [one["pneumonia"].level for one in analysis] == ["detected", "unclear"]
+
+
+def test_what_is_no_number_is_no_answer(pipe, phantom):
+    damaged = with_config(pipe).model
+    torch.nn.init.constant_(damaged.classifier[-1].bias, float("nan"))
+    with pytest.raises(ValueError, match="pneumonia has the probability nan"):
+        LungFusionPipeline(damaged, pipe.processor)(phantom[0])

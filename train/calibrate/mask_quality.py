@@ -71,7 +71,7 @@ def cross_fitted(rows):
     for fold in np.unique(fold_of):
         inside = [row for row, of in zip(rows, fold_of, strict=True) if of == fold]
         others = [row for row, of in zip(rows, fold_of, strict=True) if of != fold]
-        fitted = fit_quality(*estimates(others))
+        fitted = fit_quality(*estimates(others or inside))
         told += [row | {"mask_quality": calibrated_quality(row["mask_quality"], *fitted)} for row in inside]
     return told
 

@@ -12,7 +12,7 @@ from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
 from train.data.sources import find_source, hospital_of
 from train.data.splits import load_part, sample_labelled_rows
-from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, heed_rivals, is_healthy, score_of
+from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, heed_rivals, is_healthy, patients, score_of
 from train.scoring.metrics import (
     mask_scores,
     outline_scores,
@@ -215,11 +215,6 @@ def against_healthy(rows, truth, probabilities):
     chosen = healthy | (truth == 1)
     patient_ids = np.array(patients(rows))[chosen]
     return {"auc_healthy": auc_with_interval(patient_ids, truth[chosen], probabilities[chosen])}
-
-
-def patients(rows):
-    """One name for each image's patient: hospitals number theirs alike, data sets of one hospital share patients."""
-    return [f"{row.get('hospital', row['source'])} {row['patient_id']}" for row in rows]
 
 
 def mean_of_columns(table):
