@@ -60,6 +60,8 @@ CITE = """```bibtex
 ```"""
 
 TABLES = {  # what a file beside the card holds, and the command that makes it
+    "test.md": "patients that chose nothing, scored by this model and by the one that its training began with "
+    "(`train.finetune`).",
     "hospitals.md": "what models of the same recipe, each trained without one hospital, say of that hospital's people "
     "(`train.compare --leave-out`). One segmenter drew all lungs; it learned from pictures of these "
     "hospitals, but not what ails their people.",
