@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lungfusion import Evidence, FindingConfig, LungFusionPipeline
+from lungfusion.analysis import Finding
 from lungfusion.evidence import FindingEvidence, Place, Share
 from lungfusion.steps import InferenceState
 from tests.support.tiny import find_lungs_everywhere, tiny_model
@@ -93,8 +94,7 @@ def test_a_rival_that_is_not_assessed_has_no_say(pipe, phantom):
     assert [one["pneumonia"].level for one in analysis] == ["detected", "unclear"]
 
 
-def test_what_is_no_number_is_no_answer(pipe, phantom):
-    damaged = with_config(pipe).model
-    torch.nn.init.constant_(damaged.classifier[-1].bias, float("nan"))
-    with pytest.raises(ValueError, match="pneumonia has the probability nan"):
-        LungFusionPipeline(damaged, pipe.processor)(phantom[0])
+@pytest.mark.parametrize("probability", [float("nan"), -0.1, 1.5])
+def test_what_is_no_probability_is_no_answer(probability):
+    with pytest.raises(ValueError, match="weights are no numbers, or damaged"):
+        Finding("pneumonia", probability, 0.5)
