@@ -16,6 +16,7 @@ from train.data.crops import LabelledCrops, cut_inputs, lung_crops
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler, shares_sampler
 from train.data.splits import load_part, sample_labelled_rows, sample_rows
+from train.engine.head import LabelledFeatures, head_of, learns_head_alone, logits_of
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
@@ -65,6 +66,9 @@ def main(arguments=None):
     sampler = sampler_of(parts["train"], config.findings, recipe)
     log_odds = log_odds_by_hospital(parts["train"], sampler, recipe["sources"]) if recipe["draws"] else None
     train, validation = labelled(parts["train"], log_odds), labelled(parts["validation"])
+    if learns_head_alone(recipe) and accelerator.num_processes == 1:
+        model.to(accelerator.device)
+        train, validation = LabelledFeatures(model, train), LabelledFeatures(model, validation)
     loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
     train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
@@ -185,7 +189,9 @@ def groups(parts):
 
 
 def augmented_loss(loss_of, augment, sides, model, batch, epoch):
-    """The loss of a batch of crops, augmented, at the side of this epoch."""
+    """The loss of a batch of crops, augmented, at the side of this epoch; or of `LabelledFeatures` as they are."""
+    if "features" in batch:
+        return loss_of(head_of(model), batch)
     return loss_of(model, cut_inputs(batch, sides[epoch], augment))
 
 
@@ -224,7 +230,7 @@ def aucs(accelerator, loader, model):
     rows = []
     for batch in loader:
         with accelerator.autocast():
-            logits = model(**cut_inputs(batch, model.config.branch_size) | {"labels": None}).logits.float()
+            logits = logits_of(model, batch)
         rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
     logits, labels = (torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
     figures = {}

@@ -10,7 +10,8 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models.configuration_lungfusion import better_fit
-from train.data.crops import LabelledCrops, cut_inputs
+from train.data.crops import LabelledCrops
+from train.engine.head import logits_of
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, roc_auc, share
 
@@ -57,9 +58,7 @@ def score_parts(model, parts, findings):
     for facts, data, crops, labels in parts:
         logits = []
         for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
-            batch = {name: value.to(model.device) for name, value in batch.items()}
-            inputs = cut_inputs(batch, model.config.branch_size) | {"labels": None}
-            logits.append(model(**inputs).logits.float().cpu())
+            logits.append(logits_of(model, {name: value.to(model.device) for name, value in batch.items()}).cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}
