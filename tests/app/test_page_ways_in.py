@@ -32,9 +32,9 @@ def test_the_address_keeps_example_and_tab_and_back_works(visit):
     page = visit(query="/?example=clear", wait=".answer")
     page.get_by_text("phantom_clear.png: PNG").wait_for()
     page.get_by_role("button", name="Start over").click()
-    page.get_by_text("The answer appears here").wait_for()
+    page.locator(".hero").wait_for()
     assert "example" not in page.url
-    page.get_by_role("button", name="dicom").focus()
+    page.locator(".card[data-title=dicom]").focus()
     page.keyboard.press("Enter")
     page.get_by_text("phantom_dicom.dcm: DICOM, 512 × 512 pixels").wait_for()
     assert "example=dicom" in page.url
@@ -43,7 +43,7 @@ def test_the_address_keeps_example_and_tab_and_back_works(visit):
     page.go_back()
     page.get_by_text("phantom_dicom.dcm: DICOM").locator("visible=true").wait_for()
     page.go_back()
-    page.get_by_text("The answer appears here").wait_for()
+    page.locator(".hero").wait_for()
     visit(query="/?tab=about", wait="text=What it is not")
 
 
@@ -52,7 +52,7 @@ def test_quick_changes_end_with_the_last_file(visit):
     page.evaluate(
         """async () => {
             for (const title of ["clear", "tilted", "16bit", "upper_lobe"]) {
-                document.querySelector(`.examples [data-title="${title}"]`).click();
+                window.lungfusion_example(`phantom_${title}.png`);
                 await new Promise(done => setTimeout(done, 120));
             }
         }"""
@@ -71,7 +71,7 @@ def test_a_busy_server_is_tried_again(visit, radiograph_files):
     page.get_by_text("The server did not answer").wait_for()
     page.unroute("**/queue/join*")
     page.get_by_role("button", name="Try again").click()
-    page.get_by_role("heading", name="The model reacts to: pneumonia.").wait_for()
+    page.get_by_role("heading", name="The model sees: pneumonia.").wait_for()
 
 
 def test_file_name_is_shown_as_text(visit, radiograph_files):

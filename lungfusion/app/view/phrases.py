@@ -82,7 +82,9 @@ def where(words, detected, mapped):
 
 
 def false_alarms(words, findings):
-    """How often each of them is named without reason among healthy people of hospitals the model did not learn from."""
+    """How often each of them is named without reason among healthy people of hospitals the model did not learn from; a
+    list of one paragraph.
+    """
     sentences, unknown = [], []
     for finding in findings:
         measured = enough(finding, "called_healthy")
@@ -95,7 +97,7 @@ def false_alarms(words, findings):
         sentences.append(words("elsewhere_more"))
     if unknown:
         sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))
-    return sentences
+    return [" ".join(sentences)]
 
 
 def overlooked(words, findings):
