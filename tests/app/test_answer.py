@@ -61,7 +61,9 @@ def test_false_alarms_are_told_by_place_the_worst_first_and_with_how_many_people
     assert "Unclear: fluid around the lung (effusion)." in shown.text
     assert "is not known" not in shown.text.partition("What now?")[0]
     one = page(replace(TUBERCULOSIS, evidence=places(pakistan=Share.of(0, 404))))
-    assert "in 1 (Pakistan; 404 people). Elsewhere it may be more." in said(one)  # none of a few hundred is not never
+    assert "(Pakistan; 404 counted), it sees signs of tuberculosis in 1. Elsewhere it may be more." in said(
+        one
+    )  # none of a few hundred is not never
 
 
 def test_what_is_overlooked_is_said_beside_the_calm_headline():
