@@ -34,7 +34,7 @@ def main(arguments=None):
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
     with one_after_another():
-        check_run(recipe)
+        check_run(recipe, output)
 
     loss_of, validated = chosen(recipe, "loss", LOSSES), chosen(recipe, "validate_on", VALIDATIONS)
     config = LungUNetConfig(**recipe["model"])
@@ -82,7 +82,7 @@ def load_arrays(recipe, split, processor):
     return parts
 
 
-def augmented_loss(loss_of, augment, model, batch):
+def augmented_loss(loss_of, augment, model, batch, epoch):
     image, mask = augment(batch["pixel_values"].float() / 255, batch["labels"].float() / 255)
     return loss_of(model, {"pixel_values": image, "labels": mask})
 
