@@ -3,7 +3,9 @@
 import json
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -72,6 +74,28 @@ def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
     for image, analysis in zip(images, together, strict=True):
         assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-5)
     assert pipe([]) == []
+
+
+def test_what_counts_as_several(pipe, phantom, tmp_path):
+    grey = Image.fromarray((phantom[0] * 255).astype(np.uint8))
+    grey.save(path := tmp_path / "xray.png")
+    rows = datasets.Dataset.from_dict({"image": [str(path)] * 2}).cast_column("image", datasets.Image())
+    undecoded = rows.cast_column("image", datasets.Image(decode=False))["image"]
+    names, row = [str(path)] * 2, {"bytes": path.read_bytes(), "path": None}
+    series = pd.Series(names), pd.Series([path, grey], dtype=object)
+    several = [rows["image"], undecoded, *series, dict.fromkeys("ab", grey).values(), np.array(names), (row, row)]
+    for source in several:
+        answers = pipe(source)
+        assert isinstance(answers, list) and len(answers) == 2, type(source)
+        assert pipe.features(source).shape == (2, 8)
+    assert pipe(pd.Series(names), age=pd.Series([3, 4]))[1].radiograph.age == 4
+    pixels = torch.from_numpy(np.array(grey))
+    one = [undecoded[0], row, pixels, (pixels / 255)[None], (pixels / 255).bfloat16().requires_grad_()]
+    expected = pipe(path)["pneumonia"].probability
+    for source in one:
+        assert pipe(source)["pneumonia"].probability == pytest.approx(expected, abs=1e-3)
+        assert pipe.features(source).shape == (8,)
+    assert pipe.features(iter([path, grey])).shape == (2, 8) and pipe.features([]).shape == (0, 8)
 
 
 def test_an_iterator_is_analysed_as_it_comes(pipe, phantom):
