@@ -13,7 +13,7 @@ from PIL import Image
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.backends import TorchBackend
 from lungfusion.evidence import FIGURES
-from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.support.tiny import SIDE, alike, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
 def test_analysis_of_a_path(pipe, phantom, tmp_path):
@@ -72,7 +72,7 @@ def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
     together = pipe(images)
     assert [analysis.alpha.shape[0] for analysis in together] == [100 + i for i in range(11)]
     for image, analysis in zip(images, together, strict=True):
-        assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-5)
+        assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-4)
     assert pipe([]) == []
 
 
@@ -108,7 +108,7 @@ def test_an_iterator_is_analysed_as_it_comes(pipe, phantom):
 
     answers = pipe(sources())
     first = next(answers)
-    assert first["pneumonia"].probability == pytest.approx(pipe(phantom[0])["pneumonia"].probability, abs=1e-5)
+    assert first["pneumonia"].probability == pytest.approx(pipe(phantom[0])["pneumonia"].probability, abs=1e-4)
     assert len(read) < 20
     assert len(list(answers)) == 19
     assert len(pipe((phantom[0], phantom[0]))) == 2
@@ -120,7 +120,7 @@ def test_errors_are_raised_with_their_number_or_returned_in_their_place(pipe, ph
         pipe(sources)
     one, error, other = pipe(sources, errors="return")
     assert isinstance(error, RadiographError) and str(error).startswith("bytes: this is not a picture")
-    assert one.findings == other.findings != ()
+    assert one.findings and one.to_dict() == alike(other.to_dict())
     assert isinstance(pipe(b"", errors="return"), RadiographError)
     assert all(isinstance(error, RadiographError) for error in pipe([b"", b"x"], errors="return"))
     with pytest.raises(ValueError, match="'ignore': give raise or return"):

@@ -37,7 +37,7 @@ from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.geometry import apply_correction
 from tests.support.answers import Page
 from tests.support.app_server import free_port
-from tests.support.tiny import find_lungs_everywhere, tiny_segmenter
+from tests.support.tiny import alike, find_lungs_everywhere, tiny_segmenter
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,9 +66,7 @@ def app(checkpoint, tmp_path_factory):
 def test_api_says_what_the_pipeline_says(client, checkpoint, radiograph_files, name):
     expected = LungFusionPipeline.from_pretrained(checkpoint)(radiograph_files[name]).to_dict()
     answer = client.predict(radiograph=handle_file(radiograph_files[name]), api_name="/analyze")
-    for finding, wanted in zip(answer["findings"], expected["findings"], strict=True):
-        assert finding.pop("probability") == pytest.approx(wanted.pop("probability"), abs=1e-5)
-    assert answer == expected | {"model": str(checkpoint), "version": lungfusion.__version__}
+    assert answer == alike(expected | {"model": str(checkpoint), "version": lungfusion.__version__})
 
 
 def test_api_has_one_documented_endpoint(client):
@@ -116,7 +114,7 @@ def test_api_answers_several_at_once_alike(server, radiograph_files):
     clients = [Client(server, verbose=False) for _ in range(6)]  # one in several threads loses messages now and then
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(call, clients, ["chest.png", "chest.dcm"] * 3))
-    assert answers == answers[:2] * 3
+    assert answers == alike(answers[:2] * 3)
 
 
 def test_server_hands_out_none_of_its_own_files(server, radiograph_files):
