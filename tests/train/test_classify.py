@@ -10,7 +10,7 @@ from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
 from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
 from train.calibrate.operating_points import MIN_AUC
-from train.classify import groups, init_from_checkpoint
+from train.classify import MOST_LOG_ODDS, groups, init_from_checkpoint, kind_of, log_odds_by_hospital
 from train.data.crops import LungCrops
 from train.data.sampler import balanced_sampler
 from train.scoring import images
@@ -27,6 +27,25 @@ def test_an_image_counts_as_its_rarest_finding():
     weights = balanced_sampler(found, 10).weights
     assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding
     assert weights[:4].tolist() == pytest.approx([0.15, 0.075, 0.075, 0.2])
+
+
+def test_how_common_findings_are_is_told_for_each_hospital():
+    sources = {"film": {"hospital": "one"}, "digital": {"hospital": "one"}, "other": {"hospital": "two"}}
+    labels = {"film": [[1, NAN], [1, NAN]], "digital": [[0, NAN]], "other": [[0, 1], [0, NAN]]}
+    parts = [(name, None, None, np.array(of_source)) for name, of_source in labels.items()]
+    sampler = balanced_sampler([(name, None) for name, of_source in labels.items() for _ in of_source], 10)
+    film, digital, other = log_odds_by_hospital(parts, sampler, sources)
+    np.testing.assert_allclose(film, [0, 0], atol=1e-6)  # each source is drawn as often as another
+    np.testing.assert_array_equal(film, digital)
+    assert other.tolist() == [-MOST_LOG_ODDS, MOST_LOG_ODDS]
+
+
+def test_what_an_image_shows_is_one_word():
+    named = ["tuberculosis", "pneumonia"]
+    assert kind_of({"tuberculosis": 0, "pneumonia": 1, "mass": 1}, named) == "pneumonia"
+    assert kind_of({"tuberculosis": 0, "pneumonia": 0, "mass": NAN}, named) == "healthy"
+    assert kind_of({"tuberculosis": 0, "pneumonia": 0, "mass": 1}, named) == "other"
+    assert kind_of({"tuberculosis": 0, "pneumonia": NAN, "mass": 0}, named) == "other"
 
 
 def test_branches_begin_with_those_of_an_earlier_run(checkpoint):

@@ -10,12 +10,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models.configuration_lungfusion import better_fit
-from train.data.crops import LabelledCrops, cut_inputs
+from train.data.crops import LabelledCrops
+from train.engine.head import logits_of
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, roc_auc, share
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
-MAX_IMAGES = 4000  # of the hospital left out, drawn at random
+MAX_IMAGES = 1500  # of the hospital left out, drawn at random
 BATCH = 32
 
 
@@ -57,9 +58,7 @@ def score_parts(model, parts, findings):
     for facts, data, crops, labels in parts:
         logits = []
         for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
-            batch = {name: value.to(model.device) for name, value in batch.items()}
-            inputs = cut_inputs(batch, model.config.branch_size) | {"labels": None}
-            logits.append(model(**inputs).logits.float().cpu())
+            logits.append(logits_of(model, {name: value.to(model.device) for name, value in batch.items()}).cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}
@@ -122,7 +121,7 @@ def summarise_hospital(rows, finding, threshold, beside=()):
     if not any(group_of(row, finding) == "otherwise_ill" for row in known):
         beside = [row for row in beside if f"label_{finding}" in row and group_of(row, finding) == "otherwise_ill"]
         known = known + beside
-    own = np.array([row.get("home") != "beside" for row in known])
+    own = np.array([row.get("home") != "beside" for row in known], bool)
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])

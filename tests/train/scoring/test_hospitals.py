@@ -275,7 +275,7 @@ def test_fewer_are_called_where_else_too_many_are_told_of_anything():
     def rows(home, count):
         people = []
         for number in range(count):
-            labels = {f"label_{name}": int(number % 20 == n) for n, name in enumerate("abcde")}
+            labels = {f"label_{name}": int(number % 10 == n) for n, name in enumerate("abcde")}
             logits = {f"logit_{key[6:]}": generator.normal(6 * value - 3) for key, value in labels.items()}
             known = {"label_pneumonia": 0, "label_tuberculosis": 0, "home": home, "age": "adult", "source": "s"}
             people.append({"patient_id": str(number), **labels, **logits, **known})
