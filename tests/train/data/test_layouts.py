@@ -87,8 +87,8 @@ def test_nih_whole(tmp_path):
     data = load(out)
     assert data["patient_id"][:] == ["1", "2"]
     assert (data[0]["view"], data[0]["age"], data[0]["sex"]) == ("PA", 58, "M")
-    labels = known_labels(data, ["effusion", "tuberculosis"], "nih_whole")
-    np.testing.assert_array_equal(labels, [[1, np.nan], [0, 0]])
+    labels = known_labels(data, ["effusion", "nodule", "tuberculosis"], "nih_whole")
+    np.testing.assert_array_equal(labels, [[1, 0, 0], [0, 0, 0]])
     assert known_labels(load(out, "test"), ["mass"], "nih_whole").tolist() == [[1]]
     assert "a list out of `atelectasis`" in (out / "README.md").read_text()
 
