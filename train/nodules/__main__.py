@@ -1,0 +1,48 @@
+"""The nodule detector: python -m train.nodules --recipe train/recipes/nodules.yaml [--variant NAME]
+
+With a variant, it is trained: model.safetensors in the variant's folder. Without, all that were trained are scored on
+the same pictures: nodules.json and nodules.md in the recipe's `out`.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from lungfusion import LungFusionPipeline
+from train.engine.yaml12 import read_yaml
+from train.nodules.data import load_pictures
+from train.nodules.report import write_report
+from train.nodules.training import train
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipe", type=Path, required=True)
+    parser.add_argument("--variant", help="one of the recipe's variants, to be trained")
+    parser.add_argument("--peers", type=Path, help="what other models said of the same pictures, JSON")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    recipe = read_yaml(arguments.recipe)
+    variants = recipes_of(recipe)
+    if arguments.variant and arguments.variant not in variants:
+        parser.error(f"There is no variant {arguments.variant}: choose out of {', '.join(variants)}.")
+    pictures = load_pictures(recipe, LungFusionPipeline.from_pretrained(recipe["checkpoint"]))
+    if arguments.variant:
+        train(variants[arguments.variant], pictures)
+    else:
+        trained = {name: one for name, one in variants.items() if (Path(one["out"]) / "model.safetensors").exists()}
+        write_report(trained, pictures, recipe["out"], arguments.peers)
+
+
+def recipes_of(recipe):
+    """Name of a variant → the recipe with the variant's changes, its folder below `out`."""
+    common = {key: value for key, value in recipe.items() if key != "variants"}
+    return {
+        name: common | {"out": str(Path(recipe["out"]) / name)} | (changes or {})
+        for name, changes in recipe["variants"].items()
+    }
+
+
+if __name__ == "__main__":
+    main()
