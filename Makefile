@@ -4,7 +4,7 @@ VENV := .venv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(VENV)/bin/python -m pip install --progress-bar on --no-compile --editable
 
-.PHONY: app test lint space clean
+.PHONY: app test lint space lowest clean
 
 app: $(VENV)/app.installed
 	@echo "Loading the model; the address follows."
@@ -20,7 +20,13 @@ lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff format --check .
 
 space: $(VENV)/test.installed  # what the Hub would build of it, in an environment of its own: minutes
-	$(VENV)/bin/python -m tests.space
+	$(VENV)/bin/python -m tests.benchmarks.space
+
+lowest: $(VENV)/test.installed  # the tests, but those in a browser, with the oldest packages that pyproject.toml allows
+	$(VENV)/bin/python -m pip install --quiet uv
+	$(VENV)/bin/uv venv --quiet --clear --python $(VENV)/bin/python $(VENV)/lowest
+	$(VENV)/bin/uv pip install --python $(VENV)/lowest/bin/python --resolution lowest-direct ".[app,train,test]"
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/lowest/bin/python -m pytest -n 2 --dist loadscope -m "not browser"
 
 $(VENV)/bin/python:
 	@echo "Making $(VENV) with $(PYTHON)."

@@ -5,8 +5,8 @@ import sys
 import numpy as np
 
 from lungfusion import LungFusionPipeline
-from lungfusion.app.view import saliency_image
 from lungfusion.explanation import share_inside
+from lungfusion.visualization import saliency_image
 
 
 def main(image, finding, picture="explanation.png", model=None):

@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from lungfusion import LungFusionPipeline
-from lungfusion.app.view import masked_image, overlay_image, radiograph_image
+from lungfusion.visualization import masked_image, overlay_image, radiograph_image
 
 HERE = Path(__file__).parent
 

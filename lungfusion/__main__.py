@@ -12,13 +12,13 @@ from transformers.utils import logging
 
 from .allocator import keep_freed_memory
 from .analysis import REASONS
-from .app.view import mask_image, overlay_image
 from .pipeline import LungFusionPipeline
 from .reading.archive import numbered, radiographs_in, raise_
 from .reading.errors import RadiographError
 from .reading.formats import PICTURE_SUFFIXES
 from .reading.radiograph import load_radiograph, printable
 from .reading.sources import check_age
+from .visualization import mask_image, overlay_image
 
 DISCLAIMER = "For research and education. Not a medical device."
 MAX_STEM = 150  # bytes of a written file's name; file systems allow 255

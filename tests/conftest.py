@@ -13,61 +13,18 @@ import pytest
 import torch
 from transformers.utils import logging
 
-from examples.phantom import draw_phantom
-from lungfusion import Analysis, LungFusionPipeline, Radiograph
-from lungfusion.checks.orientation import UPRIGHT
-from lungfusion.models import (
-    LungFusionConfig,
-    LungFusionForImageClassification,
-    LungFusionImageProcessor,
-    LungUNetConfig,
-    LungUNetForSemanticSegmentation,
-)
-from tests.app_server import radiograph_files, served, server  # noqa: F401  fixtures
-from tests.browser import browser, visit  # noqa: F401  fixtures
-from tests.publishing import finished_run, hub, online  # noqa: F401  fixtures
-from tests.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401  hooks
-from tests.trained import lungs_run, training_data  # noqa: F401  fixtures
+from lungfusion import LungFusionPipeline
+from lungfusion.models import LungFusionImageProcessor
+from tests.support.app_server import radiograph_files, served, server  # noqa: F401  fixtures
+from tests.support.browser import browser, visit  # noqa: F401  fixtures
+from tests.support.publishing import finished_run, hub, online  # noqa: F401  fixtures
+from tests.support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401  hooks
+from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.support.trained import lungs_run, training_data  # noqa: F401  fixtures
+from train.augment.phantom.radiograph import draw_phantom
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()
-SIDE = 96
-TINY_SEGMENTER = {"width": 4, "image_size": 64}
-TINY_MODEL = {
-    "segmenter": TINY_SEGMENTER,
-    "image_size": SIDE,
-    "branch_size": 64,
-    "branches": ["test_efficientnet", "test_resnet"],
-    "fusion_size": 8,
-}
-
-
-def tiny_model(**changes):
-    """An untrained classifier of a few thousand weights, the same at every call."""
-    torch.manual_seed(0)
-    return LungFusionForImageClassification(LungFusionConfig(**(TINY_MODEL | changes))).eval()
-
-
-def tiny_segmenter(**changes):
-    torch.manual_seed(0)
-    return LungUNetForSemanticSegmentation(LungUNetConfig(**(TINY_SEGMENTER | changes))).eval()
-
-
-def analysis(
-    pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96, **known
-):
-    """An `Analysis` made by hand. known: its other attributes."""
-    pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
-    alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
-    radiograph = Radiograph(pixels, name, "PNG")
-    known = {"correction": UPRIGHT, "findings": tuple(findings), "warnings": tuple(warnings)} | known
-    return Analysis(radiograph, alpha, *areas, quality, 1.0, **known)
-
-
-def find_lungs_everywhere(segmenter, logit=3.0):
-    """Make an untrained segmenter call every pixel lung (or, with a negative logit, none)."""
-    torch.nn.init.zeros_(segmenter.unet.mask.weight)
-    torch.nn.init.constant_(segmenter.unet.mask.bias, logit)
 
 
 @pytest.fixture(scope="session")
@@ -127,7 +84,7 @@ def masks_alone(tmp_path_factory):
     """Folder of a data set with neither `label` nor `findings`."""
     from datasets import Dataset
 
-    from tests.helpers import write_source
+    from tests.support.helpers import write_source
 
     root = tmp_path_factory.mktemp("data")
     write_source(root / "labelled", ["normal", "tuberculosis"], "nodule", with_mask=True)

@@ -12,17 +12,17 @@ import pytest
 import torch
 from PIL import Image
 
-from examples.phantom import draw_phantom, write_dicom
 from lungfusion import LungFusionPipeline, RadiographError
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
 from train.augment.mild_corruptions import alter
 from train.augment.ood_images import DRAWINGS, ood_images
+from train.augment.phantom.radiograph import draw_phantom, write_dicom
 from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.bundle import TABLES_FROM
 from train.publish.readme import OUTPUT, away_figures, with_tables
 from train.report.tables import cell
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
 DATA = Path(os.environ.get("LUNGFUSION_DATA", ROOT.parent / "shared" / "data"))
 SHENZHEN = DATA / "shenzhen-tuberculosis"

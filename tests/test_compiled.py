@@ -12,7 +12,7 @@ from torch import nn
 from lungfusion import compiled
 from lungfusion.compiled import MANY, CompiledModel
 from lungfusion.graph import graph_of
-from tests.conftest import SIDE, TINY_SEGMENTER, tiny_model, tiny_segmenter
+from tests.support.tiny import SIDE, TINY_SEGMENTER, tiny_model, tiny_segmenter
 
 pytest.importorskip("openvino", reason="there is no OpenVINO for this machine, torch does it all")
 
@@ -141,7 +141,7 @@ def test_nobody_is_told_that_openvino_is_used():
     code = """import sys, torch
 from lungfusion.compiled import MANY, CompiledModel
 from lungfusion.graph import graph_of
-from tests.conftest import SIDE, tiny_segmenter
+from tests.support.tiny import SIDE, tiny_segmenter
 ask = CompiledModel(tiny_segmenter())
 assert "openvino" not in sys.modules
 with torch.no_grad():

@@ -19,10 +19,10 @@ import pytest
 from PIL import Image
 
 from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune, quickstart
-from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline
+from train.augment.phantom.radiograph import draw_phantom
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parents[1] / "examples"
 PHANTOM = EXAMPLES / "radiographs" / "phantom_clear.png"
 PATHS = {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(EXAMPLES.parent)}
 NODE = shutil.which("node")

@@ -11,7 +11,7 @@ from transformers import pipeline
 from transformers.utils import logging
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from tests.conftest import tiny_segmenter
+from tests.support.tiny import tiny_segmenter
 
 
 def test_a_segmenter_alone_draws_lungs(phantom, tmp_path):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from lungfusion import load_radiograph
 from lungfusion.explanation import grad_cam
 from lungfusion.models.concatenation import paste_back
-from tests.conftest import SIDE, tiny_model
+from tests.support.tiny import SIDE, tiny_model
 
 
 def test_analysis_with_a_heat_map_is_the_same(pipe, phantom):

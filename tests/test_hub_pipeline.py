@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from transformers import pipeline
 
-from examples.phantom import write_dicom
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError
-from tests.conftest import SIDE, find_lungs_everywhere, tiny_model
+from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model
+from train.augment.phantom.radiograph import write_dicom
 from train.push import add_hub_pipeline
 
 

@@ -7,7 +7,7 @@ import torch
 
 from lungfusion import LungFusionPipeline
 from lungfusion.model_pass import ModelPass
-from tests.conftest import find_lungs_everywhere, tiny_model
+from tests.support.tiny import find_lungs_everywhere, tiny_model
 
 
 def with_config(pipe, **changes):

@@ -17,8 +17,8 @@ from transformers import (
 )
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from tests.conftest import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
-from tests.hub_server import HubServer
+from tests.support.hub_server import HubServer
+from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 NAME, LUNGS = "owner/tiny", "owner/lungs"
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
-from tests.conftest import SIDE, find_lungs_everywhere, tiny_model
+from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model
 
 
 def test_analysis_of_a_path(pipe, phantom, tmp_path):

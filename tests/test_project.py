@@ -12,14 +12,15 @@ from pathlib import Path
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 from train.report.card_words import CITE
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
-COMMANDS = {"prepare", "segment", "classify", "lesions", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
-ROOMS = {"augment", "calibrate", "data", "engine", "publish", "recipes", "report", "scoring"}
+COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
+ROOMS = {"augment", "calibrate", "data", "engine", "nodules", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
     "dataclasses",
     "huggingface_hub",
@@ -48,7 +49,6 @@ TOP_LEVEL = {
     "CHANGELOG.md",
     "CONTRIBUTING.md",
 }
-MAX_LINES = 300
 IGNORED = {line.strip("/\n") for line in (ROOT / ".gitignore").read_text().splitlines()} | {"lungfusion.egg-info"}
 
 
@@ -111,13 +111,13 @@ def test_only_the_app_imports_what_the_app_extra_brings(name):
         return
     for imported in IMPORTS[name]:
         assert not inside(imported, "gradio", "gradio_client", "reportlab", "jinja2"), imported
-        if name != "lungfusion.__main__":  # the command line saves the pictures that the app shows
-            assert not inside(imported, "lungfusion.app"), imported
+        assert not inside(imported, "lungfusion.app"), imported
 
 
 VIEW_MAY_IMPORT = (  # what an analysis says, and geometry: neither reading nor models
     "lungfusion.analysis",
     "lungfusion.explanation",
+    "lungfusion.visualization",
     "lungfusion.checks",
     "lungfusion.app.registration",
     "lungfusion.app.view",
@@ -153,14 +153,6 @@ def test_no_import_circle():
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
-def test_no_file_is_longer_than_300_lines():
-    code = [path for path in ROOT.rglob("*") if path.suffix in (".py", ".js", ".mjs", ".css", ".html")]
-    code = [path.relative_to(ROOT) for path in code if not IGNORED & set(path.relative_to(ROOT).parts)]
-    lines = {str(path): len((ROOT / path).read_text().splitlines()) for path in code}
-    assert len(lines) > 200
-    assert not {path: number for path, number in lines.items() if number > MAX_LINES}
-
-
 def test_train_holds_commands_on_the_top_floor_and_rooms_below():
     top = {path.name for path in (ROOT / "train").iterdir()} - {"__pycache__", "__init__.py", "README.md"}
     assert {name.removesuffix(".py") for name in top if name.endswith(".py")} <= COMMANDS
@@ -179,9 +171,14 @@ def test_requirements_pin_the_packages_and_the_app_within_their_ranges():
         assert str(pins[requirement.name].marker) == str(requirement.marker)
 
 
-@pytest.mark.parametrize("requirement", [Requirement(line) for line in PROJECT["dependencies"]], ids=lambda r: r.name)
-def test_the_package_can_be_installed_beside_others(requirement):
-    assert {part.operator for part in requirement.specifier} == {">=", "<"}
+def test_the_package_can_be_installed_beside_others():
+    """Older versions than those pinned will do (`make lowest` tests them), and none is shut out by a date."""
+    pins = {pin.name: pin for pin in map(Requirement, (ROOT / "requirements.txt").read_text().splitlines())}
+    for requirement in map(Requirement, PROJECT["dependencies"]):
+        bounds = {bound.operator: Version(bound.version) for bound in requirement.specifier}
+        (pin,) = pins[requirement.name].specifier
+        assert bounds[">="] < Version(pin.version), requirement
+        assert ("<" in bounds) == (Version(pin.version).major < 2000), requirement  # a year is no major version
 
 
 def licence(name):
@@ -219,10 +216,6 @@ def test_front_matter_of_the_space():
 def test_top_level_holds_nothing_else():
     names = {path.name for path in ROOT.iterdir() if not path.name.startswith(".")}
     assert names - IGNORED <= TOP_LEVEL | {"screenshots"}
-
-
-def test_the_front_page_is_short():
-    assert len((ROOT / "README.md").read_text().splitlines()) <= 130
 
 
 def test_version_is_stated_once_in_each_place():

@@ -11,8 +11,8 @@ from datasets import Image as ImageFeature
 from PIL import Image
 
 from examples import score_stream
-from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline, Scorer
+from train.augment.phantom.radiograph import draw_phantom
 
 
 @pytest.fixture(scope="module")

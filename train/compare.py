@@ -7,10 +7,10 @@
         --output runs/compare_models
 
 The grid names the variants, each a list of overrides, and the folds and seeds with which every one is trained. A
-variant's own overrides win over those of the command line. Each run is a `train.segment`, `train.classify` or
-`train.lesions` of its own under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every variant is scored
-on the same patients, so its difference to the first one is taken image by image. Written to OUTPUT: compare.json and
-compare.md, anew after every variant.
+variant's own overrides win over those of the command line. Each run is a `train.segment` or `train.classify` of its own
+under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every variant is scored on the same patients, so
+its difference to the first one is taken image by image. Written to OUTPUT: compare.json and compare.md, anew after
+every variant.
 
 With --leave-one-hospital-out each hospital of the recipe is left out once, under OUTPUT/without_HOSPITAL, and the model
 is scored on it. Written to OUTPUT: hospitals.md and hospitals.json, which a recipe's `away` names.
@@ -34,7 +34,6 @@ from train.engine.arguments import command_line, model_place
 from train.engine.recipe import load_recipe
 from train.engine.yaml12 import read_yaml
 from train.report.hardest import compare_hardest
-from train.report.lesions import lesions_table, summarise_lesions
 from train.report.tables import write_table
 from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
 from train.scoring.curves import measure_curves
@@ -43,7 +42,6 @@ from train.scoring.leave_out import leave_one_hospital_out
 TASKS = {  # what trains, what sums up a variant's runs, what makes the table
     "segmentation": ("train.segment", summarise_lungs, lungs_table),
     "classification": ("train.classify", summarise_findings, findings_table),
-    "lesions": ("train.lesions", summarise_lesions, lesions_table),
 }
 
 

@@ -4,7 +4,6 @@
     python -m train.evaluate --dataset data/own data/other --output runs/scores --also rejection shortcuts
     python -m train.evaluate --run runs/own --also saliency curves
     python -m train.evaluate --run runs/own --recalibrate --segmenter runs/lungs
-    python -m train.evaluate --run runs/own --lesions runs/lesions
 
 Every radiograph goes through `LungFusionPipeline`, as in the app. Written to the output, or the run's folder:
 metrics.json, metrics.md, per_image.csv, figures; where there are masks images/, sheets of radiographs with the lungs
@@ -30,17 +29,14 @@ from pathlib import Path
 
 import yaml
 
-from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from train.calibrate.findings import calibrate_run, replace_lesions, replace_segmenter
+from lungfusion import LungFusionPipeline
+from train.calibrate.findings import calibrate_run, replace_segmenter
 from train.calibrate.mask_quality import calibrate_quality
-from train.data.lesion_parts import load_lesion_parts
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
-from train.engine.checkpoints import load_classifier
 from train.engine.run import load_part
 from train.report.card import redraw
 from train.report.figures import write_figures
-from train.report.lesions import score_lesion_run
 from train.report.tables import metrics_tables
 from train.report.weights import weights_digest
 from train.scoring.classical import measure_classical
@@ -72,16 +68,15 @@ def parse(arguments):
     parser.add_argument("--run", type=Path, help="a finished run's folder: its validation patients are scored again")
     parser.add_argument("--recalibrate", action="store_true", help="with --run: fit again what training ended with")
     parser.add_argument("--segmenter", type=model_place, help="with --run: draws the lungs from now on; recalibrates")
-    parser.add_argument("--lesions", type=model_place, help="with --run: whose lesion branch it is given")
     parser.add_argument("--card", action="store_true", help="with --run: only draw figures and write the card again")
     parser.add_argument("--also", nargs="+", default=[], choices=ANALYSES, metavar="ANALYSIS", help="see above")
     parser.add_argument("--images", type=int, help="of each data set at most, for all that change images")
     parser.add_argument("--pictures", type=Path, nargs="+", default=[], help="for rejection: folders of no radiographs")
     arguments = parser.parse_args(arguments)
-    of_run = arguments.recalibrate or arguments.segmenter or arguments.lesions or arguments.card
+    of_run = arguments.recalibrate or arguments.segmenter or arguments.card
     if arguments.run and (arguments.model or arguments.dataset or arguments.output):
         parser.error("a run has its own model, data sets and folder: leave out --model, --dataset and --output")
-    if arguments.card and (arguments.recalibrate or arguments.segmenter or arguments.lesions):
+    if arguments.card and (arguments.recalibrate or arguments.segmenter):
         parser.error("--card scores nothing: leave it out, the card is written anyway")
     if not arguments.run and (of_run or not arguments.dataset or not arguments.output):
         parser.error("give --dataset and --output to score a model, or --run RUN to score a finished run again")
@@ -117,15 +112,9 @@ def evaluate_finished(arguments):
         load_pipeline(run / "model", arguments.also)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    if recipe["task"] == "lesions":
-        return evaluate_lesions(recipe, arguments)
-    if (arguments.segmenter or arguments.lesions) and recipe["task"] == "segmentation":
-        sys.exit(f"{run} is a segmenter's: --segmenter and --lesions are for the run of a classifier.")
+    if arguments.segmenter and recipe["task"] == "segmentation":
+        sys.exit(f"{run} is a segmenter's: --segmenter is for the run of a classifier.")
     rows = None
-    if arguments.lesions:
-        recipe |= {"lesions_from": str(arguments.lesions)}
-        replace_lesions(arguments.lesions, run)
-        (run / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     if arguments.recalibrate or arguments.segmenter:
         recipe, rows = recalibrate(recipe, run, arguments.segmenter)
     if not arguments.card:
@@ -137,16 +126,6 @@ def evaluate_finished(arguments):
     if arguments.also or arguments.card:
         redraw(run)
     print("\n".join(metrics_tables(json.loads((run / "metrics.json").read_text()))))
-
-
-def evaluate_lesions(recipe, arguments):
-    """A run of train.lesions, scored and calibrated again, as training ends."""
-    model = load_classifier(arguments.run / "model")
-    side = model.config.image_size
-    processor = LungFusionImageProcessor(size={"height": side, "width": side})
-    recipe = recipe | {"validation_images": arguments.images or recipe["validation_images"]}
-    validation = load_lesion_parts(recipe, processor, model.segmenter, recipe["workers"], "validation")
-    score_lesion_run(recipe, arguments.run, validation, model.device)
 
 
 def recalibrate(recipe, run, segmenter):

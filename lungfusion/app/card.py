@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from .. import __version__
 from ..loading import BUNDLED
-from .view.pictures import data_address
+from ..visualization import data_address
 from .view.render import render
 
 ADDRESS = "ADDRESS"  # stands for the page's own, which about.js fills in

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download, list_repo_files
 
 from ..reading.radiograph import load_radiograph
-from .view.pictures import grey_image, picture_address
+from ..visualization import grey_image, picture_address
 from .view.render import render
 
 DATASET = "hf-vision/chest-xray-pneumonia"  # Kermany et al. 2018, children, CC BY 4.0

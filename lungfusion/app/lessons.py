@@ -5,15 +5,13 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 
-from ..checks.geometry import apply_correction
 from ..reading.radiograph import RadiographError, load_radiograph
-from .gpu import on_gpu
 from .handlers import words_of
-from .trace import cover, walk
 from .view.answer import message_html
 from .view.people import people_html
 from .view.quiz import begin_html, question_html, verdict_html
 from .view.steps import covered_html, steps_html
+from .view.viewer import to_analysed_geometry
 
 MAX_CELLS = 64  # rows and columns of what a brush covers
 
@@ -27,14 +25,6 @@ class Lessons:
     """
 
     def __init__(self, pipe, handlers):
-        def trace(radiograph):
-            return walk(pipe, radiograph)
-
-        def covering(radiograph, covered):
-            return cover(pipe, radiograph, covered), pipe(radiograph)
-
-        # functions of a radiograph alone: what is given to a lent GPU is copied there
-        self.trace, self.covering = on_gpu(trace), on_gpu(covering)
         self.config, self.handlers, self.findings = pipe.model.config, handlers, pipe.findings
 
     def stepped(self, path, asked, request: gr.Request):
@@ -47,10 +37,11 @@ class Lessons:
         if path is None or not self.findings:
             return gr.Markdown(visible=True), ""
         try:
-            steps = self.trace(apply_correction(load_radiograph(path), asked.correction))
+            analysis, saliency = self.handlers.answers.analysed(path, asked)
+            trace = self.handlers.answers.traced(path, asked)
         except RadiographError as error:
             return gr.Markdown(visible=False), message_html(words.error(error))
-        return gr.Markdown(visible=False), steps_html(words, steps)
+        return gr.Markdown(visible=False), steps_html(words, trace, *to_analysed_geometry(analysis, saliency))
 
     def covered(self, path, asked, event: gr.EventData, request: gr.Request):
         """The scores with a part of the radiograph covered."""
@@ -58,8 +49,8 @@ class Lessons:
         if path is None:
             return ""
         try:
-            radiograph = apply_correction(load_radiograph(path), asked.correction)
-            scores, analysis = self.covering(radiograph, cells(event.covered))
+            analysis, _ = self.handlers.answers.analysed(path, asked)
+            scores = self.handlers.answers.covered(path, asked, cells(event.covered))
         except RadiographError as error:
             return message_html(words.error(error))
         told = [finding.name for finding in analysis.findings if finding.probability is not None]
@@ -84,7 +75,8 @@ class Lessons:
         radiograph = load_radiograph(example.path)
         if guess not in ("clear", "sign"):
             return question_html(words, example, radiograph, number, len(known), score)
-        return verdict_html(words, example, self.handlers.analyse(radiograph), guess, number, len(known), score)
+        analysis, _ = self.handlers.answers.analysed(example.path)
+        return verdict_html(words, example, analysis, guess, number, len(known), score)
 
 
 def cells(sent):

@@ -4,13 +4,12 @@ import threading
 from pathlib import Path
 
 import gradio as gr
-from gradio.processing_utils import save_bytes_to_cache
 
 from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
+from .gradio_compat import KEPT_MINUTES, as_if_uploaded, file_field
 from .handlers import words_of
 from .labels import LabelsError, agreement, read_labels
-from .uploads import KEPT_MINUTES, file_field
 from .view.answer import message_html
 from .view.batch import Batch
 from .view.render import render
@@ -50,7 +49,8 @@ class ManyFiles:
         try:
             yield from self.grown(batch, radiographs, stop)
         finally:
-            self.stops.pop(request.session_hash, None)
+            if self.stops.get(request.session_hash) is stop:  # a later run of the session has its own
+                del self.stops[request.session_hash]
         yield "", batch.html(), batch.records, gr.Column(visible=bool(self.handlers.findings and batch.counts["read"]))
 
     def grown(self, batch, radiographs, stop):
@@ -60,7 +60,7 @@ class ManyFiles:
             done = render("batch_progress.html", words=batch.words, done=number - 1, total=total, file=name)
             yield done, gr.skip() if number > 1 else "", gr.skip(), gr.skip()
             try:
-                batch.add(name, self.handlers.analyse(load_radiograph(read())))
+                batch.add(name, self.handlers.answers.analyse(load_radiograph(read())))
             except RadiographError as error:
                 batch.add_unreadable(name, error)
             if stop.is_set():
@@ -83,9 +83,7 @@ class ManyFiles:
         except (KeyError, RadiographError):
             return None
         if isinstance(read, bytes):
-            path = save_bytes_to_cache(read, Path(name).name, upload.GRADIO_CACHE)
-            upload.temp_files.add(path)
-            return path
+            return as_if_uploaded(read, Path(name).name, upload)
         return str(read)
 
     def compared(self, labels, records, request: gr.Request):

@@ -6,20 +6,31 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
-from gradio.route_utils import delete_files_created_by_app
 from starlette.middleware import Middleware
 
+from ..visualization import data_address
+from .answers import Request
 from .card import about_html, model_card, preview_head
 from .examples import examples_html
-from .handlers import Asked, words_of
+from .gradio_compat import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, delete_uploads, file_field, patch_mcp
+from .handlers import words_of
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
-from .theme import THEME
-from .uploads import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, file_field, keep_track_of_data_uris
-from .view.pictures import data_address
 from .view.render import render
 from .view.words import LANGUAGES
 
+THEME = gr.themes.Base(
+    primary_hue="sky", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+).set(
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+    button_primary_background_fill="#005a8d",
+    button_primary_background_fill_hover="#00456d",
+    button_primary_background_fill_dark="#005a8d",
+    button_primary_background_fill_hover_dark="#00456d",
+    button_primary_text_color="white",
+    button_primary_text_color_dark="white",
+)
 LOOKS = Path(str(files("lungfusion.app.view")))  # style, scripts and icon of the page
 ANSWERED_JS = "() => window.lungfusion?.answered()"
 SENT_JS = "() => { window.dispatchEvent(new Event('lungfusion:sent')) }"
@@ -133,7 +144,7 @@ def tab_of(request: gr.Request):
 
 def launch(demo, examples):
     """Serve the page until the process is told to end, and leave nothing behind."""
-    keep_track_of_data_uris()
+    patch_mcp()
     demo.launch(
         theme=THEME,
         css_paths=sorted(LOOKS.glob("*.css")),
@@ -149,7 +160,7 @@ def launch(demo, examples):
         mcp_server=True,
         app_kwargs={"middleware": [Middleware(NoProxy)]},
     )
-    delete_files_created_by_app(demo, age=None)  # Gradio does so too, but not while a visitor stays connected
+    delete_uploads(demo)
 
 
 def header(texts, asked_for):
@@ -186,28 +197,26 @@ def connect(demo, handlers, analyse, steps, row_opening):
         states: its path, and what is asked about it.
     """
     upload, answer = analyse.upload, analyse.answer
-    path, asked = gr.State(), gr.State(Asked())
+    path, asked = gr.State(), gr.State(Request())
     restart = gr.Button(elem_id="restart", elem_classes="unseen")
     begun = [upload, path, analyse.welcome, answer, asked, steps.shown]
     real = [analyse.real_words, analyse.real]
     beginnings = [
-        demo.load(handlers.opened, None, begun + real, **UNQUEUED),
-        gr.on([analyse.drawn.click, analyse.real.click], handlers.chosen, None, begun, queue=False, **EVERY_ONE),
-        upload.upload(handlers.received, upload, begun, **UNQUEUED),
-        restart.click(handlers.restarted, None, begun, **UNQUEUED),
+        demo.load(handlers.on_open, None, begun + real, **UNQUEUED),
+        gr.on([analyse.drawn.click, analyse.real.click], handlers.on_example, None, begun, queue=False, **EVERY_ONE),
+        upload.upload(handlers.on_upload, upload, begun, **UNQUEUED),
+        restart.click(handlers.on_restart, None, begun, **UNQUEUED),
         row_opening(begun),
     ]
     upload.upload(None, js="() => window.lungfusion?.address({example: null})")
     for beginning in beginnings:
-        answering = beginning.then(
-            handlers.answered, [path, asked], [answer, asked], show_progress="hidden", **ONE_AT_A_TIME
-        )
+        answering = beginning.then(handlers.answered, [path, asked], answer, show_progress="hidden", **ONE_AT_A_TIME)
         answering.then(None, js=ANSWERED_JS)
     again = {"show_progress_on": answer, "concurrency_id": "model", **EVERY_ONE}
     answer.click(handlers.asked_again, path, [answer, asked], **again).then(None, js=ANSWERED_JS)
     sent = [gr.HTML(elem_id=name, elem_classes="unseen") for name in ("pixels", "file")]
     sending = answer.submit(
-        handlers.wanted, [path, asked], sent, show_progress="hidden", concurrency_id="model", **EVERY_ONE
+        handlers.on_file_request, [path, asked], sent, show_progress="hidden", concurrency_id="model", **EVERY_ONE
     )
     sending.then(None, js=SENT_JS)
     return path, asked
@@ -231,7 +240,7 @@ def row_opening(handlers, many, files, table, upload, tabs):
 
     def opened(paths, event: gr.EventData, request: gr.Request):
         path = many.chosen(paths, upload, event.name)
-        return *handlers.begun(path, request), gr.Tabs(selected="analyse")
+        return *handlers.reset_outputs(path, request), gr.Tabs(selected="analyse")
 
     return lambda begun: table.click(opened, files, [*begun, tabs], queue=False, **EVERY_ONE)
 

@@ -6,114 +6,104 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..analysis import Analysis
-from ..explanation import grad_cam
+from ..model_pass import run
 from ..models.concatenation import CONCATENATION_MODULES
-from ..reading.radiograph import load_radiograph
 
 UNTRAINED = ("none", "multiply", "rgba", "guided", "crop", "align")  # ways to join image and mask that have no weights
 
 
 @dataclass(frozen=True)
-class Steps:
+class ModelTrace:
     """What every part of the model made of one radiograph.
 
     Attributes:
-        analysis: `Analysis`, with the answer.
         image: (S, S) float32 in [0, 1], the radiograph as the networks read it.
-        alpha: (S, S) float32 in [0, 1], the mask as the U-Net drew it.
+        alpha: (S, S) float32 in [0, 1], the mask as the U-Net predicted it.
         cnn_inputs: way to join → (s, s, 3) float32 in [0, 1], what the branches would see; of `rgba` and `guided` the
             fourth channel, alpha, is shown as opacity over black. The model's own way is `concatenation`.
         concatenation: the way the model was trained with.
         feature_maps: branch → (h, w) float32, the mean activation of its deepest feature map, scaled to [0, 1].
         fusion_weights: branch → its weight, of 1 in all; None unless fusion is gated.
-        whole_image: finding told → probability, of the same network shown the whole image instead of the lungs.
-        saliency: finding told → (S, S) float32 in [0, 1], as `explanation.grad_cam` gives it; of those whose maps are
-            worth a look (`config.explained`).
-        lesion_findings: those told whose score comes from the lesion branch instead; none without one.
+        probabilities: finding told → probability.
+        whole_image: the same of the same network shown the whole image instead of the lungs.
     """
 
-    analysis: Analysis
     image: np.ndarray
     alpha: np.ndarray
     cnn_inputs: dict
     concatenation: str
     feature_maps: dict
     fusion_weights: dict | None
+    probabilities: dict
     whole_image: dict
-    saliency: dict
-    lesion_findings: tuple = ()
 
 
 @torch.inference_mode()
-def walk(pipeline, source):
-    """Analyse a radiograph and keep what every part of the model made of it.
+def trace_model(pipeline, radiograph, correction):
+    """Keep what every part of the model makes of a radiograph.
 
     Args:
         pipeline: `LungFusionPipeline` of a classifier.
-        source: as for calling the pipeline, but one.
+        radiograph: `Radiograph` as loaded.
+        correction: `Correction` it was analysed under.
 
     Returns:
-        `Steps`; no findings are told of a radiograph that the gate refuses.
+        `ModelTrace`.
 
     Raises:
-        RadiographError: the source can't be read as a radiograph.
         ValueError: the model only segments.
     """
-    if not hasattr(pipeline.model, "concatenation"):
+    model = pipeline.model
+    if not hasattr(model, "concatenation"):
         raise ValueError("A segmenter has no steps beyond the mask: give a checkpoint that names findings.")
-    model, radiograph = pipeline.model, load_radiograph(source)
-    one = pipeline.passes([radiograph])[0]
-    analysis, pixel_values, output = pipeline.analysis(one), one.pixel_values, one.output
-    whole = model(pixel_values, alpha=torch.ones_like(output.alpha)).logits[0].float().sigmoid().tolist()
+    (one,) = run(pipeline, [radiograph], [correction])
+    pixel_values, output = one.pixel_values, one.output
+    whole = model(pixel_values, alpha=torch.ones_like(output.alpha))
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}
     cnn_inputs[model.config.concatenation] = output.cnn_input
-    branches, names = model.config.branches, model.config.findings
-    weights = output.fusion_weights
-    explained = set(pipeline.findings) & set(model.config.explained)
-    with torch.inference_mode(False):
-        maps = grad_cam(model, output, pixel_values.shape[-1])[0]
-    return Steps(
-        analysis=analysis,
+    branches, weights = model.config.branches, output.fusion_weights
+    return ModelTrace(
         image=as_array(pixel_values[0, 0]),
         alpha=as_array(output.alpha[0, 0]),
         cnn_inputs={name: seen(as_array(picture[0])) for name, picture in cnn_inputs.items()},
         concatenation=model.config.concatenation,
         feature_maps={name: activation(x[0]) for name, x in zip(branches, output.hidden_states, strict=True)},
         fusion_weights=None if weights is None else dict(zip(branches, weights[0].tolist(), strict=True)),
-        whole_image={name: p for name, p in zip(names, whole, strict=True) if name in pipeline.findings},
-        saliency={name: as_array(x) for name, x in zip(names, maps, strict=True) if name in explained},
-        lesion_findings=tuple(name for name in pipeline.findings if name in model.config.lesion_findings)
-        if model.config.lesion_backbone
-        else (),
+        probabilities=probabilities(pipeline, output),
+        whole_image=probabilities(pipeline, whole),
     )
 
 
 @torch.inference_mode()
-def cover(pipeline, source, covered):
-    """What covering a part of a radiograph does to the scores (occlusion, Zeiler and Fergus 2014).
+def cover(pipeline, image, alpha, covered):
+    """What the scores are with a part of a radiograph covered (occlusion, Zeiler and Fergus 2014).
 
     The lungs stay where they were found in the whole picture, so that only what the branches see changes.
 
     Args:
         pipeline: `LungFusionPipeline` of a classifier.
-        source: as for calling the pipeline, but one.
+        image, alpha: (S, S) float32 in [0, 1], those of a `ModelTrace`.
         covered: (n, n) bool, the places covered with the picture's mean grey, of the picture as the networks read it.
 
     Returns:
-        dict, finding told → (probability before, probability after).
-
-    Raises:
-        RadiographError: the source can't be read as a radiograph.
+        dict, finding told → probability.
     """
-    model, one = pipeline.model, pipeline.passes([load_radiograph(source)])[0]
-    pixel_values, alpha = one.pixel_values, one.output.alpha
-    mask = torch.from_numpy(np.asarray(covered, np.float32))[None, None].to(pixel_values)
+    model = pipeline.model
+    pixel_values, alpha, mask = (
+        torch.from_numpy(np.asarray(x, np.float32))[None, None].to(model.device, model.dtype)
+        for x in (image, alpha, covered)
+    )
     mask = F.interpolate(mask, pixel_values.shape[-2:], mode="nearest")
-    after = model(torch.lerp(pixel_values, pixel_values.mean().expand_as(pixel_values), mask), alpha=alpha).logits[0]
-    pairs = zip(one.output.logits[0].float().sigmoid().tolist(), after.float().sigmoid().tolist(), strict=True)
-    return {name: pair for name, pair in zip(model.config.findings, pairs, strict=True) if name in pipeline.findings}
+    seen = torch.lerp(pixel_values, pixel_values.mean().expand_as(pixel_values), mask)
+    return probabilities(pipeline, model(seen, alpha=alpha))
+
+
+def probabilities(pipeline, output):
+    """Finding told → its probability, of the first row of a model's output."""
+    names = pipeline.model.config.findings
+    shares = dict(zip(names, output.logits[0].float().sigmoid().tolist(), strict=True))
+    return {name: shares[name] for name in pipeline.findings}
 
 
 def seen(cnn_input):

@@ -35,8 +35,8 @@ from torchvision.transforms import Compose
 from torchxrayvision.baseline_models.chestx_det.ptsemseg.pspnet import pspnet
 from transformers.utils import logging
 
-from examples.phantom import draw_phantom
 from lungfusion import LungFusionPipeline, load_radiograph
+from train.augment.phantom.radiograph import draw_phantom
 
 SIDE = 1024  # pixels of the radiograph's side, as ChestX-ray14 ships it
 WARM_UP = 2  # rounds that do not count

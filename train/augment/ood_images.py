@@ -8,10 +8,11 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from sklearn.datasets import load_sample_images
 
-from examples.phantom import draw_phantom
-from examples.phantom_others import draw_animal, draw_animal_from_the_side, draw_scout
-from examples.phantom_views import beside_caption, draw_lateral, pair
 from train.augment.intensity import font
+
+from .phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
+from .phantom.radiograph import draw_phantom
+from .phantom.views import beside_caption, draw_lateral, pair
 
 SIDE = 512
 PHOTOGRAPHS = (  # those that come with scikit-image itself

@@ -13,7 +13,6 @@ from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.calibrate.away import MIN_AUC, healthy_scores, is_shown
 from train.calibrate.handover import age_groups, apply_point, copy_tables, read_points
 from train.engine.checkpoints import load_classifier, load_segmenter
-from train.engine.lesion_branch import take_lesions_from
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.scoring.hospitals import auc_of
 from train.scoring.images import patients, score_parts, validation_parts
@@ -51,17 +50,8 @@ def replace_segmenter(name_or_path, recipe, run):
     return recipe, rows
 
 
-def replace_lesions(name_or_path, run):
-    """Give a run's classifier the trained lesion branch of another model; the rest stays as it was."""
-    new = take_lesions_from(load_classifier(run / "model"), load_classifier(name_or_path))
-    side = new.config.image_size
-    save_model(round_weights(new), LungFusionImageProcessor(size={"height": side, "width": side}), run / "model")
-
-
 def calibrate_run(recipe, output):
     """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model.
-
-    What a lesion branch answers for stays as `train.lesions` fitted it, by the readers' votes.
 
     Returns:
         the rows of `score_parts`, as the calibrated model would give them.

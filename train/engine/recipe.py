@@ -7,11 +7,7 @@ from train.data.sources import resolve_sources
 from train.engine.yaml12 import parse_yaml, read_yaml
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-BASES = {
-    "segmentation": RECIPES / "base_lungs.yaml",
-    "classification": RECIPES / "base_findings.yaml",
-    "lesions": RECIPES / "base_lesions.yaml",
-}
+BASES = {"segmentation": RECIPES / "base_lungs.yaml", "classification": RECIPES / "base_findings.yaml"}
 SAID_AS_YES_OR_NO = {"yes": True, "on": True, "no": False, "off": False}
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lungfusion.app.view.pictures import (
+from lungfusion.visualization import (
     CONTOUR_COLOUR,
     as_rgb,
     blend,

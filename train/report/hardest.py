@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from lungfusion.app.view.pictures import as_rgb, reduced, with_contour
+from lungfusion.visualization import as_rgb, reduced, with_contour
 from train.data.pictures import load_image
 from train.engine.run import drawn_rows
 from train.report.contact_sheets import DPI, show

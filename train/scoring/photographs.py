@@ -6,7 +6,6 @@ The photographs are made, by `train.augment.photographs`; of the phantom too, wh
 import numpy as np
 from tqdm.auto import tqdm
 
-from examples.phantom import draw_phantom
 from lungfusion import load_radiograph
 from lungfusion.checks.input_checks import PHOTOGRAPH
 from train.augment.photographs import photograph
@@ -14,6 +13,8 @@ from train.data.pictures import image_bytes
 from train.report.tables import cell, markdown_table, write_table
 from train.scoring.images import every_finding_of, reported
 from train.scoring.metrics import proportion
+
+from ..augment.phantom.radiograph import draw_phantom
 
 MAX_CHANGE = 0.05  # of a probability, that a photograph may make
 PHANTOMS, SIDE = 24, 512  # how many, and of how many pixels

@@ -1,9 +1,5 @@
-"""What a person sees of an analysis: pictures, words in the reader's language, HTML and a printed page.
+"""What a person sees of an analysis: words in the reader's language, HTML and a printed page.
 
 HTML carries classes but no styles: style.css has those, page.js what an answer does by itself in a browser. Text from
 outside is escaped.
 """
-
-from .pictures import mask_image, masked_image, overlay_image, radiograph_image, saliency_image
-
-__all__ = ["mask_image", "masked_image", "overlay_image", "radiograph_image", "saliency_image"]

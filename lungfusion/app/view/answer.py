@@ -2,9 +2,11 @@
 
 import time
 
+import numpy as np
+
 from ...analysis import UPRIGHT
+from ...checks.input_checks import Limits
 from .downloads import offered
-from .likeness import USUAL, dial
 from .phrases import (
     GROUPS,
     age_group,
@@ -17,10 +19,14 @@ from .phrases import (
     reliability,
     to_be_set_right,
 )
-from .reference import strip
 from .render import render
-from .upright import upright
-from .viewer import viewer_html
+from .score_strip import score_strip
+from .viewer import to_analysed_geometry, viewer_html
+
+USUAL = Limits()
+GOOD_MASK = 0.95  # mask quality from which the outline is as in the pictures learned from
+THIRDS = (0, 1 / 3, 2 / 3, 1)
+NAMES = ("like", "somewhat_unlike", "unlike")
 
 
 def answer_html(
@@ -43,7 +49,7 @@ def answer_html(
         correction: `Correction` that the visitor gave the radiograph before it was analysed.
         who: one of `GROUPS`, whom the visitor says it is of; None where the file alone may tell.
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
-        reference_scores: finding → what `reference.strip` takes; as the model's configuration has them.
+        reference_scores: finding → what `score_strip.score_strip` takes; as the model's configuration has them.
         limits: `Limits` of the model.
         truth: what is known to be true of an example, by its name in `examples`; None of what is uploaded.
     """
@@ -52,7 +58,7 @@ def answer_html(
     warm = {finding.name: saliency[finding.name] for finding in levels["detected"] if finding.name in saliency}
     title, sentences = headline(words, analysis)
     state = correction if by_hand else analysis.correction
-    seen, maps = upright(analysis, warm)
+    seen, maps = to_analysed_geometry(analysis, warm)
     return render(
         "answer.html",
         words=words,
@@ -69,7 +75,7 @@ def answer_html(
         names=words.listed([finding.name for finding in analysis.findings]) if analysis.findings else "",
         viewer=viewer_html(words, seen, maps, state),
         warm=list(maps),
-        dial=dial(words, analysis, limits),
+        dial=ood_dial(words, analysis, limits),
         levels={
             level: [card(words, finding, reference_scores.get(finding.name, {})) for finding in levels[level]]
             for level in levels
@@ -96,7 +102,7 @@ def straighten(analysis):
 
 
 def card(words, finding, scores=()):
-    """What the card of a finding says. scores: what `reference.strip` takes."""
+    """What the card of a finding says. scores: what `score_strip.score_strip` takes."""
     if finding.probability is None:
         return {"name": words.title(finding.name), "reason": words(f"reason_{finding.reason}")}
     threshold = words("named_from", threshold=percentage(words, finding.threshold))
@@ -110,7 +116,7 @@ def card(words, finding, scores=()):
         "fill": f"{finding.probability:.1%}",
         "mark": f"{finding.threshold:.1%}",
         "population": population(words, finding),
-        "strip": strip(words, finding, dict(scores)),
+        "strip": score_strip(words, finding, dict(scores)),
         "mistakes": mistakes(words, finding),
         "more": [sentence for sentence in dict.fromkeys(more) if sentence],
     }
@@ -137,3 +143,30 @@ def details(words, analysis):
     shares = {name: percentage(words, share) for name, share in shares.items()}
     quality = f"{analysis.mask_quality:.2f}".replace(".", words("decimal"))
     return f"{looked_at} {words('lungs_cover', **shares)} {words('quality', quality=quality)}"
+
+
+def ood_dial(words, analysis, limits=USUAL):
+    """What the dial shows.
+
+    Args:
+        words: `Words`.
+        analysis: `Analysis`.
+        limits: `Limits` of the segmenter, which the dial's marks are.
+
+    Returns:
+        dict for dial.html; None of a refused image, and where the model was not fitted to say how unlike one is.
+    """
+    if analysis.refused or not analysis.ood_score:
+        return None
+    place = unlikeness(analysis, limits)
+    name = NAMES[min(int(3 * place), 2)]
+    return {"place": f"{100 * place:.0f}%", "name": name, "said": words(f"picture_{name}")}
+
+
+def unlikeness(analysis, limits):
+    """A float in [0, 1]: below a third nothing is odd, above two thirds the image is next to being refused."""
+    scores = (0, limits.usual_ood_score, limits.doubtful_ood_score, limits.max_ood_score)
+    qualities = (limits.chest_quality, limits.min_mask_quality, GOOD_MASK, 1)
+    by_score = np.interp(analysis.ood_score, scores, THIRDS)
+    by_mask = np.interp(analysis.mask_quality, qualities, THIRDS[::-1])
+    return float(max(by_score, by_mask))

@@ -2,9 +2,9 @@
 
 from io import BytesIO
 
+from ...visualization import as_rgb, data_address, grey_image, mask_image, picture_address, reduced_to, with_contour
 from .batch_files import batch_csv, json_lines, masks_zip, snippet
 from .phrases import percentage
-from .pictures import as_rgb, data_address, grey_image, mask_image, picture_address, reduced_to, with_contour
 from .render import render
 
 SMALL_SIDE = 96  # pixels of a thumbnail's longer side

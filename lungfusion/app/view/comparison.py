@@ -4,12 +4,12 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from ...visualization import as_bytes, contour_layer, grey_image, picture_address, reduced
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import change, percentage
-from .pictures import as_bytes, contour_layer, grey_image, picture_address, reduced
 from .render import render
-from .upright import upright
+from .viewer import to_analysed_geometry
 
 DARKER, DENSER = (86, 180, 233), (230, 159, 0)  # sky blue and orange of Okabe and Ito 2008
 FULL = 0.25  # difference of grey that has the full colour
@@ -24,7 +24,7 @@ def comparison_html(words, first=None, second=None):
     first, second: `Analysis`, or None.
     """
     sides = {"first": first, "second": second}
-    sides = {key: upright(analysis)[0] for key, analysis in sides.items() if analysis}
+    sides = {key: to_analysed_geometry(analysis)[0] for key, analysis in sides.items() if analysis}
     found = register(*sides.values()) if len(sides) == 2 and not any(one.refused for one in sides.values()) else None
     difference = ""
     if found and found.holds:

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-from .pictures import cut_out_image, data_address, mask_image, picture_address
+from ...visualization import cut_out_image, data_address, mask_image, picture_address
 from .render import render
-from .sheet import sheet_pdf
+from .report import report_pdf
 
 FILES = {  # what there is, and how its name ends
     "report": ".pdf",
@@ -39,10 +39,10 @@ def file_of(kind, words, analysis, correction, made_by, saliency):
 
     Args:
         kind: one of `FILES`.
-        words, analysis, correction, made_by, saliency: those of `sheet_pdf`.
+        words, analysis, correction, made_by, saliency: those of `report_pdf`.
     """
     if kind == "report":
-        address = data_address(sheet_pdf(words, analysis, correction, made_by, saliency), "application/pdf")
+        address = data_address(report_pdf(words, analysis, correction, made_by, saliency), "application/pdf")
     elif kind == "numbers":
         numbers = json.dumps(record(analysis, correction, made_by), indent=2).encode()
         address = data_address(numbers, "application/json")

@@ -2,8 +2,8 @@
 
 import json
 
-from .reference import GROUPS, MIN_DOTS
 from .render import render
+from .score_strip import GROUPS, MIN_DOTS
 
 
 def people_html(words, config):

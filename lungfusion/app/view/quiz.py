@@ -1,7 +1,7 @@
 """A quiz: guess whether there is something in the lungs, then see what is true and what the model says."""
 
+from ...visualization import grey_image, overlay_image, picture_address
 from .phrases import by_level
-from .pictures import grey_image, overlay_image, picture_address
 from .render import render
 
 

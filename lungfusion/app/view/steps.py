@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
+from ...visualization import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .phrases import by_level, change, percentage
-from .pictures import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .render import render
 
 SIDE = 384  # pixels of what the networks made, drawn large
@@ -14,10 +14,17 @@ NONE = 0.005  # weight up to which a network does not count
 WHOLE = ("image", "alpha", "answer")  # steps whose pictures show the whole radiograph
 
 
-def steps_html(words, steps):
-    """The walk. steps: `lungfusion.app.trace.Steps`."""
+def steps_html(words, steps, analysis, saliency):
+    """The walk.
+
+    Args:
+        words: `Words`.
+        steps: `lungfusion.app.trace.ModelTrace`.
+        analysis, saliency: of the same radiograph, in the geometry in which it was analysed.
+    """
     outlined = with_contour(as_rgb(steps.image), steps.alpha)
-    heat = heat_pictures(words, steps)
+    heat = heat_pictures(words, steps, analysis, saliency)
+    rows = probabilities(words, steps, analysis)
     ways = [steps.concatenation, *(name for name in steps.cnn_inputs if name != steps.concatenation)]
     pictures = {
         "image": [(grey_image(steps.image), words("step_image_picture"))],
@@ -29,7 +36,7 @@ def steps_html(words, steps):
     pictures["fusion"] = pictures["maps"]
     said = {
         "joined": [words(f"joined_{steps.concatenation}"), words("step_joined_others")],
-        "fusion": [fusion_words(words, steps), *lesion_words(words, steps)],
+        "fusion": [fusion_words(words, steps)],
     }
     return render(
         "steps.html",
@@ -44,10 +51,10 @@ def steps_html(words, steps):
             }
             for key in ("image", "alpha", "joined", "maps", "fusion", "answer")
         ],
-        cover=picture_address(grey_image(steps.image), "JPEG") if probabilities(words, steps) else "",
+        cover=picture_address(grey_image(steps.image), "JPEG") if rows else "",
         heat=bool(heat),
         weights=weights(words, steps),
-        rows=probabilities(words, steps),
+        rows=rows,
     )
 
 
@@ -57,11 +64,6 @@ def fusion_words(words, steps):
         return words("step_no_weights")
     name, weight = max(steps.fusion_weights.items(), key=lambda item: item[1])
     return words("step_one_network", name=name) if weight >= ALL else words("step_fusion_words")
-
-
-def lesion_words(words, steps):
-    """That some findings are looked for elsewhere; nothing where none is."""
-    return [words("step_lesions", findings=words.listed(steps.lesion_findings))] if steps.lesion_findings else []
 
 
 def weights(words, steps):
@@ -91,12 +93,12 @@ def map_picture(words, steps, number, name):
     return Image.fromarray(as_bytes(colours)), caption
 
 
-def heat_pictures(words, steps):
+def heat_pictures(words, steps, analysis, saliency):
     """Where the score of each finding that is detected is sensitive, as far as that is worth a look."""
     under, pictures = as_rgb(steps.image), []
-    for finding in by_level(steps.analysis.findings)["detected"]:
-        if finding.name in steps.saliency:
-            heat = steps.saliency[finding.name]
+    for finding in by_level(analysis.findings)["detected"]:
+        if finding.name in saliency:
+            heat = saliency[finding.name]
             opacity = MAP_OPACITY * ((heat - COLD) / (1 - COLD)).clip(0, 1)
             picture = with_contour(blend(under, heat_colours(heat), opacity), steps.alpha)
             pictures.append((picture, f"{words('show_heat')}: {words.title(finding.name)}"))
@@ -107,9 +109,9 @@ def joined_image(steps, name):
     return Image.fromarray(as_bytes(255 * steps.cnn_inputs[name]))
 
 
-def probabilities(words, steps):
+def probabilities(words, steps, analysis):
     """Each finding's probability as the model sees it, and from the whole image; none where nothing is said."""
-    told = [finding for finding in steps.analysis.findings if finding.probability is not None]
+    told = [finding for finding in analysis.findings if finding.probability is not None]
     return [
         {
             "name": words.title(finding.name),
@@ -128,7 +130,7 @@ def covered_html(words, scores, findings):
 
     Args:
         words: `Words`.
-        scores: finding → (probability before, after), as `lungfusion.app.trace.cover` gives them.
+        scores: finding → (probability before, after), as `Answers.covered` gives them.
         findings: those that are told of this radiograph.
     """
     rows = [

@@ -1,0 +1,89 @@
+"""The picture on the page: zoomed, moved, turned."""
+
+import numpy as np
+import pytest
+
+from lungfusion import load_radiograph
+from tests.support.browser import upload
+
+pytestmark = pytest.mark.browser
+
+
+def test_the_picture_is_zoomed_moved_and_set_back(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+    box = page.locator(".stage").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+
+    def transform():
+        return page.locator(".stack").evaluate("stack => new DOMMatrix(getComputedStyle(stack).transform).toJSON()")
+
+    page.mouse.move(*middle)
+    for _ in range(12):
+        page.mouse.wheel(0, -200)
+    page.wait_for_function("document.querySelector('.zoomed')")
+    assert transform()["a"] == pytest.approx(8)
+    before = transform()
+    page.mouse.down()
+    page.mouse.move(middle[0] + 60, middle[1] - 40)
+    page.mouse.up()
+    moved = transform()
+    assert (moved["e"] - before["e"], moved["f"] - before["f"]) == pytest.approx(
+        (60, -40), abs=1e-4
+    )  # CSS has four digits
+    page.mouse.dblclick(*middle)
+    assert (transform()["a"], transform()["e"]) == (1, 0)
+    page.locator(".stage").focus()
+    page.keyboard.press("i")
+    assert page.locator("feFuncR").get_attribute("slope") == "-1"
+    page.keyboard.press("o")
+    assert not page.locator(".contour").is_visible()
+
+
+def turned_and_set_back(page, radiograph_files):
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+    before = page.get_by_alt_text("The radiograph").get_attribute("src")
+    page.get_by_text("Lungs", exact=True).click()
+    for _ in range(2):
+        page.get_by_role("button", name="Turn right").click()
+    page.locator(".answer[data-angle='180']").locator("text=As uploaded").wait_for()
+    page.wait_for_function("src => document.querySelector('.base').src != src", arg=before)
+    page.get_by_role("button", name="As uploaded").click()
+    page.wait_for_function("src => document.querySelector('.base').src == src", arg=before)
+
+
+def test_turns_add_up_and_are_taken_back(visit, radiograph_files):
+    turned_and_set_back(visit(), radiograph_files)
+
+
+def test_what_was_chosen_stays_through_turns(visit, radiograph_files):
+    page = visit()
+    turned_and_set_back(page, radiograph_files)
+    page.locator(".background").wait_for(timeout=15000)  # still the lungs; upside down there were none to show
+
+
+def test_window_and_level_are_set_by_drag_from_all_pixels(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["deep.png"])
+    page.locator(".answer").wait_for()
+    box = page.locator(".stage").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down(button="right")
+    page.mouse.move(x - box["width"] / 3, y)
+    page.mouse.up(button="right")
+    assert page.locator(".stage output").inner_text() == "W 50 · L 50"  # a third of the width to the left halves it
+    page.locator(".viewer.is-deep canvas").wait_for()
+    greys = page.locator("canvas.deep").evaluate(
+        """canvas => new Promise(done => requestAnimationFrame(() =>
+            done([...canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data])))"""
+    )
+    pixels = load_radiograph(radiograph_files["deep.png"]).pixels
+    wanted = np.round(255 * ((pixels - 0.5) / 0.5 + 0.5).clip(0, 1))
+    assert np.abs(np.reshape(greys, (*pixels.shape, 4))[..., 0] - wanted).max() <= 1
+    page.mouse.dblclick(x, y)
+    assert page.locator(".stage output").inner_text() == ""
+    page.keyboard.press("1")
+    page.locator(".heat.chosen").wait_for()

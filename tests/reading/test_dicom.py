@@ -1,0 +1,212 @@
+"""DICOM: from stored values to what is shown."""
+
+import io
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.data import get_testdata_file
+from pydicom.pixels.processing import convert_color_space
+from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
+
+from lungfusion.reading import dicom as reading_dicom
+from lungfusion.reading.radiograph import load_radiograph
+from tests.support.dicom_files import DICOM_FILES, PATIENT, dataset, dicom, encapsulated, file_bytes, table
+from tests.support.image_files import COLOUR, GREY, LUMA, UNIT, assert_shows, encoded, refused
+
+pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow or pydicom may come through
+
+
+@pytest.mark.parametrize("data", DICOM_FILES.values(), ids=DICOM_FILES)
+def test_every_lossless_dicom_gives_the_same_pixels(data):
+    assert_shows(data, UNIT)
+
+
+def test_dicom_without_any_file_header():
+    ds = dataset(GREY)
+    del ds.file_meta
+    buffer = io.BytesIO()
+    ds.save_as(buffer, implicit_vr=True, little_endian=True)
+    assert buffer.getvalue().startswith(b"\x08\x00")
+    assert_shows(buffer.getvalue(), UNIT)
+
+
+def test_dicom_format_is_reported():
+    assert load_radiograph(DICOM_FILES["8 bit"]).format == "DICOM"
+
+
+@pytest.mark.parametrize(("bits", "factor"), [(12, 16), (16, 256), (12, 4), (14, 20)])
+def test_8_bit_picture_in_a_deeper_dicom(bits, factor):
+    stored = GREY.astype(np.uint16) * factor
+    white = (2**bits - 1) if factor * 256 > 2 ** (bits - 2) else stored.max()
+    assert_shows(dicom(stored, BitsStored=bits), stored / white, 1e-6)
+    if factor == 2 ** (bits - 8):
+        assert_shows(dicom(stored, BitsStored=bits), UNIT, 1 / 255)
+
+
+def test_dicom_that_uses_little_of_its_bits_is_spread():
+    assert_shows(dicom(GREY.astype(np.uint16) * 16 + 500), UNIT, 1e-6)  # 12 bits, declared as 16
+    inverted = dicom(4580 - GREY.astype(np.uint16) * 16, PhotometricInterpretation="MONOCHROME1")
+    assert_shows(inverted, UNIT, 1e-6)
+
+
+def test_dark_8_bit_dicom_is_as_dark_as_its_png():
+    dark = GREY // 8
+    np.testing.assert_array_equal(load_radiograph(dicom(dark)).pixels, load_radiograph(encoded(dark, "PNG")).pixels)
+
+
+STORED = GREY.astype(np.uint16) * 16  # 12 bits
+
+
+def linear(values, center, width):
+    """DICOM PS3.3 C.11.2.1.2.1."""
+    return np.clip((values - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
+
+
+WINDOWED = {
+    "linear": (dict(WindowCenter=2000, WindowWidth=3000), linear(STORED, 2000.0, 3000)),
+    "first of several": (dict(WindowCenter=[2000, 1], WindowWidth=[3000, 2]), linear(STORED, 2000.0, 3000)),
+    "linear exact": (
+        dict(WindowCenter=2000, WindowWidth=3000, VOILUTFunction="LINEAR_EXACT"),
+        np.clip((STORED - 2000.0) / 3000 + 0.5, 0, 1),
+    ),
+    "sigmoid": (
+        dict(WindowCenter=2000, WindowWidth=3000, VOILUTFunction="SIGMOID"),
+        1 / (1 + np.exp(-4 * (STORED - 2000.0) / 3000)),
+    ),
+    "monochrome1": (
+        dict(WindowCenter=2000, WindowWidth=3000, PhotometricInterpretation="MONOCHROME1"),
+        1 - linear(STORED, 2000.0, 3000),
+    ),
+    "after rescale": (
+        dict(WindowCenter=3000, WindowWidth=6000, RescaleSlope=2, RescaleIntercept=-1000),
+        linear(STORED * 2.0 - 1000, 3000, 6000),
+    ),
+    "after falling rescale": (
+        dict(WindowCenter=2000, WindowWidth=3000, RescaleSlope=-1, RescaleIntercept=4095),
+        linear(4095.0 - STORED, 2000, 3000),
+    ),
+    "falling rescale only": (dict(RescaleSlope=-1, RescaleIntercept=4095), (4095 - STORED) / 4095),
+    "empty": (dict(WindowCenter=None, WindowWidth=None), STORED / 4095),
+    "no width": (dict(WindowCenter=2000, WindowWidth=None), STORED / 4095),
+    "width 0": (dict(WindowCenter=0, WindowWidth=0), STORED / 4095),
+}
+
+
+@pytest.mark.parametrize(("elements", "expected"), WINDOWED.values(), ids=WINDOWED)
+def test_window_and_rescale(elements, expected):
+    assert_shows(dicom(STORED, BitsStored=12, **elements), expected, 1e-6)
+
+
+CURVE = (np.linspace(0, 1, 4096) ** 2 * 4095).round().astype(np.int64)  # one output per 12-bit value
+TABLES = {
+    "voi": (dict(VOILUTSequence=table(CURVE, 12)), CURVE[STORED] / 4095),
+    "voi before window": (
+        dict(VOILUTSequence=table(CURVE, 12), WindowCenter=1, WindowWidth=2),
+        CURVE[STORED] / 4095,
+    ),
+    "voi of 8 bits": (dict(VOILUTSequence=table(CURVE >> 4, 8)), (CURVE >> 4)[STORED] / 255),
+    "voi from 1000 on": (
+        dict(VOILUTSequence=table(CURVE[:2000], 10, first=1000)),
+        np.clip(CURVE[np.clip(STORED.astype(int) - 1000, 0, 1999)] / 1023, 0, 1),
+    ),
+    "voi that uses little of its bits": (dict(VOILUTSequence=table(CURVE, 16)), CURVE[STORED] / CURVE[STORED].max()),
+    "voi, monochrome1": (
+        dict(VOILUTSequence=table(CURVE, 12), PhotometricInterpretation="MONOCHROME1"),
+        1 - CURVE[STORED] / 4095,
+    ),
+    "modality": (dict(ModalityLUTSequence=table(CURVE, 12)), CURVE[STORED] / 4095),
+    "modality, window": (
+        dict(ModalityLUTSequence=table(CURVE, 16), WindowCenter=2000, WindowWidth=3000),
+        linear(CURVE[STORED], 2000.0, 3000),
+    ),
+    "modality, voi": (
+        dict(ModalityLUTSequence=table(CURVE, 12), VOILUTSequence=table(4095 - CURVE, 12)),
+        (4095 - CURVE)[CURVE[STORED]] / 4095,
+    ),
+}
+
+
+@pytest.mark.parametrize(("elements", "expected"), TABLES.values(), ids=TABLES)
+def test_tables(elements, expected):
+    assert_shows(dicom(STORED, BitsStored=12, **elements), expected, 1e-6)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("limit", [None, 4090])
+def test_padding_is_as_dark_as_the_darkest_of_the_rest(photometric, limit):
+    stored = STORED // 2 + 1000  # 1000 to 3040
+    stored[:5], stored[-5:] = 4095, 4095 if limit is None else 4092
+    elements = {"PixelPaddingValue": 4095} | ({} if limit is None else {"PixelPaddingRangeLimit": limit})
+    pixels = load_radiograph(dicom(stored, BitsStored=12, PhotometricInterpretation=photometric, **elements)).pixels
+    expected = stored / 4095 if photometric == "MONOCHROME2" else 1 - stored / 4095
+    expected[:5] = expected[-5:] = expected[5:-5].min()
+    np.testing.assert_allclose(pixels, expected, atol=1e-6)
+
+
+def test_padding_does_not_count_as_data():
+    stored = GREY.astype(np.int16) * 4
+    stored[:, :3] = -32768
+    elements = {"PixelPaddingValue": -32768}
+    pixels = load_radiograph(dicom(stored, **elements)).pixels
+    np.testing.assert_allclose(pixels[:, 3:], UNIT[:, 3:], atol=0.02)
+    assert (pixels[:, :3] == 0).all()
+
+
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_dicom_colour_becomes_luma(photometric):
+    stored = convert_color_space(COLOUR, "RGB", photometric)
+    assert_shows(dicom(stored, PhotometricInterpretation=photometric), LUMA, 1e-5 if photometric == "RGB" else 2 / 255)
+
+
+def test_dicom_palette_becomes_luma():
+    channels = {"Red": np.arange(256), "Green": np.arange(256)[::-1], "Blue": np.arange(256) // 2}
+    ds = dataset(GREY, PhotometricInterpretation="PALETTE COLOR")
+    for name, values in channels.items():
+        setattr(ds, f"{name}PaletteColorLookupTableDescriptor", [256, 0, 8])
+        setattr(ds, f"{name}PaletteColorLookupTableData", values.astype(np.uint8).tobytes())
+    colour = np.stack([values[GREY] for values in channels.values()], axis=-1)
+    assert_shows(file_bytes(ds), colour @ [0.299, 0.587, 0.114] / 255, 1e-5)
+
+
+def test_jpeg_in_dicom_is_the_jpeg():
+    jpeg = encoded(GREY, "JPEG", quality=80)
+    one_level = 1.01 / 255  # two decoders may round differently
+    assert_shows(encapsulated(jpeg, GREY, JPEGBaseline8Bit), load_radiograph(jpeg).pixels, one_level)
+
+
+def test_jpeg_ls_in_dicom_is_lossless():
+    """The one codec without an encoder here: the same small picture twice from pydicom's own files."""
+    plain, jpeg_ls = (
+        pydicom.dcmread(get_testdata_file(name, download=False))
+        for name in ("MR_small.dcm", "MR_small_jpeg_ls_lossless.dcm")
+    )
+    plain.Modality = jpeg_ls.Modality = "DX"
+    assert_shows(file_bytes(jpeg_ls), load_radiograph(file_bytes(plain)).pixels)
+
+
+def test_dicom_without_picture_is_refused():
+    ds = dataset(GREY)
+    del ds.PixelData
+    refused(file_bytes(ds), "no picture")
+
+
+def test_dicom_of_several_frames_is_refused():
+    refused(dicom(GREY, NumberOfFrames=2), "several frames")
+
+
+def test_deflated_dicom_is_inflated_to_a_limit(monkeypatch):
+    data = dicom(GREY, DeflatedExplicitVRLittleEndian)
+    assert_shows(data, UNIT)
+    refused(data[:-20], "cannot be decoded")
+    monkeypatch.setattr(reading_dicom, "MAX_INFLATED", GREY.size)
+    refused(data, "cannot be decoded")
+
+
+def test_nothing_of_the_patient_is_kept_or_told():
+    result = load_radiograph(DICOM_FILES["8 bit"])
+    assert set(vars(result)) == {"pixels", "name", "format", "colour", "view", "age"}
+    assert PATIENT not in repr(result)
+    for data in (dicom(GREY, Modality="CT"), dicom(GREY)[:-50], dicom(GREY, SamplesPerPixel=7)):
+        assert PATIENT.encode() in data
+        assert PATIENT not in refused(data)

@@ -1,0 +1,190 @@
+"""Values of any depth become grey levels from black to white."""
+
+import zlib
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+from lungfusion.reading.radiograph import load_radiograph
+from tests.support.dicom_files import dicom
+from tests.support.image_files import (
+    GREY,
+    HEIGHT,
+    UNIT,
+    UPRIGHT,
+    WIDTH,
+    assert_shows,
+    encoded,
+    exif,
+    png,
+    refused,
+    tiff,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")  # no warning of Pillow or pydicom may come through
+
+
+def deep_files(values: np.ndarray) -> dict[str, object]:
+    """Values of up to 16 bits in every container that keeps them."""
+    return {
+        "png": encoded(values.astype(np.uint16), "PNG"),
+        "tiff": encoded(values.astype(np.uint16), "TIFF"),
+        "tiff big endian": encoded(Image.frombytes("I;16B", (WIDTH, HEIGHT), values.astype(">u2").tobytes()), "TIFF"),
+        "tiff 32 bit": encoded(values.astype(np.int32), "TIFF"),
+        "image": Image.fromarray(values.astype(np.int32)),
+        "array": values.astype(np.uint16),
+        "array big endian": values.astype(">u2"),
+    }
+
+
+@pytest.mark.parametrize("container", deep_files(GREY))
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_deep_values_are_scaled_by_the_depth_they_use(bits, container):
+    white = 2**bits - 1
+    values = np.linspace(0, white, HEIGHT * WIDTH).round().astype(np.int64).reshape(HEIGHT, WIDTH)
+    assert_shows(deep_files(values)[container], values.astype(np.float32) / np.float32(white))
+
+
+def test_depth_is_the_smallest_that_holds_the_maximum():
+    values = GREY.astype(np.uint16) * 16  # 12 bits, with white at 4080
+    assert_shows(values, values / 4095, 1e-7)
+    values[0, 0] = 4096
+    assert_shows(values, values / 16383, 1e-7)
+
+
+def test_float_tiff_in_0_to_1_is_taken_as_it_is():
+    assert_shows(encoded(UNIT / 2 + np.float32(0.25), "TIFF"), UNIT / 2 + np.float32(0.25))
+
+
+def test_float_tiff_outside_0_to_1_is_spread():
+    assert_shows(encoded(UNIT * 3000 - 1000, "TIFF"), UNIT, 1e-6)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_float_tiff_that_is_not_finite_is_refused(value):
+    values = UNIT.copy()
+    values[3, 4] = value
+    refused(encoded(values, "TIFF"), "finite")
+
+
+DEEP = np.linspace(0, 1000, HEIGHT * WIDTH).round().astype(np.uint16).reshape(HEIGHT, WIDTH)  # 10 bits in 16
+
+
+def deep_png(channels: int, alpha=65535) -> bytes:
+    """DEEP as grey, grey and alpha, RGB or RGBA of 16 bits."""
+    stored = np.stack([DEEP] * channels, axis=-1)
+    if channels in (2, 4):
+        stored[..., -1] = alpha
+    raw = b"".join(b"\0" + row.astype(">u2").tobytes() for row in stored)
+    return png(WIDTH, HEIGHT, zlib.compress(raw), bits=16, colour={1: 0, 2: 4, 3: 2, 4: 6}[channels])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bit_png_is_read_at_full_depth(channels):
+    assert_shows(deep_png(channels), DEEP / 1023, 1e-6)
+    if channels in (2, 4):
+        alpha = np.where(np.arange(WIDTH) < 20, 65532, 16383)
+        assert_shows(deep_png(channels, alpha), DEEP / 1023 * alpha / 65532, 1e-4)
+        for everywhere in (4095, 0):  # the depth of its picture; a channel that nobody filled
+            assert_shows(deep_png(channels, everywhere), DEEP / 1023, 1e-6)
+
+
+@pytest.mark.parametrize("boxes", ["jp2", "j2k"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_deep_jpeg_2000_is_read_at_full_depth(channels, boxes):
+    stored = np.stack([DEEP] * channels, axis=-1).squeeze()
+    data = imagecodecs.jpeg2k_encode(stored, codecformat=boxes, reversible=True, level=0)
+    assert_shows(data, DEEP / 1023, 1e-6)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 7])
+def test_deep_colour_is_turned_upright(orientation):
+    block = encoded(GREY, "PNG", exif=exif(orientation))
+    start = block.index(b"eXIf") - 4
+    block = block[start : start + 12 + int.from_bytes(block[start : start + 4], "big")]
+    data = deep_png(3)
+    assert_shows(data[:33] + block + data[33:], UPRIGHT[orientation](DEEP / 1023), 1e-6)
+    colour = np.stack([DEEP] * 3, axis=-1)
+    turned = tiff(colour, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
+    assert_shows(turned, UPRIGHT[orientation](DEEP / 1023), 1e-6)
+
+
+SHORT = DEEP.astype(np.int16)
+DEEP_TIFFS = {
+    "rgb": tiff(np.stack([DEEP] * 3, axis=-1), photometric="rgb"),
+    "rgb in planes": tiff(np.stack([DEEP] * 3), photometric="rgb", planarconfig="separate"),
+    "rgb lzw": tiff(np.stack([DEEP] * 3, axis=-1), photometric="rgb", compression="lzw", predictor=True),
+    "rgb big endian": tiff(np.stack([DEEP] * 3, axis=-1), photometric="rgb", byteorder=">"),
+    "grey and alpha": tiff(
+        np.stack([DEEP, np.full_like(DEEP, 65535)], axis=-1), photometric="minisblack", extrasamples=["unassalpha"]
+    ),
+    "signed from 0": tiff(SHORT),
+    "unsigned of 32 bits": tiff(DEEP.astype(np.uint32)),
+}
+
+
+@pytest.mark.parametrize("data", DEEP_TIFFS.values(), ids=DEEP_TIFFS)
+def test_deep_tiff_is_read_at_full_depth(data):
+    assert_shows(data, DEEP / 1023, 1e-6)
+
+
+SPREAD_TIFFS = {
+    "signed": tiff(SHORT - 500),
+    "signed of 8 bits": tiff((DEEP // 4).astype(np.int16).__sub__(125).astype(np.int8)),
+    "wide": tiff(DEEP.astype(np.uint32) * 4_000_000),
+    "wide and signed": tiff(DEEP.astype(np.int32) * 2_000_000 - 10**9),
+    "half floats": tiff((DEEP * 2).astype(np.float16)),
+    "doubles": tiff(DEEP * 1e-9 - 3),
+    "signed, one hot pixel": tiff(np.where(np.arange(WIDTH * HEIGHT).reshape(HEIGHT, WIDTH) == 7, 32767, SHORT - 500)),
+}
+
+
+@pytest.mark.parametrize("name", SPREAD_TIFFS)
+def test_tiff_of_other_numbers_is_spread(name):
+    expected = (DEEP // 4) / 250 if "8 bits" in name else DEEP / 1000
+    pixels = load_radiograph(SPREAD_TIFFS[name]).pixels
+    np.testing.assert_allclose(pixels[1:], expected[1:], atol=2e-3)
+    assert (pixels[0, 7] == 1) == ("hot" in name)
+
+
+def test_tiff_that_no_decoder_knows_is_called_a_tiff():
+    values = np.stack([DEEP] * 5)
+    refused(
+        tiff(values, photometric="minisblack", planarconfig="separate"), "this is a TIFF of a kind", "save it as PNG"
+    )
+    assert_shows(tiff(np.stack([GREY] * 3)[:1].squeeze(), compression="zlib"), UNIT)
+    refused(tiff(np.stack([DEEP, DEEP]), photometric="minisblack"), "several pictures")
+    refused(tiff(GREY, compression="jpeg2000"), "this is a TIFF of a kind")
+
+
+MARKED = DEEP * 4  # 12 bits
+
+MARKED[20:30, 30:40] = 65535  # 1.3 % of the pixels
+
+
+@pytest.mark.parametrize("container", deep_files(GREY))
+@pytest.mark.parametrize("size", [0, 1, 10], ids=["none", "hot pixel", "label"])
+def test_white_markers_do_not_rule_the_range(container, size):
+    values = DEEP * 4
+    values[20 : 20 + size, 30 : 30 + size] = 65535
+    assert_shows(deep_files(values)[container], np.minimum(values / 4095, 1), 1e-6)
+
+
+def test_white_markers_do_not_rule_the_range_of_dicom():
+    expected = np.clip(MARKED / MARKED[:20].max(), 0, 1)
+    pixels = load_radiograph(dicom(MARKED)).pixels
+    np.testing.assert_allclose(pixels[:20] / pixels[:20].max(), expected[:20], atol=1e-6)
+    assert (pixels[20:30, 30:40] == 1).all() and pixels[50:].mean() > 0.7
+    dark = load_radiograph(dicom(65535 - MARKED, PhotometricInterpretation="MONOCHROME1")).pixels
+    np.testing.assert_allclose(dark, pixels, atol=1e-6)
+
+
+def test_tiff_in_which_0_is_white():
+    white_is_zero = {262: 0}  # PhotometricInterpretation
+    eight_bits = encoded(GREY, "TIFF", tiffinfo=white_is_zero)
+    assert (255 - GREY).tobytes() in eight_bits  # Pillow inverts 8 bits when it writes, and no others
+    assert_shows(eight_bits, UNIT)
+    assert_shows(encoded(65535 - GREY.astype(np.uint16) * 257, "TIFF", tiffinfo=white_is_zero), UNIT, 1e-7)
+    assert_shows(encoded(1 - UNIT, "TIFF", tiffinfo=white_is_zero), UNIT, 1e-7)

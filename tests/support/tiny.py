@@ -1,0 +1,51 @@
+"""Tiny real models, and analyses made by hand."""
+
+import numpy as np
+import torch
+
+from lungfusion import Analysis, Radiograph
+from lungfusion.analysis import UPRIGHT
+from lungfusion.models import (
+    LungFusionConfig,
+    LungFusionForImageClassification,
+    LungUNetConfig,
+    LungUNetForSemanticSegmentation,
+)
+
+SIDE = 96
+TINY_SEGMENTER = {"width": 4, "image_size": 64}
+TINY_MODEL = {
+    "segmenter": TINY_SEGMENTER,
+    "image_size": SIDE,
+    "branch_size": 64,
+    "branches": ["test_efficientnet", "test_resnet"],
+    "fusion_size": 8,
+}
+
+
+def tiny_model(**changes):
+    """An untrained classifier of a few thousand weights, the same at every call."""
+    torch.manual_seed(0)
+    return LungFusionForImageClassification(LungFusionConfig(**(TINY_MODEL | changes))).eval()
+
+
+def tiny_segmenter(**changes):
+    torch.manual_seed(0)
+    return LungUNetForSemanticSegmentation(LungUNetConfig(**(TINY_SEGMENTER | changes))).eval()
+
+
+def analysis(
+    pixels=None, alpha=None, findings=(), warnings=(), name="chest.png", areas=(0.0, 0.0), quality=0.96, **known
+):
+    """An `Analysis` made by hand. known: its other attributes."""
+    pixels = np.full((64, 64), 0.5, np.float32) if pixels is None else pixels
+    alpha = np.zeros(pixels.shape, np.float32) if alpha is None else alpha
+    radiograph = Radiograph(pixels, name, "PNG")
+    known = {"correction": UPRIGHT, "findings": tuple(findings), "warnings": tuple(warnings)} | known
+    return Analysis(radiograph, alpha, *areas, quality, 1.0, **known)
+
+
+def find_lungs_everywhere(segmenter, logit=3.0):
+    """Make an untrained segmenter call every pixel lung (or, with a negative logit, none)."""
+    torch.nn.init.zeros_(segmenter.unet.mask.weight)
+    torch.nn.init.constant_(segmenter.unet.mask.bias, logit)

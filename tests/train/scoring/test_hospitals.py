@@ -1,0 +1,247 @@
+"""One hospital against the others: what is augmented, drawn, left out, fitted and shown."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tests.support.tiny import tiny_model
+from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
+from train.augment.phantom.radiograph import draw_phantom
+from train.calibrate.away import healthy_scores, is_shown, operating_point, threshold_of_alarms
+from train.calibrate.handover import apply_point
+from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
+from train.data.sampler import balanced_sampler, epoch_sampler
+from train.engine.freezing import freeze
+from train.engine.losses import by_finding
+from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital
+from train.scoring.images import write_csv
+
+SOURCES = {
+    "a": {"hospital": "one", "age": "child"},
+    "b": {"hospital": "two", "age": "adult"},
+    "c": {"hospital": "two", "age": "adult"},
+}
+
+
+def test_a_hospital_is_left_out_with_all_its_sources():
+    home, away = split_hospital({"sources": SOURCES, "left_out": "two"})
+    assert list(home) == ["a"] and list(away) == ["b", "c"]
+    assert split_hospital({"sources": SOURCES, "left_out": None}) == (SOURCES, {})
+
+
+@pytest.mark.parametrize("sources, left_out", [(SOURCES, "three"), ({"a": SOURCES["a"]}, "one")])
+def test_a_hospital_that_is_not_there_or_alone_is_named(sources, left_out):
+    with pytest.raises(ValueError, match="left_out is"):
+        split_hospital({"sources": sources, "left_out": left_out})
+
+
+def test_augmentation_changes_pictures_and_moves_the_mask_along():
+    torch.manual_seed(0)
+    alpha = torch.zeros(8, 1, 32, 32)
+    alpha[:, :, 8:24, 8:24] = 1
+    image = torch.nn.functional.interpolate(alpha, (64, 64)) * 0.6 + 0.2
+    model = tiny_model(concatenation="align")
+    augment = HospitalAugmentation(48, model.concatenation.roi_affine, film=0, fourier=0, flip=0)
+    seen, mask = augment(image, alpha)
+    assert seen.shape == mask.shape == (8, 1, 48, 48) and 0 <= seen.min() <= seen.max() <= 1
+    inside, outside = seen[mask > 0.9].mean(), seen[mask < 0.1].mean()
+    assert inside > outside + 0.2
+    filmed, _ = HospitalAugmentation(48, model.concatenation.roi_affine, film=1, fourier=1)(image, alpha)
+    assert filmed.isfinite().all() and not torch.equal(filmed, seen)
+
+
+def test_healthy_are_drawn_four_times_in_ten_and_few_images_not_too_often():
+    groups = [("big", None)] * 600 + [("big", 1)] * 300 + [("big", 2)] * 100 + [("small", 1)] * 5
+    weights = balanced_sampler(groups, 1000).weights
+    assert weights[:600].sum() / weights[:1000].sum() == pytest.approx(0.4)
+    assert weights[1000:].sum() == pytest.approx(0.5)
+    capped = balanced_sampler(groups, 1000, max_draws=8).weights
+    assert capped.max() == pytest.approx(8 / 1000)
+
+
+def test_first_stages_are_frozen_and_keep_their_batch_norms():
+    model = tiny_model(branches=["test_efficientnet"])
+    freeze(model.branches, 2)
+    backbone = model.branches[0].backbone
+    assert not any(p.requires_grad for p in backbone.conv_stem.parameters())
+    assert not any(p.requires_grad for p in backbone.blocks[1].parameters())
+    assert all(p.requires_grad for p in backbone.blocks[2].parameters())
+    model.train()
+    assert not backbone.blocks[0].training and backbone.blocks[2].training
+    freeze(model.branches, -1)
+    assert not any(p.requires_grad for p in model.branches.parameters())
+    resnet = tiny_model(branches=["test_resnet"]).branches
+    freeze(resnet, 1)
+    assert not any(p.requires_grad for p in resnet[0].backbone.layer1.parameters())
+    assert all(p.requires_grad for p in resnet[0].backbone.layer2.parameters())
+    resnet[0].backbone = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="stages of"):
+        freeze(resnet, 1)
+
+
+def test_each_finding_weighs_the_same_or_as_told(pixel_values):
+    model = tiny_model()
+    labels = torch.tensor([[1.0, float("nan")], [0.0, 1.0]])
+    batch = {"pixel_values": pixel_values, "alpha": torch.ones_like(pixel_values), "labels": labels}
+    logits = model(pixel_values, alpha=batch["alpha"]).logits
+    loss = torch.nn.functional.binary_cross_entropy_with_logits
+    first, second = loss(logits[:, 0], labels[:, 0]), loss(logits[1:, 1], labels[1:, 1])
+    assert by_finding(model, batch).item() == pytest.approx(((first + second) / 2).item(), rel=1e-4)
+    weighted = by_finding(model, batch, torch.tensor([3.0, 1.0])).item()
+    assert weighted == pytest.approx(((3 * first + second) / 4).item(), rel=1e-4)
+
+
+def test_arrays_are_bytes_until_they_are_on_the_device():
+    generator = np.random.default_rng(0)
+    arrays = LungArrays(generator.integers(0, 255, (5, 16, 16), np.uint8), np.full((5, 8, 8), 255, np.uint8))
+    data = LabelledRadiographs([(arrays.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
+    assert len(data) == 2 and data[0]["pixel_values"].dtype == torch.uint8
+    np.testing.assert_array_equal(data[0]["pixel_values"][0], arrays.pixels[4])
+    batch = to_floats({key: value[None] for key, value in data[0].items()})
+    assert batch["pixel_values"].shape == batch["alpha"].shape == (1, 1, 16, 16) and batch["alpha"].min() == 1
+
+
+def rows_of(home, ill, healthy, shift=0.0):
+    """Rows of one run: logits of ill people around 2, of healthy ones around −2."""
+    generator = np.random.default_rng(1)
+    rows = []
+    for label, count in ((1, ill), (0, healthy)):
+        for number in range(count):
+            row = {"patient_id": f"{label}-{number}", "home": home, "hospital": "x", "source": "x", "file_name": "f"}
+            row |= {"age": "adult", "label_tb": label, "label_pneumonia": 0, "label_tuberculosis": label}
+            rows.append(row | {"logit_tb": float(generator.normal(4 * label - 2 - shift, 1))})
+    return rows
+
+
+def test_thresholds_are_handed_on_as_shares_of_the_healthy():
+    runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5)}
+    point = operating_point(runs, "tb")
+    assert point["share"] == 0.1 and point["rule_out_share"] >= 0.1
+    assert point["false_alarms"] <= 0.1 and point["auc"]["interval"][0] > 0.9
+    assert point["hospitals"]["x"]["found_ill"]["images"] == 60
+    of_another_scale = {"x": [row | {"logit_tb": 3 * row["logit_tb"] - 1} for row in runs["x"]]}
+    again = operating_point(of_another_scale, "tb")
+    assert again["share"] == point["share"] and again["sensitivity"] == point["sensitivity"]
+
+
+def test_a_finding_that_no_hospital_left_out_has_is_called_less():
+    no_ill = operating_point({"x": rows_of("yes", 60, 60) + rows_of("no", 0, 60)}, "tb")
+    assert "sensitivity" not in no_ill and no_ill["share"] == 0.03 and no_ill["false_alarms"] < 0.1
+    assert operating_point({"x": rows_of("yes", 0, 60)}, "tb") is None
+    assert operating_point({"x": rows_of("yes", 60, 20) + rows_of("no", 60, 60)}, "tb") is None  # too few are healthy
+
+
+def test_false_alarms_go_before_sensitivity():
+    away = rows_of("no", 60, 60)
+    for row in away:
+        row["logit_tb"] -= 2 * (2 * row["label_tb"] - 1)  # there the ill score lower, and the healthy higher
+    point = operating_point({"x": rows_of("yes", 60, 60) + away}, "tb")
+    assert point["share"] < 0.1 and point["sensitivity"] < 0.85
+    assert point["rule_out_share"] > point["share"]
+
+
+def test_in_no_hospital_more_are_called_than_a_share():
+    scores = {"quiet": np.linspace(0, 0.2, 50), "loud": np.linspace(0.1, 0.6, 50)}
+    threshold = threshold_of_alarms(scores, 0.1)
+    assert np.mean(scores["loud"] >= threshold) == 0.1 and not (scores["quiet"] >= threshold).any()
+    assert threshold_of_alarms({"quiet": scores["quiet"]}, 0.1) < threshold
+    rows = [row | {"probability_tb": 0.5} for row in rows_of("no", 5, 40)]
+    assert len(healthy_scores(rows, "tb")["x"]) == 40 and healthy_scores(rows[:30], "tb") == {}
+
+
+def test_people_whom_a_run_did_not_learn_from_do_not_count():
+    rows = rows_of("yes", 60, 60) + [row | {"age": "child"} for row in rows_of("no", 60, 60)]
+    assert operating_point({"x": rows}, "tb")["hospitals"] == {}
+
+
+def test_the_rule_for_what_is_shown():
+    good = {"auc": {"interval": [0.75, 0.9]}, "false_alarms": 0.1}
+    assert is_shown(good, specificity=0.8, low=0.6)
+    assert not is_shown(good | {"auc": {"interval": [0.69, 0.9]}}, 0.8, 0.99)
+    assert not is_shown(good | {"false_alarms": 0.21}, 0.8, 0.99)
+    assert not is_shown(good, 0.49, 0.99)
+    assert is_shown({"false_alarms": 0.1}, 0.8, 0.75) and not is_shown({"false_alarms": 0.1}, 0.8, 0.65)
+    assert not is_shown({}, 0.8, 0.99)  # alarms that nobody measured are no reason to trust
+
+
+def test_no_auc_where_class_and_device_go_together():
+    rows = [row | {"probability_tb": 0.5, "confounded": "yes"} for row in rows_of("no", 20, 20)]
+    figures = summarise_hospital(rows, "tb", 0.4)
+    assert "auc" not in figures and figures["called_healthy"]["value"] == 1
+
+
+def test_rows_survive_the_file(tmp_path):
+    rows = rows_of("no", 2, 1)
+    write_csv(tmp_path / "left_out.csv", rows)
+    assert read_rows(tmp_path / "left_out.csv") == rows
+    assert [is_healthy(row) for row in rows] == [False, False, True]
+
+
+def test_a_configuration_holds_what_was_measured():
+    config = tiny_model().config
+    runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}
+    point = operating_point(runs, "tb", dots=25)
+    apply_point(config, "tuberculosis", point, {"y": np.linspace(0, 0.5, 101)})
+    assert config.thresholds["tuberculosis"] == pytest.approx(0.45)  # of its own healthy people, one in ten reaches it
+    assert config.rule_out_thresholds["tuberculosis"] <= config.thresholds["tuberculosis"]
+    assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]
+    assert config.hospitals["tuberculosis"]["x"]["n_ill"] == 60
+    scores = config.reference_scores["tuberculosis"]["x"]
+    assert len(scores["healthy"]) == len(scores["ill"]) == 25 and scores["ill"] == sorted(scores["ill"])
+    above = {kind: sum(score >= 0.45 for score in of_kind) for kind, of_kind in scores.items()}
+    figures = config.hospitals["tuberculosis"]["x"]
+    for kind, share in (("healthy", figures["called_healthy"]), ("ill", figures["found_ill"])):
+        assert above[kind] == pytest.approx(25 * share, abs=1)  # dots are above the threshold as often as people are
+    config._check()
+    scores["ill"].append(1.2)
+    with pytest.raises(ValueError, match="reference_scores holds"):
+        config._check()
+    with pytest.raises(ValueError, match="healthy people"):
+        apply_point(config, "tuberculosis", point, {})
+
+
+def test_a_batch_is_quantised_as_a_jpeg_is():
+    pixels, _ = draw_phantom(seed=0, size=100)
+    image = torch.from_numpy((255 * pixels).round() / 255)[None, None].float()
+    for quality in (20, 80):
+        file = BytesIO()
+        Image.fromarray((255 * pixels).round().astype(np.uint8)).save(file, "JPEG", quality=quality)
+        saved = np.asarray(Image.open(file)) / 255
+        found = quantised(image, torch.full((1, 1, 1, 1), float(quality)))[0, 0].clamp(0, 1).numpy()
+        assert found.shape == saved.shape
+        assert np.abs(found - saved).mean() < 0.002 < 0.004 < np.abs(pixels - saved).mean()
+
+
+def test_a_source_is_drawn_as_often_as_its_share_says():
+    found = [("film", 1)] * 10 + [("digital", 1)] * 30 + [("digital", None)] * 30
+    weights = epoch_sampler(found, 100, shares={"film": 0.5}).weights
+    assert weights[:10].sum() == pytest.approx(1 / 3) and weights[40:].sum() == pytest.approx(2 / 3 * 0.4)
+
+
+def test_grey_values_move_to_those_of_another_picture():
+    torch.manual_seed(0)
+    dark, bright = torch.rand(1, 1, 16, 16) * 0.3, 0.6 + torch.rand(1, 1, 16, 16) * 0.3
+    moved = mixed_histogram(torch.cat([dark, bright] * 4))
+    assert moved.min() >= 0 and moved.max() <= 0.9
+    changed = (moved - torch.cat([dark, bright] * 4)).abs().amax((1, 2, 3)) > 0.05
+    assert changed.any()
+    order = torch.cat([dark, bright] * 4).flatten(1).argsort(1)
+    assert (moved.flatten(1).gather(1, order).diff(dim=1) >= 0).all()  # what was brighter stays brighter
+
+
+def test_the_ill_are_set_against_the_healthy_and_against_all_without_it():
+    def person(number, probability, **labels):
+        known = {"label_tb": 0, "label_pneumonia": 0, "label_tuberculosis": 0, "label_mass": 0} | labels
+        return {"patient_id": str(number), "probability_tb": probability, **known}
+
+    healthy = [person(n, 0.1 + n / 1000) for n in range(20)]
+    ill = [person(20 + n, 0.5 + n / 1000, label_tb=1) for n in range(20)]
+    ailing = [person(40 + n, 0.9 + n / 1000, label_mass=1) for n in range(20)]
+    figures = summarise_hospital(healthy + ill + ailing, "tb", 0.4)
+    assert figures["auc"]["value"] == 1 and figures["auc"]["images"] == 40
+    assert figures["auc_without"]["value"] == 0.5 and figures["auc_without"]["images"] == 60
+    assert figures["called_healthy"]["value"] == 0 and figures["called_without"]["value"] == 0.5
+    assert "auc_without" not in summarise_hospital(healthy + ill, "tb", 0.4)

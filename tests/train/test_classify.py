@@ -1,0 +1,114 @@
+"""What training a classifier is made of: which labels are learned, what is drawn how often, where branches begin."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
+from tests.support.tiny import TINY_MODEL, tiny_model
+from train import classify
+from train.calibrate.away import MIN_AUC
+from train.calibrate.findings import calibrate, lowest_auc
+from train.classify import groups, init_from_checkpoint
+from train.data.arrays import LungArrays
+from train.data.sampler import balanced_sampler
+from train.scoring import images
+from train.scoring.metrics import expected_calibration_error, sigmoid
+
+NAN = float("nan")
+
+
+def test_an_image_counts_as_its_rarest_finding():
+    of_adults = np.array([[1, 1, NAN], [1, 0, NAN], [1, 0, NAN], [0, 0, NAN]])
+    of_children = np.array([[NAN, NAN, 1], [NAN, NAN, 0]])
+    found = groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
+    assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
+    weights = balanced_sampler(found, 10).weights
+    assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding
+    assert weights[:4].tolist() == pytest.approx([0.15, 0.075, 0.075, 0.2])
+
+
+def test_branches_begin_with_those_of_an_earlier_run(checkpoint):
+    model = tiny_model(branches=["test_resnet"], concatenation="crop", fusion="concat", findings=["mass"])
+    with torch.no_grad():
+        for parameter in model.branches[0].parameters():
+            parameter.zero_()
+    earlier = LungFusionForImageClassification.from_pretrained(checkpoint)
+    init_from_checkpoint(model, earlier, classifier_too=False)
+    weights = earlier.branches[1].backbone.state_dict()
+    for key, tensor in model.branches[0].backbone.state_dict().items():
+        assert torch.equal(tensor, weights[key]), key
+    with pytest.raises(ValueError, match="has the branches test_resnet, not test_efficientnet"):
+        init_from_checkpoint(earlier, model, classifier_too=False)
+
+
+def test_findings_known_before_begin_as_they_were(pixel_values):
+    earlier = tiny_model(fusion="gated", findings=["mass", "edema", "nodule"])
+    torch.manual_seed(1)
+    model = LungFusionForImageClassification(
+        LungFusionConfig(**TINY_MODEL, fusion="gated", findings=["tuberculosis", "nodule", "mass"])
+    ).eval()
+    init_from_checkpoint(model, earlier, classifier_too=True)
+    alpha = torch.ones_like(pixel_values)
+    with torch.no_grad():
+        before, after = (m(pixel_values, alpha=alpha).logits for m in (earlier, model))
+    torch.testing.assert_close(after[:, 1:], before[:, [2, 0]])
+    assert not torch.allclose(after[:, 0], before[:, 1])
+
+
+def test_a_branch_that_also_sees_alpha_begins_as_the_one_that_did_not(checkpoint, pixel_values):
+    models = [tiny_model(branches=["test_resnet"], concatenation=c) for c in ("crop", "rgba")]
+    for model in models:
+        init_from_checkpoint(model, LungFusionForImageClassification.from_pretrained(checkpoint), classifier_too=False)
+    three, four = (model.branches[0] for model in models)
+    image = pixel_values.expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        torch.testing.assert_close(four(torch.cat([image, pixel_values], dim=1)), three(image))
+
+
+def test_calibration_makes_probabilities_true_and_names_two_operating_points():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(-1, 2, 4000)
+    labels = (rng.random(4000) < sigmoid(logits)).astype(int)
+    config = tiny_model(findings=["mass"]).config
+    stretched = sigmoid(2 * logits + 3)
+    calibrate(config, "mass", labels, stretched)
+    again = sigmoid((2 * logits + 3) / config.temperatures["mass"] + config.biases["mass"])
+    assert expected_calibration_error(labels, stretched) > 0.15
+    assert expected_calibration_error(labels, again) < 0.02
+    point = config.operating_points["mass"]
+    assert point["sensitivity"] >= 0.9
+    detected = again >= point["youden_threshold"]
+    assert point["youden_sensitivity"] == pytest.approx(detected[labels == 1].mean())
+    assert point["youden_specificity"] == pytest.approx(1 - detected[labels == 0].mean())
+    assert point["youden_sensitivity"] + point["youden_specificity"] >= point["sensitivity"] + point["specificity"]
+
+
+def test_only_what_surely_beats_chance_is_shown():
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 60)
+    patients = [str(i) for i in range(120)]
+    assert lowest_auc(patients, labels, labels + rng.normal(0, 0.5, 120)) > MIN_AUC
+    assert lowest_auc(patients, labels, rng.random(120)) < MIN_AUC
+    few = np.r_[:56, 60:64]  # the same probabilities, of four patients with it
+    assert lowest_auc([patients[i] for i in few], labels[few], (labels + rng.normal(0, 1.2, 120))[few]) < MIN_AUC
+
+
+def test_the_epoch_is_chosen_by_the_images_that_are_scored(monkeypatch):
+    """So many of those with a label, the same ones in training and in evaluation."""
+    data = Dataset.from_dict({"number": list(range(40))})
+    labels = np.where(np.arange(40)[:, None] % 4, NAN, np.arange(40)[:, None] % 8 / 4)
+    recipe = {"sources": {"elm": {}}, "model": {"findings": ["mass"]}, "validation_images": 6}
+    for module in (classify, images):
+        monkeypatch.setattr(module, "load_part", lambda *_: data)
+        monkeypatch.setattr(module, "known_labels", lambda *_: labels)
+    monkeypatch.setattr(classify, "lung_arrays", lambda data, *_: LungArrays(np.arange(len(data)), None))
+    config = tiny_model(findings=["mass"]).config
+    ((_, chosen_by, arrays, known),) = classify.load_parts(
+        recipe, config, None, None, 0, recipe["sources"], "validation"
+    )
+    scored = images.validation_parts(recipe)["elm"]["number"]
+    assert chosen_by["number"] == scored == arrays.rows.tolist()
+    assert len(scored) == 6 and not np.isnan(known).any()
+    assert images.validation_parts(recipe | {"validation_images": None})["elm"]["number"] == list(range(40))

@@ -1,0 +1,202 @@
+"""Comparing recipes for real, tiny: every run, its scores, the table, and what a second call does."""
+
+import csv
+import itertools
+import json
+
+import numpy as np
+import pytest
+import yaml
+from safetensors.numpy import save_file
+
+from tests.support.helpers import ROOT, TINY_LUNGS, write_source
+from tests.support.launching import train_here
+from train import compare, segment
+from train.compare import plan
+from train.engine.recipe import load_recipe
+from train.report.card import which_epoch
+from train.scoring.comparison import findings_table, mean_auc, summarise_findings
+
+RECIPE = ROOT / "train" / "recipes" / "lungs_plain.yaml"
+GRID = {
+    "folds": [0],
+    "seeds": [0, 1],
+    "variants": {
+        "as_it_is": [],
+        "hardened": ["augmentation={preset: strong, flip: 0.5}", "loss=boundary", "validate_on=altered", "epochs=1"],
+    },
+}
+
+
+def compare_variants(folder, grid):
+    """The command."""
+    (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
+    command = ["--recipe", str(RECIPE), "--grid", str(folder / "grid.yaml"), "--output", str(folder / "compared")]
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}.items():
+            patch.setenv(name, value)
+        compare.main([*command, f"data_root={folder}/data", *TINY_LUNGS])
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Folder of a finished comparison; its trainings took place in this process."""
+    folder = tmp_path_factory.mktemp("compare")
+    write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(compare, "train", lambda _, recipe, overrides, run: train_here(segment, recipe, run, *overrides))
+        compare_variants(folder, GRID)
+    return folder
+
+
+def test_table_has_a_row_for_each_variant(compared):
+    table = json.loads((compared / "compared" / "compare.json").read_text())
+    assert list(table) == list(GRID["variants"])
+    lines = (compared / "compared" / "compare.md").read_text().splitlines()
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| as_it_is", "| hardened"]
+    for row, line in zip(table.values(), lines[2:], strict=True):
+        assert row["runs"] == 2
+        assert row["parameters"] == table["as_it_is"]["parameters"] > 1000
+        assert row["seconds_per_epoch"] > 0
+        for name in ("dice", "dice_altered", "pixel_accuracy"):
+            low, high = row[name]["interval"]
+            assert 0 <= low <= row[name]["value"] <= high <= 1
+            assert f"{row[name]['value']:.3f} ({low:.3f}–{high:.3f})" in line
+
+
+def test_difference_to_the_first_variant_is_taken_image_by_image(compared):
+    table = json.loads((compared / "compared" / "compare.json").read_text())
+    for name in ("dice", "dice_altered"):
+        first, other = (table[variant] for variant in GRID["variants"])
+        assert first[f"{name}_difference"] == {"value": 0, "interval": [0, 0]}
+        change, (low, high) = other[f"{name}_difference"].values()
+        assert change == pytest.approx(other[name]["value"] - first[name]["value"])
+        assert low <= change <= high and low < high
+
+
+def test_runs_are_pooled(compared):
+    folder = compared / "compared" / "as_it_is"
+    runs = [json.loads((folder / f"fold0-seed{seed}" / "robustness.json").read_text()) for seed in (0, 1)]
+    row = json.loads((compared / "compared" / "compare.json").read_text())["as_it_is"]
+    assert row["images"] == sum(run["unaltered"]["images"] for run in runs)
+    for name, version in (("dice", "unaltered"), ("dice_altered", "altered")):
+        assert row[name]["value"] == pytest.approx(sum(run[version]["dice"]["value"] for run in runs) / 2)
+
+
+def test_unaltered_scores_are_those_of_the_evaluation(compared):
+    run = compared / "compared" / "hardened" / "fold0-seed0"
+    metrics = json.loads((run / "metrics.json").read_text())["shenzhen"]["lungs"]
+    unaltered = json.loads((run / "robustness.json").read_text())["unaltered"]
+    assert unaltered["images"] == metrics["images"]
+    assert unaltered["dice"] == metrics["dice"]
+    assert unaltered["pixel_accuracy"] == metrics["pixel_accuracy"]
+
+
+def test_the_epoch_is_chosen_on_altered_images_where_asked(compared):
+    plain, altered = (
+        json.loads((compared / "compared" / name / "fold0-seed0" / "history.json").read_text())[0]
+        for name in GRID["variants"]
+    )
+    assert "dice" in plain and "dice_altered" not in plain
+    assert "dice_altered" in altered and "dice" not in altered
+    card = (compared / "compared" / "hardened" / "fold0-seed0" / "README.md").read_text()
+    assert "One epoch, whose last weights are kept" in card
+    epochs = [{"epoch": number, "loss": 1.0, "dice_altered": dice} for number, dice in ((1, 0.5), (2, 0.4))]
+    assert which_epoch(epochs) == "2 epochs; kept: epoch 1, chosen by dice_altered on validation patients."
+
+
+def write_run(folder, probabilities, labels, source="adults"):
+    """A finished run of a classifier, as far as its table needs it: every image one patient."""
+    (folder / "model").mkdir(parents=True)
+    save_file({"weight": np.zeros((3, 5), np.float32)}, folder / "model" / "model.safetensors")
+    (folder / "history.json").write_text(json.dumps([{"seconds": 2.0}, {"seconds": 4.0}]))
+    with open(folder / "per_image.csv", "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["source", "patient_id", "probability_mass", "label_mass"])
+        writer.writerows([source, str(i), p, y] for i, (p, y) in enumerate(zip(probabilities, labels, strict=True)))
+        writer.writerow(["children", "x", 0.5, ""])  # not labelled there
+    return folder
+
+
+def test_findings_are_compared_by_their_auc(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 40)
+    good = [write_run(tmp_path / f"good{i}", labels + rng.normal(0, 0.6, 80), labels) for i in range(2)]
+    poor = [write_run(tmp_path / f"poor{i}", labels + rng.normal(0, 2.0, 80), labels) for i in range(2)]
+    table = {"good": summarise_findings(good, good), "poor": summarise_findings(poor, good)}
+    assert list(table["good"]["sources"]) == ["adults"]
+    first, other = (row["sources"]["adults"] for row in table.values())
+    assert first["images"] == 160 and first["findings"] == ["mass"]
+    assert first["auc_mass"] == first["auc"]
+    assert first["auc_difference"] == {"value": 0, "interval": [0, 0]}
+    assert other["auc_difference"]["value"] == pytest.approx(other["auc"]["value"] - first["auc"]["value"])
+    assert other["auc_difference"]["interval"][1] < 0
+    assert table["good"]["runs"] == 2 and table["good"]["seconds_per_epoch"] == 3 and table["good"]["parameters"] == 15
+    lines = findings_table(table)
+    assert "adults: ROC AUC, mass, n = 160" in lines[0]
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| good", "| poor"]
+    assert f"{other['auc']['value']:.3f} (" in lines[3]
+
+
+def test_the_mean_is_taken_over_findings_and_unknown_labels_do_not_count():
+    labels = np.array([[0, 0], [1, np.nan], [0, 1], [1, 0]])
+    said = np.array([[0.1, 0.9], [0.9, 0.5], [0.2, 0.1], [0.8, 0.2]])
+    figures = mean_auc(["mass", "edema"], labels, np.zeros(4), np.stack([said, 1 - said], axis=2))
+    assert figures == {"auc": 0.5, "auc_difference": 0.0, "auc_mass": 1.0, "auc_edema": 0.0}
+    assert mean_auc(["mass", "edema"], labels[:2], np.zeros(2), np.stack([said, said], axis=2)[:2]) is None
+
+
+def test_a_refused_image_counts_as_without_finding(tmp_path):
+    run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
+    figures = summarise_findings([run], [run])["sources"]["adults"]
+    assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+
+
+def test_a_second_call_trains_only_what_is_not_finished_in_a_process_of_its_own(compared, capfd):
+    model = compared / "compared" / "as_it_is" / "fold0-seed0" / "model" / "model.safetensors"
+    trained = model.stat().st_mtime_ns
+    cut_off = compared / "compared" / "as_it_is" / "fold0-seed1"
+    before = (cut_off / "robustness.json").read_text()
+    (cut_off / "README.md").unlink()
+    compare_variants(compared, GRID)
+    said = "".join(capfd.readouterr())
+    assert said.count("is finished.") == 3
+    assert "Resuming after epoch 2" in said
+    assert (cut_off / "robustness.json").read_text() == before
+    assert model.stat().st_mtime_ns == trained
+
+
+def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
+    changed = GRID | {"variants": {"as_it_is": ["learning_rate=0.5"]}}
+    with pytest.raises(ValueError, match="holds a run of another recipe"):
+        plan(RECIPE, changed, TINY_LUNGS, compared / "compared")
+
+
+@pytest.mark.parametrize(
+    ("name", "recipe", "override"),
+    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings", "init_from=null")],
+)
+def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path):
+    recipe = ROOT / "train" / "recipes" / f"{recipe}.yaml"
+    grid = yaml.safe_load((ROOT / "train" / "recipes" / f"{name}.yaml").read_text())
+    runs = plan(recipe, grid, [override], tmp_path)
+    assert len(runs) == len(grid["variants"]) >= 9
+    changed = [load_recipe(recipe, overrides) for of_variant in runs.values() for overrides in of_variant.values()]
+    assert all(one != other for one, other in itertools.combinations(changed, 2))
+    with pytest.raises(ValueError, match="'loses' is not in"):
+        plan(recipe, grid | {"variants": {"typo": ["loses=boundary"]}}, [], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--recipe", "x"], "give --recipe and --grid"),
+        (["--models", "one=x"], "or --models and --dataset"),
+        (["--models", "x", "--dataset", "y"], "give each of --models as NAME=DIR_OR_ID"),
+    ],
+)
+def test_arguments_that_do_not_go_together(arguments, said, capsys):
+    with pytest.raises(SystemExit) as ended:
+        compare.main([*arguments, "--output", "z"])
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
