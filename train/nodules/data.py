@@ -31,8 +31,8 @@ class Pictures:
     Attributes:
         pixels: (N, 384, 384) uint8, memory-mapped: the lungs' box (320) and 32 around it.
         lungs: (N, 96, 96) uint8, their mask.
-        rows: a dict for each: source, split, patient_id, file_name, side; `label`: whether a nodule or mass is there: 1,
-            0, None where readers left it open or nobody looked; `votes`: share of five readers, or None; `read`:
+        rows: a dict for each: source, split, patient_id, file_name, side; `label`: whether a nodule or mass is there, 1
+            or 0, None where readers left it open or nobody looked; `votes`: share of five readers, or None; `read`:
             whether radiologists looked for it; `healthy`: whether anything at all was found; `boxes`: list of (x, y,
             width, height) in pixels of the picture; `located`: whether they are all there are.
     """
@@ -126,7 +126,7 @@ def what_is_known(data, source, root):
 
 
 def boxes_of(row):
-    """Readers' boxes of nodules and masses, (left, top, right, bottom) as shares of the sides; whether some are diffuse."""
+    """Boxes of nodules and masses, (left, top, right, bottom) as shares of the sides; and whether some are diffuse."""
     drawn = json.loads(row.get("chestxdet_boxes") or "[]")
     boxes = [edges for name, *edges in drawn if name in NAMES]
     for name, left, top, width, height in json.loads(row.get("bbox2017") or "[]"):

@@ -26,11 +26,10 @@ TITLES = (
 )
 NOTES = (
     "Readers' pictures: validation patients of NIH ChestX-ray14 at 448 px, labels by five radiologists' votes (three "
-    "or more: there is one; none or one: there is none) or by others who looked. Healthy people: validation patients of "
-    "NIH whom readers or a report call normal; everyone healthy in a hospital that training left out. Thresholds: "
-    "at most 5 in 100 of the healthy of the worst hospital left out are called. 95 % intervals: patients drawn with "
-    "replacement for ROC AUC, Wilson for shares. Boxes: those of validation patients, and where a variant learned from "
-    "none, of all patients."
+    "or more: present; none or one: absent) or by others who looked. Healthy people: validation patients of NIH whom "
+    "readers or a report call normal; everyone healthy in a hospital that training left out. Thresholds: at most 5 in "
+    "100 of the healthy of the worst hospital left out are called. 95 % intervals: patients drawn with replacement for "
+    "ROC AUC, Wilson for shares. Boxes: those of validation patients; where a variant learned from none, of all."
 )
 
 
