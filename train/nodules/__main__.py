@@ -13,6 +13,7 @@ from lungfusion import LungFusionPipeline
 from train.engine.yaml12 import read_yaml
 from train.nodules.data import load_pictures
 from train.nodules.report import write_report
+from train.nodules.scoring import is_evaluated
 from train.nodules.training import train
 
 
@@ -27,10 +28,11 @@ def main():
     variants = recipes_of(recipe)
     if arguments.variant and arguments.variant not in variants:
         parser.error(f"There is no variant {arguments.variant}: choose out of {', '.join(variants)}.")
-    pictures = load_pictures(recipe, LungFusionPipeline.from_pretrained(recipe["checkpoint"]))
+    pipeline = LungFusionPipeline.from_pretrained(recipe["checkpoint"])
     if arguments.variant:
-        train(variants[arguments.variant], pictures)
+        train(variants[arguments.variant], load_pictures(recipe, pipeline, recipe["pixels"]))
     else:
+        pictures = load_pictures(recipe, pipeline, pipeline.processor.size["height"], is_evaluated)
         trained = {name: one for name, one in variants.items() if (Path(one["out"]) / "model.safetensors").exists()}
         write_report(trained, pictures, recipe["out"], arguments.peers)
 

@@ -18,6 +18,7 @@ from train.data.splits import load_source
 SIDE = 320  # pixels of the lungs' box
 RIM = 32  # pixels around it, for crops that are turned
 WHOLE = SIDE + 2 * RIM
+MORE = WHOLE / SIDE
 CELL = 4  # pixels of the picture to one of the lungs' mask
 MIN_SIDE = 256  # pixels of a radiograph's shorter side
 BOXED = 1024  # pixels of the pictures in which readers drew boxes
@@ -45,11 +46,17 @@ class Pictures:
         return np.array([i for i, row in enumerate(self.rows) if keep(row)], int)
 
 
-def load_pictures(recipe, pipeline):
-    """`Pictures` of a recipe's sources, made once and kept in `cache`."""
-    folder = Path(recipe["cache"])
+def load_pictures(recipe, pipeline, side, keep=None):
+    """`Pictures` of a recipe's sources, made once and kept in `cache`.
+
+    Args:
+        pipeline: `LungFusionPipeline`, whose segmenter draws the lungs.
+        side: pixels of the square that radiographs are read at before the lungs' box is cut out.
+        keep: which are wanted: a function of a row; all if None.
+    """
+    folder = Path(recipe["cache"]) / str(side)
     if not (folder / "rows.json").exists():
-        make_pictures(recipe, pipeline, folder)
+        make_pictures(recipe, pipeline, folder, side, keep)
     rows = json.loads((folder / "rows.json").read_text())
     pixels = np.memmap(folder / "pixels.bin", np.uint8, "r", shape=(len(rows), WHOLE, WHOLE))
     lungs = np.memmap(folder / "lungs.bin", np.uint8, "r", shape=(len(rows), WHOLE // CELL, WHOLE // CELL))
@@ -57,10 +64,10 @@ def load_pictures(recipe, pipeline):
 
 
 @torch.inference_mode()
-def make_pictures(recipe, pipeline, folder):
+def make_pictures(recipe, pipeline, folder, side, keep):
     folder.mkdir(parents=True, exist_ok=True)
     align, rows = LungAlignment(SIDE), []
-    size = {"height": recipe["pixels"], "width": recipe["pixels"]}
+    size = {"height": side, "width": side}
     with open(folder / "pixels.bin", "wb") as pixels, open(folder / "lungs.bin", "wb") as lungs:
         for name in recipe["sources"]:
             source = find_source(name)
@@ -70,16 +77,17 @@ def make_pictures(recipe, pipeline, folder):
                 said = what_is_known(data, source, Path(recipe["data_root"]))
                 for row, known in tqdm(zip(data, said, strict=True), total=len(data), desc=f"{name} {split}"):
                     radiograph = load_image(row["image"])
+                    facts = {key: row[key] for key in ("patient_id", "file_name")}
+                    facts |= {"source": name, "split": split, "side": min(radiograph.pixels.shape)} | known
+                    if keep and not keep(facts):
+                        continue
                     image = pipeline.processor(radiograph.pixels, size=size)["pixel_values"]
                     alpha = pipeline.segmenter(image).logits.sigmoid()
-                    box = align.roi_affine(alpha)
-                    around = compose(box, torch.tensor([[[WHOLE / SIDE, 0, 0], [0, WHOLE / SIDE, 0]]]))
-                    for x, side, file in ((image, WHOLE, pixels), (alpha, WHOLE // CELL, lungs)):
-                        file.write((sample(x, around, side) * 255).round().byte().numpy().tobytes())
-                    known["boxes"] = [seen_in(one, around) for one in known["boxes"]]
-                    facts = {key: row[key] for key in ("patient_id", "file_name")}
-                    facts |= {"source": name, "split": split, "side": min(radiograph.pixels.shape)}
-                    rows.append(facts | known)
+                    around = compose(align.roi_affine(alpha), torch.tensor([[[MORE, 0, 0], [0, MORE, 0]]]))
+                    for x, width, file in ((image, WHOLE, pixels), (alpha, WHOLE // CELL, lungs)):
+                        file.write((sample(x, around, width) * 255).round().byte().numpy().tobytes())
+                    facts["boxes"] = [seen_in(one, around) for one in facts["boxes"]]
+                    rows.append(facts)
     (folder / "rows.json").write_text(json.dumps(rows))
 
 

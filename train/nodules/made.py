@@ -21,7 +21,7 @@ ACROSS = 40  # pixels of its diameter there; spicules reach beyond
 KINDS = ("solid", "lobulated", "spiculated", "part_solid", "ground_glass", "cavitated", "calcified")
 SHARES = (0.3, 0.2, 0.15, 0.1, 0.1, 0.07, 0.08)
 SIZES = 5.0, 50.0  # mm, diameter
-CONTRASTS = 0.35, 2.4  # of the standard deviation of the lungs around it
+CONTRASTS = 0.45, 3.0  # of the standard deviation of the lungs around it
 SMALL = 12  # mm, below which a body is drawn from its coarse patch
 
 

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file
 
 from lungfusion.models.nodule_detector import NoduleDetector
-from train.nodules.scoring import auc_of, evaluated, find_made, is_read, look_at_all, summarise
+from train.nodules.scoring import ALARMS, auc_of, called, find_made, is_read, look_at_all, reached_by, summarise
 from train.report.tables import cell, markdown_table, write_table
-from train.scoring.metrics import proportion, with_interval
+from train.scoring.metrics import with_interval
 
 TITLES = (
     "variant",
@@ -28,7 +28,7 @@ NOTES = (
     "Readers' pictures: validation patients of NIH ChestX-ray14 at 448 px, labels by five radiologists' votes (three "
     "or more: present; none or one: absent) or by others who looked. Healthy people: validation patients of NIH whom "
     "readers or a report call normal; everyone healthy in a hospital that training left out. Thresholds: at most 5 in "
-    "100 of the healthy of the worst hospital left out are called. 95 % intervals: patients drawn with replacement for "
+    "100 of the healthy of the worst hospital are called. 95 % intervals: patients drawn with replacement for "
     "ROC AUC, Wilson for shares. Boxes: those of validation patients; where a variant learned from none, of all."
 )
 
@@ -44,12 +44,12 @@ def write_report(recipes, pictures, output, peers=None):
 
     Args:
         recipes: name of a variant → its recipe.
-        pictures: `Pictures`.
+        pictures: `Pictures` for which `is_evaluated` holds.
         output: `Path` of the folder for nodules.json and nodules.md.
         peers: `Path` of what other models said of the same pictures, a JSON list of dicts: source, split, file_name,
             patient_id and each model's probability by its name; None for none.
     """
-    figures, rows = {}, evaluated(pictures)
+    figures, rows = {}, range(len(pictures.rows))
     if peers:
         figures |= score_peers(json.loads(Path(peers).read_text()), pictures)
     for name, recipe in recipes.items():
@@ -85,7 +85,7 @@ def score_peers(said, pictures):
         for row, score in zip(known, scores, strict=True):
             if row["healthy"] and row["split"] == "validation":
                 healthy.setdefault("nih" if row["source"].startswith("nih") else row["source"], []).append(score)
-        threshold = max(float(np.quantile(one, 0.95, method="higher")) for one in healthy.values())
+        threshold = max(reached_by(ALARMS, one) for one in healthy.values())
         patients = [row["patient_id"] for row, one in zip(known, read, strict=True) if one]
         ill = scores[[one and row["label"] == 0 and not row["healthy"] for row, one in zip(known, read, strict=True)]]
         of_ill = scores[read][labels == 1]
@@ -95,12 +95,9 @@ def score_peers(said, pictures):
             "images": int(read.sum()),
             "with_one": int(labels.sum()),
             "auc": with_interval(auc_of, patients, labels, scores[read])["auc"],
-            "found": proportion((of_ill > threshold).sum(), len(of_ill)),
-            "called_otherwise_ill": proportion((ill > threshold).sum(), len(ill)),
-            "healthy": {
-                key: proportion(int((np.array(one) > threshold).sum()), len(one)) | {"left_out": False, "n": len(one)}
-                for key, one in healthy.items()
-            },
+            "found": called(of_ill >= threshold),
+            "called_otherwise_ill": called(ill >= threshold),
+            "healthy": {key: called(np.array(one) >= threshold) | {"left_out": False} for key, one in healthy.items()},
         }
     return figures
 

@@ -11,13 +11,13 @@ from lungfusion.models.nodule_detector import near_lungs
 from train.nodules.data import MIN_SIDE, RIM
 from train.nodules.made import draw_bodies, make_bank
 from train.nodules.training import box_of, look_at, marks_of
-from train.scoring.metrics import proportion, with_interval
+from train.scoring.metrics import fit_platt, proportion, with_interval
 from train.scoring.ranking import roc_auc
 
 RATES = 0.5, 1.0, 2.0  # false places an image
 BESIDE = 4.0  # mm beyond a reader's box in which a mark still counts as in it
 EDGES = 5, 8, 10, 15, 20, 30, 50  # mm
-ALARMS = 0.05  # of healthy people, at most, in the worst of the hospitals that training left out
+ALARMS, DOUBTS = 0.05, 0.1  # of the healthy of the worst hospital, at most: are called; are not ruled out
 NOBODY = -20.0  # score of a picture without any candidate
 
 
@@ -31,9 +31,9 @@ def score_of(marks):
     return float(marks[0, 2]) if len(marks) else NOBODY
 
 
-def evaluated(pictures):
-    """Rows that a table is made of: read by radiologists, of validation patients; and located lesions, wherever."""
-    return pictures.where(lambda row: is_read(row) or row["located"] or is_healthy(row))
+def is_evaluated(row):
+    """Whether tables are made of a picture: radiologists looked, or it is healthy, or its lesions are located."""
+    return is_read(row) or row["located"] or is_healthy(row)
 
 
 def is_read(row):
@@ -50,42 +50,54 @@ def is_healthy(row):
 AWAY = "pakistan", "shenzhen"  # left out as a whole by some training
 
 
-def summarise(pictures, marks, recipe, threshold=None):
+def summarise(pictures, marks, recipe):
     """Figures of a model's marks.
 
     Args:
         pictures: `Pictures`.
         marks: as `look_at_all` returns.
         recipe: of the model: which sources it learned from, and whether from readers' boxes.
-        threshold: logit; the one that calls `ALARMS` of the healthy of the worst hospital left out, unless given.
 
     Returns:
-        dict of figures, each with n and a 95 % interval.
+        dict of figures, shares with n and a 95 % interval. `threshold`, `rule_out_threshold`: logits that `ALARMS` and
+        `DOUBTS` of the healthy reach where most do; `temperature`, `bias`: what makes a picture's highest logit a
+        probability on readers' pictures.
     """
-    rows = [pictures.rows[i] | {"marks": marks[i], "row": i, "score": score_of(marks[i])} for i in sorted(marks)]
-    read = [row for row in rows if is_read(row)]
-    healthy = {}
+    rows = [pictures.rows[i] | {"marks": marks[i], "score": score_of(marks[i])} for i in sorted(marks)]
+    read, healthy = [row for row in rows if is_read(row)], {}
     for row in rows:
         if is_healthy(row) and not (row["source"] in recipe["learn_from"] and row["split"] == "train"):
             healthy.setdefault("nih" if row["source"].startswith("nih") else row["source"], []).append(row["score"])
-    away = [name for name in healthy if name not in ("nih", *recipe["learn_from"])]
-    if threshold is None:
-        threshold = max(float(np.quantile(healthy[name], 1 - ALARMS, method="higher")) for name in away or healthy)
     labels, scores = np.array([row["label"] for row in read]), np.array([row["score"] for row in read])
-    patients = [row["patient_id"] for row in read]
-    ill = [row for row in read if row["label"] == 0 and not row["healthy"]]
-    figures = {"threshold": threshold, "images": len(read), "with_one": int(labels.sum())}
-    figures["auc"] = with_interval(auc_of, patients, labels, scores)["auc"]
-    figures["found"] = proportion((scores[labels == 1] > threshold).sum(), int(labels.sum()))
-    figures["called_otherwise_ill"] = proportion(sum(row["score"] > threshold for row in ill), len(ill))
-    figures["healthy"] = {
-        name: proportion(sum(score > threshold for score in said), len(said))
-        | {"left_out": name in away, "n": len(said)}
-        for name, said in healthy.items()
-    }
+    threshold, rule_out = (max(reached_by(part, said) for said in healthy.values()) for part in (ALARMS, DOUBTS))
+    temperature, bias = fit_platt(scores, labels)
+    ill = np.array([row["score"] for row in read if row["label"] == 0 and not row["healthy"]])
     located = [row for row in rows if row["located"] and (row["split"] == "validation" or not recipe["real"])]
-    figures["froc"] = froc(located, [row for row in read if row["label"] == 0])
-    return figures
+    return {
+        "threshold": threshold,
+        "rule_out_threshold": rule_out,
+        "temperature": temperature,
+        "bias": bias,
+        "images": len(read),
+        "with_one": int(labels.sum()),
+        **with_interval(auc_of, [row["patient_id"] for row in read], labels, scores),
+        "found": called(scores[labels == 1] >= threshold),
+        "specificity": called(scores[labels == 0] < threshold),
+        "called_otherwise_ill": called(ill >= threshold),
+        "healthy": {
+            name: called(np.array(said) >= threshold) | {"left_out": name in AWAY and name not in recipe["learn_from"]}
+            for name, said in healthy.items()
+        },
+        "healthy_scores": {name: sorted(said) for name, said in healthy.items()},
+        "froc": froc(located, [row for row in read if row["label"] == 0]),
+    }
+
+
+def reached_by(part, scores):
+    """The threshold that at most this part of the scores reach."""
+    falling = np.sort(scores)[::-1]
+    count = int(part * len(falling))
+    return float((falling[count - 1] + falling[count]) / 2) if count else float(falling[0]) + 1e-3
 
 
 def called(yes):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from train.nodules.scoring import NOBODY, called, false_threshold, froc, score_of
+from train.nodules.scoring import NOBODY, called, false_threshold, froc, reached_by, score_of
 
 
 def row_of(marks, boxes=()):
@@ -36,3 +36,9 @@ def test_shares_have_their_number_and_interval():
     share = called(np.array([True, False, False, False]))
     assert share["n"] == 4
     assert share["interval"][0] < share["value"] == 0.25 < share["interval"][1]
+
+
+def test_at_most_so_many_reach_a_threshold():
+    scores = np.arange(40.0)
+    assert (scores >= reached_by(0.05, scores)).sum() == 2
+    assert (scores[:10] >= reached_by(0.05, scores[:10])).sum() == 0
