@@ -14,13 +14,12 @@ from PIL import Image
 
 from lungfusion import LungFusionPipeline, RadiographError
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
-from train.augment.mild_corruptions import alter
+from train.augment.corruptions import corrupt
 from train.augment.ood_images import DRAWINGS, ood_images
 from train.augment.phantom.radiograph import draw_phantom, write_dicom
-from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.bundle import TABLES_FROM
+from train.io import cell
 from train.publish.readme import OUTPUT, away_figures, with_tables
-from train.report.tables import cell
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
@@ -65,7 +64,7 @@ def test_knows_when_its_outline_is_good(pipe):
     clear = pipe(pixels)
     assert clear.mask_quality >= MIN_MASK_QUALITY and clear.warnings == ()
     for name in ("turned", "enlarged", "shrunk", "posterised", "thumbnail", "noisy"):
-        harmed, _ = alter(name, torch.from_numpy(pixels)[None], torch.zeros(1, 512, 512), 0, SEVERE_CORRUPTIONS)
+        harmed, _ = corrupt(name, torch.from_numpy(pixels)[None], torch.zeros(1, 512, 512), 0)
         assert pipe(harmed[0].numpy(), correct=False).mask_quality < clear.mask_quality - 0.01, name
 
 

@@ -84,34 +84,27 @@ def inside(name, *packages):
 
 
 def within(package):
-    """A test's parameters: the modules of a package."""
-    return pytest.mark.parametrize("name", [name for name in FILES if inside(name, package)])
+    """Each (importing module, imported module) of a package."""
+    return [(name, imported) for name in FILES if inside(name, package) for imported in IMPORTS[name]]
 
 
-@within("lungfusion.models")
-def test_models_import_only_libraries_and_siblings(name):
-    for imported in IMPORTS[name]:
-        assert inside(imported, "lungfusion.models") or imported.split(".")[0] in MODELS_MAY_IMPORT, imported
-
-
-def test_models_are_flat():
+def test_models_are_flat_and_import_only_libraries_and_siblings():
+    for name, imported in within("lungfusion.models"):
+        assert inside(imported, "lungfusion.models") or imported.split(".")[0] in MODELS_MAY_IMPORT, (name, imported)
     models = ROOT / "lungfusion" / "models"
     assert not [path for path in models.iterdir() if path.is_dir() and path.name != "__pycache__"]  # copied as it is
 
 
-@within("lungfusion")
-def test_the_package_imports_neither_train_nor_what_only_training_needs(name):
-    for imported in IMPORTS[name]:
-        assert not inside(imported, "train", "app", "tests", "examples", "datasets", "accelerate"), imported
+def test_the_package_imports_neither_train_nor_what_only_training_needs():
+    for name, imported in within("lungfusion"):
+        assert not inside(imported, "train", "app", "tests", "examples", "datasets", "accelerate"), (name, imported)
 
 
-@within("lungfusion")
-def test_only_the_app_imports_what_the_app_extra_brings(name):
-    if inside(name, "lungfusion.app"):
-        return
-    for imported in IMPORTS[name]:
-        assert not inside(imported, "gradio", "gradio_client", "reportlab", "jinja2"), imported
-        assert not inside(imported, "lungfusion.app"), imported
+def test_the_app_is_a_leaf_and_alone_imports_what_its_extra_brings():
+    for name, imported in within("lungfusion"):
+        if not inside(name, "lungfusion.app"):
+            brought = "gradio", "gradio_client", "reportlab", "jinja2"
+            assert not inside(imported, *brought, "lungfusion.app"), (name, imported)
 
 
 VIEW_MAY_IMPORT = (  # what an analysis says, and geometry: neither reading nor models
@@ -124,21 +117,21 @@ VIEW_MAY_IMPORT = (  # what an analysis says, and geometry: neither reading nor 
 )
 
 
-@within("lungfusion.app.view")
-def test_view_imports_neither_reading_nor_models(name):
-    for imported in IMPORTS[name]:
-        assert not inside(imported, "lungfusion") or inside(imported, *VIEW_MAY_IMPORT), imported
+def test_view_imports_neither_reading_nor_models():
+    for name, imported in within("lungfusion.app.view"):
+        assert not inside(imported, "lungfusion") or inside(imported, *VIEW_MAY_IMPORT), (name, imported)
 
 
-@pytest.mark.parametrize("name", ["app", *(name for name in FILES if inside(name, "lungfusion.app"))])
-def test_the_app_knows_nothing_of_training(name):
-    assert not [imported for imported in IMPORTS[name] if inside(imported, "train", "timm", "transformers")]
+def test_the_app_knows_nothing_of_training():
+    for name, imported in [*within("app"), *within("lungfusion.app")]:
+        assert not inside(imported, "train", "timm", "transformers"), (name, imported)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_nothing_imports_a_command(name):
+def test_only_commands_import_commands():
+    """They compose the rooms: one may end as another does."""
     commands = {f"train.{command}" for command in COMMANDS} | {"lungfusion.__main__", "app"}
-    assert not commands & IMPORTS[name]
+    for name in FILES.keys() - commands:
+        assert not commands & IMPORTS[name], name
 
 
 def test_only_the_app_and_commands_change_how_the_process_keeps_memory():
@@ -153,9 +146,41 @@ def test_no_import_circle():
     TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+FLOORS = ("io", "data augment", "engine", "scoring", "calibrate", "report", "publish")  # of train, the lowest first
+
+
+def room(name):
+    """train.data.layouts.jsrt → data; a command, such as train.segment → commands; nodules stands beside them."""
+    parts = name.split(".")
+    return "commands" if len(parts) < 2 or parts[1] in COMMANDS else parts[1]
+
+
+def test_rooms_of_train_need_each_other_one_way():
+    """No two rooms need each other, and each needs lower floors alone."""
+    graph = {}
+    for name, imported in within("train"):
+        if inside(imported, "train") and room(imported) != room(name):
+            graph.setdefault(room(name), {})[room(imported)] = f"{name} imports {imported}"
+    TopologicalSorter(graph).prepare()
+    for floor, rooms in enumerate(FLOORS):
+        lower = set(" ".join(FLOORS[: floor + 1]).split())
+        for one in rooms.split():
+            assert not graph.get(one, {}).keys() - lower, graph[one]
+
+
+def test_scoring_writes_no_file_and_draws_nothing():
+    for name, imported in within("train.scoring"):
+        assert not inside(imported, "matplotlib", "csv", "json", "train.report"), (name, imported)
+    for name in FILES:
+        if inside(name, "train.scoring"):
+            assert not re.search(
+                r"\bwrite_|\.write_|\.savefig|_pretrained\(.*/|(?<!\.)open\(", FILES[name].read_text()
+            ), name
+
+
 def test_train_holds_commands_on_the_top_floor_and_rooms_below():
     top = {path.name for path in (ROOT / "train").iterdir()} - {"__pycache__", "__init__.py", "README.md"}
-    assert {name.removesuffix(".py") for name in top if name.endswith(".py")} <= COMMANDS
+    assert {name.removesuffix(".py") for name in top if name.endswith(".py")} <= COMMANDS | {"io"}
     assert {name for name in top if not name.endswith(".py")} <= ROOMS
 
 

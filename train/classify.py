@@ -8,25 +8,26 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
-from train.augment.hospitals import HospitalAugmentation
-from train.augment.presets import augmentation
+from train.augment.augmentation import Augmentation
 from train.calibrate.findings import calibrate_run
 from train.data.arrays import lung_arrays, to_floats
 from train.data.check import check_run
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler
-from train.engine.checkpoints import load_classifier, load_segmenter
-from train.engine.freezing import freeze
+from train.data.splits import load_part, sample_labelled_rows
 from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, with_features
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.pretrained import load_pretrained_backbone, load_weights
 from train.engine.processes import loader_workers, one_after_another, start_accelerator
 from train.engine.recipe import chosen, parse_arguments
-from train.engine.run import drawn_of_labelled, load_part, prepare_output, write_counts
+from train.engine.run import prepare_output, write_counts
+from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
+from train.evaluate import evaluate_run
+from train.io import write_csv
 from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
-from train.scoring.images import evaluate_run, write_csv
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import roc_auc
+
+FRAME = 1.15  # times the size of the branches' view: what is shown around the lungs
 
 
 def main(arguments=None):
@@ -61,14 +62,12 @@ def main(arguments=None):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
-    per_batch = recipe["augmentation"]["preset"] == "hospitals"
-    augment = hospital_augmentation(model, **recipe["augmentation"]) if per_batch else None
+    augment = augmentation_for(model, **recipe["augmentation"])
     if learns_head_alone(recipe) and accelerator.num_processes == 1:
         model.to(accelerator.device)
         parts["train"] = with_features(model, parts["train"], recipe["views"], augment)
         parts["validation"], left_out = with_features(model, parts["validation"]), with_features(model, left_out)
-    train = labelled(parts["train"], None if per_batch else augmentation(**recipe["augmentation"]))
-    validation = labelled(parts["validation"])
+    train, validation = labelled(parts["train"]), labelled(parts["validation"])
     shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
     sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"], shares)
     loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
@@ -121,16 +120,16 @@ def load_parts(recipe, config, processor, segmenter, workers, sources, split):
         data = load_part(recipe, source, split)
         arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}", workers)
         labels = known_labels(data, config.findings, source)
-        rows = drawn_of_labelled(labels, recipe["validation_images"] if split == "validation" else None)
+        rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
         parts.append((name, data.select(rows), arrays.select(rows), labels[rows]))
     return parts
 
 
-def labelled(parts, transform=None):
+def labelled(parts):
     parts = [(arrays, labels) for _, _, arrays, labels in parts]
     if not any(len(arrays) for arrays, _ in parts):
         raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return labelled_rows(parts, transform)
+    return labelled_rows(parts)
 
 
 def groups(parts):
@@ -144,9 +143,16 @@ def groups(parts):
     return found
 
 
-def hospital_augmentation(model, preset, **settings):
-    """The augmentation of whole batches, of pictures somewhat larger than what the branches see of them."""
-    return HospitalAugmentation(round(1.25 * model.config.branch_size), model.concatenation.roi_affine, **settings)
+def augmentation_for(model, preset, **settings):
+    """A recipe's augmentation; the preset `hospitals` makes pictures somewhat larger than what the branches see."""
+    if preset == "hospitals":
+        settings |= {"size": round(1.25 * model.config.branch_size), "region": partial(framed, model.concatenation)}
+    return Augmentation(preset, **settings)
+
+
+def framed(concatenation, alpha):
+    """What the branches see and somewhat more around it, for their view to be moved in: (B, 2, 3)."""
+    return concatenation.roi_affine(alpha) * alpha.new_tensor([FRAME, FRAME, 1.0])
 
 
 def weighted(recipe, findings):
@@ -161,8 +167,7 @@ def augmented_loss(loss_of, augment, model, batch):
     if "features" in batch:
         return loss_of(head_of(model), batch)
     batch = to_floats(batch)
-    if augment:
-        batch["pixel_values"], batch["alpha"] = augment(batch["pixel_values"], batch["alpha"])
+    batch["pixel_values"], batch["alpha"] = augment(batch["pixel_values"], batch["alpha"])
     return loss_of(model, batch)
 
 

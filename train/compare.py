@@ -22,27 +22,25 @@ hardest.json and images/hardest.png.
 """
 
 import itertools
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from lungfusion import LungFusionPipeline
+from train.calibrate.away import operating_point
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.recipe import load_recipe
-from train.engine.yaml12 import read_yaml
+from train.evaluate import write_curves
+from train.io import read_rows, read_yaml, weights_in, write_table
 from train.report.hardest import compare_hardest
-from train.report.tables import write_table
 from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
 from train.scoring.curves import measure_curves
-from train.scoring.leave_out import leave_one_hospital_out
-
-TASKS = {  # what trains, what sums up a variant's runs, what makes the table
-    "segmentation": ("train.segment", summarise_lungs, lungs_table),
-    "classification": ("train.classify", summarise_findings, findings_table),
-}
+from train.scoring.hospitals import hospitals_of, hospitals_table
 
 
 def main(arguments=None):
@@ -79,22 +77,52 @@ def compare_models(parser, arguments):
         compare_hardest(pipelines, parts, arguments.output, arguments.hardest, arguments.images)
         print((arguments.output / "hardest.md").read_text())
         return
-    findings = measure_curves(pipelines, parts, arguments.output, images=arguments.images)
-    if not findings:
+    curves = measure_curves(pipelines, parts, images=arguments.images)
+    if not curves:
         sys.exit("No finding that all models tell of has images with it and images without it.")
-    for finding in findings:
+    write_curves(curves, arguments.output)
+    for finding in curves:
         print((arguments.output / f"curves_{finding}.md").read_text())
 
 
 def compare_hospitals(parser, arguments):
-    def train_run(overrides, folder):
-        train("train.classify", arguments.recipe, overrides, folder)
-
     try:
-        leave_one_hospital_out(arguments.recipe, arguments.overrides, arguments.output, train_run)
+        leave_one_hospital_out(arguments.recipe, arguments.overrides, arguments.output)
     except ValueError as error:
         parser.error(str(error))
     print((arguments.output / "hospitals.md").read_text())
+
+
+def leave_one_hospital_out(recipe_path, overrides, output):
+    """One run for each hospital of a recipe's sources; those that are finished are not run again.
+
+    Args:
+        recipe_path: of `train.classify`.
+        overrides: `key=value` strings.
+        output: `Path` of the folder to write to: `without_HOSPITAL/` for each run, hospitals.json and hospitals.md.
+    """
+    recipe = load_recipe(recipe_path, overrides)
+    rows, drawn = {}, {}
+    for hospital in hospitals_of(recipe):
+        folder = output / f"without_{hospital}"
+        if not (folder / "left_out.csv").exists():
+            train("train.classify", recipe_path, [*overrides, f"left_out={hospital}"], folder)
+        rows[hospital] = read_rows(folder / "left_out.csv")
+        drawn[hospital] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
+    points = {}
+    for finding in recipe["model"]["findings"]:
+        if point := operating_point(rows, finding):
+            points[finding] = point
+    sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
+    lines = [f"Images drawn in training: {sizes}.", ""]
+    lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
+    write_table(output, "hospitals", lines, points)
+
+
+def images_drawn(recipe):
+    """How many images a run's training draws, as words."""
+    size = recipe["epoch_size"]
+    return f"{recipe['epochs'] * size:,}" if size else f"each {recipe['epochs']} times"
 
 
 def compare_variants(parser, arguments):
@@ -103,12 +131,18 @@ def compare_variants(parser, arguments):
         runs = plan(arguments.recipe, grid, arguments.overrides, arguments.output)
     except ValueError as error:
         parser.error(str(error))
-    module, summarise, in_markdown = TASKS[load_recipe(arguments.recipe)["task"]]
-    first, table = list(next(iter(runs.values()))), {}
+    task, table, first = load_recipe(arguments.recipe)["task"], {}, list(next(iter(runs.values())))
+    module, in_markdown = {
+        "segmentation": ("train.segment", lungs_table),
+        "classification": ("train.classify", findings_table),
+    }[task]
     for variant, runs_of_variant in runs.items():
         for folder, overrides in runs_of_variant.items():
             train(module, arguments.recipe, overrides, folder)
-        table[variant] = {"overrides": grid["variants"][variant], **summarise(list(runs_of_variant), first)}
+        table[variant] = {
+            "overrides": grid["variants"][variant],
+            **summarise_variant(task, list(runs_of_variant), first),
+        }
         write_table(arguments.output, "compare", in_markdown(table), table)
     print("\n".join(in_markdown(table)))
 
@@ -129,6 +163,38 @@ def plan(recipe_path, grid, overrides, output):
             if kept.exists() and yaml.safe_load(kept.read_text()) != recipe:
                 raise ValueError(f"{folder} holds a run of another recipe: delete it, or give another --output.")
     return runs
+
+
+def read_dice(folders):
+    """Rows of the runs' robustness.csv."""
+    return [row for folder in folders for row in read_rows(folder / "robustness.csv")]
+
+
+def read_probabilities(folders):
+    """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
+    rows = []
+    for number, folder in enumerate(folders):
+        for row in read_rows(folder / "per_image.csv"):
+            figures = {k: v or 0.0 for k, v in row.items() if k.startswith(("probability_", "label_"))}
+            rows.append({"run": number, "source": row["source"], "patient_id": row["patient_id"]} | figures)
+    return rows
+
+
+def summarise_variant(task, folders, first):
+    """What the table says of a variant: its figures, the number of runs, median seconds of an epoch, and of weights.
+
+    Args:
+        task: of the recipe.
+        folders: of the variant's finished runs, one for each fold and seed.
+        first: those of the first variant's.
+    """
+    if task == "segmentation":
+        figures = summarise_lungs(read_dice(folders), read_dice(first))
+    else:
+        figures = summarise_findings(read_probabilities(folders), read_probabilities(first))
+    epochs = [epoch for folder in folders for epoch in json.loads((folder / "history.json").read_text())]
+    seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
+    return {"runs": len(folders), **figures, "seconds_per_epoch": seconds, "parameters": weights_in(folders[0])}
 
 
 def train(module, recipe_path, overrides, folder):

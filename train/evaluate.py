@@ -24,7 +24,6 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import yaml
@@ -32,22 +31,22 @@ import yaml
 from lungfusion import LungFusionPipeline
 from train.calibrate.findings import calibrate_run, replace_segmenter
 from train.calibrate.mask_quality import calibrate_quality
-from train.data.splits import load_source
+from train.data.splits import load_part, load_source
 from train.engine.arguments import command_line, model_place
-from train.engine.run import load_part
-from train.report.card import redraw
-from train.report.figures import write_figures
+from train.io import weights_digest, write_csv, write_json, write_table
+from train.report.card import redraw, write_card
+from train.report.contact_sheets import write_contact_sheets
+from train.report.figures import draw_changes, write_figures
 from train.report.tables import metrics_tables
-from train.report.weights import weights_digest
-from train.scoring.classical import measure_classical
-from train.scoring.curves import measure_curves
-from train.scoring.features import write_features
-from train.scoring.images import evaluate_run, readable, score_parts, summarise_parts
-from train.scoring.photographs import measure_photographs
-from train.scoring.rejection import measure_rejection
-from train.scoring.robustness import measure_robustness
-from train.scoring.saliency import measure_saliency
-from train.scoring.shortcuts import measure_shortcuts
+from train.scoring.classical import classical_table, compare_classifiers
+from train.scoring.curves import curves_table, measure_curves
+from train.scoring.features import feature_rows
+from train.scoring.images import readable, score_parts, summarise_parts, validation_parts
+from train.scoring.photographs import measure_photographs, photographs_table
+from train.scoring.rejection import measure_rejection, refusal_table
+from train.scoring.robustness import measure_robustness, robustness_table, summarise_robustness
+from train.scoring.saliency import explained_findings, explanations_table, measure_saliency
+from train.scoring.shortcuts import measure_shortcuts, shortcuts_table
 
 ANALYSES = ("robustness", "rejection", "photographs", "shortcuts", "saliency", "curves", "classical", "features")
 OF_ANY_MODEL = {"robustness", "rejection"}  # the others need findings
@@ -92,13 +91,13 @@ def evaluate_model(arguments):
     except (OSError, ValueError) as error:
         sys.exit(str(error))
     rows = score_parts(pipeline, parts)
-    metrics = summarise_parts(pipeline, parts, rows, arguments.split, arguments.output)
-    write_figures(metrics, rows, [], arguments.output)
+    metrics = summarise_parts(pipeline, parts, rows, arguments.split)
+    write_results(pipeline, parts, rows, metrics, [], arguments.output)
     print("\n".join(metrics_tables(metrics)))
     has_findings = any(figures["findings"] or figures["off_source"] for figures in metrics.values())
     if not has_findings:
         print(no_finding_measured(pipeline, parts))
-    training_parts = partial(load_parts, arguments.dataset, "train")
+    training_parts = load_parts(arguments.dataset, "train") if "classical" in arguments.also else {}
     weights = weights_digest(arguments.model)
     analyse(arguments, pipeline, readable(parts, rows), training_parts, arguments.output, weights)
     if not has_findings and not any("lungs" in figures for figures in metrics.values()):
@@ -121,11 +120,43 @@ def evaluate_finished(arguments):
         evaluate_run(recipe, run, rows)
     pipeline, weights = LungFusionPipeline.from_pretrained(run / "model"), weights_digest(run / "model")
     parts = load_run_parts(recipe, "validation") if arguments.also else {}
-    training_parts = partial(load_run_parts, recipe, "train")
+    training_parts = load_run_parts(recipe, "train") if "classical" in arguments.also else {}
     analyse(arguments, pipeline, parts, training_parts, run, weights, recipe["sources"])
     if arguments.also or arguments.card:
         redraw(run)
     print("\n".join(metrics_tables(json.loads((run / "metrics.json").read_text()))))
+
+
+def evaluate_run(recipe, output, rows=None):
+    """Score a training run's model on the validation patients of each of its sources; write figures and card.
+
+    Args:
+        recipe: of the run.
+        output: `Path` of its folder.
+        rows: as `score_parts` returns them, where its images have been scored already.
+    """
+    pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
+    rows = score_parts(pipeline, parts, recipe["sources"]) if rows is None else rows
+    metrics = summarise_parts(pipeline, parts, rows, "validation")
+    write_results(pipeline, parts, rows, metrics, json.loads((output / "history.json").read_text()), output)
+    write_card(output)
+
+
+def write_results(pipeline, parts, rows, metrics, history, output):
+    """Write metrics.json, metrics.md, per_image.csv, figures and images/.
+
+    Args:
+        pipeline, parts, rows: as for `score_parts`, and as it returns them.
+        metrics: as `summarise_parts` returns them.
+        history: of a run, as `fit` returns it; [] of a model alone.
+        output: `Path` of the folder to write to.
+    """
+    output.mkdir(parents=True, exist_ok=True)
+    write_json(output / "metrics.json", metrics)
+    (output / "metrics.md").write_text("\n".join(metrics_tables(metrics)) + "\n")
+    write_csv(output / "per_image.csv", rows)
+    write_contact_sheets(pipeline, parts, rows, output / "images")
+    write_figures(metrics, rows, history, output)
 
 
 def recalibrate(recipe, run, segmenter):
@@ -162,27 +193,60 @@ def analyse(arguments, pipeline, parts, training_parts, output, weights, declare
 
     Args:
         parts: source → radiographs to measure on.
-        training_parts: function that loads the same of the training patients.
+        training_parts: the same of the training patients, for `classical`.
         declared: source → its declaration, of a run's recipe.
     """
-    labels = {"declared": declared}
     limit = {"images": arguments.images} if arguments.images else {}
-    place = Path(arguments.run or arguments.model or "bundled")
-    name = place.parent.name if place.name == "model" else place.name
-    measures = {
-        "robustness": lambda: measure_robustness(pipeline, parts, output, weights),
-        "rejection": lambda: measure_rejection(pipeline, parts, output, weights, pictures=arguments.pictures, **limit),
-        "photographs": lambda: measure_photographs(pipeline, parts, output, weights, **limit),
-        "shortcuts": lambda: measure_shortcuts(pipeline, parts, output, weights, **labels),
-        "saliency": lambda: offer_maps(
-            pipeline, measure_saliency(pipeline, parts, output, weights, **labels, **limit), arguments.run
-        ),
-        "curves": lambda: measure_curves({name: pipeline}, parts, output, weights, **labels, **limit),
-        "classical": lambda: measure_classical(pipeline, training_parts(), parts, output, weights, **labels),
-        "features": lambda: write_features(pipeline, parts, output, **labels),
-    }
     for analysis in arguments.also:
-        measures[analysis]()
+        if analysis == "robustness":
+            rows = measure_robustness(pipeline, parts)
+            output.mkdir(parents=True, exist_ok=True)
+            write_csv(output / "robustness.csv", rows)
+            figures = summarise_robustness(rows)
+            write_table(output, "robustness", robustness_table(figures), figures, weights)
+        elif analysis == "rejection":
+            figures = measure_rejection(pipeline, parts, pictures=arguments.pictures, **limit)
+            write_table(output, "refusal", refusal_table(figures), figures, weights)
+        elif analysis == "photographs":
+            figures = measure_photographs(pipeline, parts, **limit)
+            write_table(output, "photographs", photographs_table(figures), figures, weights)
+        elif analysis == "shortcuts":
+            figures = measure_shortcuts(pipeline, parts, declared)
+            write_table(output, "shortcuts", shortcuts_table(figures), figures, weights)
+        elif analysis == "saliency":
+            figures = measure_saliency(pipeline, parts, declared, **limit)
+            write_table(output, "explanations", explanations_table(figures), figures, weights)
+            offer_maps(pipeline, explained_findings(figures), arguments.run)
+        elif analysis == "curves":
+            name = name_of(arguments.run or arguments.model or "bundled")
+            write_curves(measure_curves({name: pipeline}, parts, declared, **limit), output, weights)
+        elif analysis == "classical":
+            fitted, scored = (feature_rows(pipeline, of_split, declared) for of_split in (training_parts, parts))
+            figures = compare_classifiers(fitted, scored)
+            write_table(output, "classical", classical_table(figures), figures, weights)
+        elif analysis == "features":
+            output.mkdir(parents=True, exist_ok=True)
+            feature_rows(pipeline, parts, declared).to_parquet(output / "features.parquet")
+
+
+def name_of(place):
+    """What a model is called: the last part of its id or its run's folder."""
+    place = Path(place)
+    return place.parent.name if place.name == "model" else place.name
+
+
+def write_curves(curves, output, weights=None):
+    """Write curves_FINDING.png and the figures in it, curves_FINDING.md and .json.
+
+    Args:
+        curves: as `measure_curves` returns them.
+        output: `Path` of the folder to write to.
+        weights: as `weights_digest` returns it, where there is one model.
+    """
+    for finding, of_finding in curves.items():
+        name = f"curves_{finding}"
+        write_table(output, name, curves_table(of_finding), of_finding, weights)
+        draw_changes(of_finding, finding).savefig(output / f"{name}.png", dpi=120)
 
 
 def offer_maps(pipeline, explained, run):

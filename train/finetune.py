@@ -25,8 +25,9 @@ from lungfusion.loading import BUNDLED, no_progress_bar
 from train.calibrate.local import LABELS, MIN_HEALTHY, apply_local_points, local_points, local_report
 from train.data.splits import load_source
 from train.engine.arguments import command_line
-from train.engine.loop import save_model, write_json
+from train.engine.loop import save_model
 from train.engine.recipe import load_recipe
+from train.io import write_json
 from train.scoring.images import score_parts
 
 TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "coarse_size", "branch_size")

@@ -36,9 +36,8 @@ from tqdm.auto import tqdm
 from lungfusion import Scorer
 from lungfusion.scorer import read_row
 from train.engine.arguments import command_line
-from train.engine.loop import write_json
 from train.engine.processes import start_accelerator
-from train.report.weights import weights_digest
+from train.io import weights_digest, write_json
 
 BATCH = 8  # images
 SHARD = 1024  # rows; a multiple of BATCH

@@ -21,7 +21,7 @@ from lungfusion.models import LungFusionOutput
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
 from train.engine.arguments import command_line
-from train.report.tables import markdown_table
+from train.io import markdown_table
 
 USED = ["logits", "alpha", "ood_score"]  # what an answer is made from
 

@@ -1,4 +1,4 @@
-"""Whether the data loader keeps up with a training: python -m tests.benchmarks.training [--steps 20] [--rounds 3]
+"""What loading and augmenting cost a training: python -m tests.benchmarks.training [--steps 20] [--rounds 3]
 
 The recipe's training step on batches as the data loader augments them, and the same step on one batch that lies ready;
 the two take turns. The radiographs are random arrays: real ones are decoded once, before a training begins.
@@ -16,8 +16,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
-from train.augment.presets import augmentation
-from train.classify import augmented_loss, hospital_augmentation, weighted
+from train.classify import augmentation_for, augmented_loss, weighted
 from train.data.arrays import ALPHA_SIDE, LabelledRadiographs, LungArrays
 from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
@@ -57,7 +56,7 @@ def training_step(accelerator, recipe):
     model.segmenter.requires_grad_(False)  # the data set holds its masks
     model.to(memory_format=torch.channels_last).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    augment = hospital_augmentation(model, **recipe["augmentation"]) if by_batch(recipe) else None
+    augment = augmentation_for(model, **recipe["augmentation"])
     loss_of = partial(augmented_loss, weighted(recipe, model.config.findings), augment)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(trained, 1e-5))
 
@@ -77,15 +76,9 @@ def batches(recipe, steps, workers):
     generator = np.random.default_rng(0)
     arrays = LungArrays(generator.integers(256, size=(IMAGES, side, side), dtype=np.uint8), alpha)
     labels = generator.integers(2, size=(IMAGES, len(findings))).astype(np.float32)
-    images = LabelledRadiographs(
-        [(arrays, labels)], None if by_batch(recipe) else augmentation(**recipe["augmentation"])
-    )
+    images = LabelledRadiographs([(arrays, labels)])
     drawn = [i % IMAGES for i in range(steps * recipe["batch_size"])]
     return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=workers)
-
-
-def by_batch(recipe):
-    return recipe["augmentation"]["preset"] == "hospitals"
 
 
 def timed(step, batches, device):

@@ -12,10 +12,10 @@ from safetensors.numpy import save_file
 from tests.support.helpers import ROOT, TINY_LUNGS, write_source
 from tests.support.launching import train_here
 from train import compare, segment
-from train.compare import plan
+from train.compare import plan, summarise_variant
 from train.engine.recipe import load_recipe
 from train.report.card import which_epoch
-from train.scoring.comparison import findings_table, mean_auc, summarise_findings
+from train.scoring.comparison import findings_table, mean_auc
 
 RECIPE = ROOT / "train" / "recipes" / "lungs_plain.yaml"
 GRID = {
@@ -112,9 +112,10 @@ def write_run(folder, probabilities, labels, source="adults"):
     (folder / "history.json").write_text(json.dumps([{"seconds": 2.0}, {"seconds": 4.0}]))
     with open(folder / "per_image.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["source", "patient_id", "probability_mass", "label_mass"])
-        writer.writerows([source, str(i), p, y] for i, (p, y) in enumerate(zip(probabilities, labels, strict=True)))
-        writer.writerow(["children", "x", 0.5, ""])  # not labelled there
+        writer.writerow(["source", "patient_id", "refused", "probability_mass", "label_mass"])
+        for i, (p, y) in enumerate(zip(probabilities, labels, strict=True)):
+            writer.writerow([source, str(i), int(p == ""), p, y])
+        writer.writerow(["children", "x", 0, 0.5, ""])  # not labelled there
     return folder
 
 
@@ -123,7 +124,10 @@ def test_findings_are_compared_by_their_auc(tmp_path):
     labels = np.repeat([0, 1], 40)
     good = [write_run(tmp_path / f"good{i}", labels + rng.normal(0, 0.6, 80), labels) for i in range(2)]
     poor = [write_run(tmp_path / f"poor{i}", labels + rng.normal(0, 2.0, 80), labels) for i in range(2)]
-    table = {"good": summarise_findings(good, good), "poor": summarise_findings(poor, good)}
+    table = {
+        "good": summarise_variant("classification", good, good),
+        "poor": summarise_variant("classification", poor, good),
+    }
     assert list(table["good"]["sources"]) == ["adults"]
     first, other = (row["sources"]["adults"] for row in table.values())
     assert first["images"] == 160 and first["findings"] == ["mass"]
@@ -148,7 +152,7 @@ def test_the_mean_is_taken_over_findings_and_unknown_labels_do_not_count():
 
 def test_a_refused_image_counts_as_without_finding(tmp_path):
     run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
-    figures = summarise_findings([run], [run])["sources"]["adults"]
+    figures = summarise_variant("classification", [run], [run])["sources"]["adults"]
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 

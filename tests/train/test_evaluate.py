@@ -12,9 +12,8 @@ from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train import evaluate
 from train.augment.phantom.radiograph import draw_phantom
-from train.report import card as report
+from train.io import read_rows, weights_digest
 from train.report.tables import metrics_tables
-from train.report.weights import weights_digest
 from train.scoring import images
 
 pytestmark = pytest.mark.usefixtures("few_draws")
@@ -86,7 +85,7 @@ def test_images_that_cannot_be_read_are_left_out_and_named(checkpoint, tmp_path,
     assert "Left out: row 2 of elm, 2.png: this is not a picture" in said
     assert "Left out: row 9 of elm, 9.png" in said
     assert "could not be read, and are in no figure: 2 of elm." in said
-    rows = report.read_rows(tmp_path / "scores" / "per_image.csv")
+    rows = read_rows(tmp_path / "scores" / "per_image.csv")
     assert [row["index"] for row in rows if "error" in row] == [2, 9]
     data = Dataset.from_parquet(str(tmp_path / "scores" / "features.parquet"))
     assert data["file_name"] == [f"{i}.png" for i in range(12) if i not in broken]

@@ -17,13 +17,15 @@ from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
+from train.augment.augmentation import Augmentation
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
 from train.data.arrays import LabelledRadiographs, LungArrays
-from train.data.cache import RadiographDataset, byte_tensor, draw_alpha, to_bytes
+from train.data.cache import RadiographDataset, byte_tensor, to_bytes
 from train.data.sampler import epoch_sampler
 from train.engine import loop
 from train.engine.losses import own_loss
+from train.engine.pseudo_labels import predict_masks
 from train.scoring.images import score_parts
 from train.scoring.saliency import falls, look
 from train.segment import mean_scores
@@ -96,7 +98,7 @@ def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     radiographs = LabelledRadiographs([(drawn, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
-    loss_of = partial(augmented_loss, own_loss, None)
+    loss_of = partial(augmented_loss, own_loss, Augmentation("none"))
     history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *given: partial(aucs, *given), loss_of)
     assert set(history[1]) >= {"mean_auc", "auc_mass"}
     assert all(np.isfinite(epoch["loss"]) for epoch in history)
@@ -117,7 +119,7 @@ def test_few_numbers_are_read_while_training(gpu, arrays, monkeypatch, tmp_path)
 def test_lungs_are_drawn_there_and_kept_as_bytes(gpu, arrays):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter)
-    drawn = draw_alpha(arrays, segmenter.to(gpu.device), SIDE)
+    drawn = predict_masks(arrays, segmenter.to(gpu.device), SIDE)
     assert {np.frombuffer(row["mask"], np.uint8).min() for row in drawn} == {round(255 / (1 + np.exp(-3)))}
 
 

@@ -1,1 +1,1 @@
-"""Random changes of image and mask, and named corruptions for tests."""
+"""Random changes of a batch (`augmentation`), named corruptions, what is no radiograph, and the phantom."""

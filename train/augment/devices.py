@@ -7,7 +7,7 @@ import math
 
 import torch
 
-from train.augment.hospitals import axes, uniform
+from train.augment.batch import axes, uniform
 
 LINES = 3  # tubes and wires in an image, each there in half of the images
 PLATES = 3  # likewise
@@ -26,17 +26,20 @@ def line(image):
     angle = uniform(image, -1, 1) ** 3 * math.pi / 2  # of its course from upright; small ones are likelier
     along, beside = y * angle.cos() - x * angle.sin(), x * angle.cos() + y * angle.sin()
     start, end = uniform(image, -1.6, 0), uniform(image, 0, 1.6)
-    course, steepness = uniform(image, -0.6, 0.6), 0.0
+    reach = torch.linspace(-1.5, 1.5, 4 * max(image.shape[-2:]), device=image.device)  # along it, beyond all corners
+    course, steepness = uniform(image, -0.6, 0.6)[:, 0, 0], 0.0
     for waves, swing in ((0.5, 0.3), (1.0, 0.12), (2.0, 0.04)):  # half a wave along the image, one, two
-        phase, size = uniform(image, 0, 2 * math.pi), uniform(image, -swing, swing)
-        course = course + size * torch.sin(math.pi * waves * along + phase)
-        steepness = steepness + size * math.pi * waves * torch.cos(math.pi * waves * along + phase)
-    distance = (beside - course).abs() / (1 + steepness**2).sqrt()
+        phase, size = (uniform(image, *ends)[:, 0, 0] for ends in ((0, 2 * math.pi), (-swing, swing)))
+        course = course + size * torch.sin(math.pi * waves * reach + phase)
+        steepness = steepness + size * math.pi * waves * torch.cos(math.pi * waves * reach + phase)
+    place = ((along + 1.5) / 3 * (len(reach) - 1)).round().long().flatten(1)
+    aside = beside - course.gather(1, place).view_as(beside)
+    distance = aside.abs() * (1 + steepness**2).rsqrt().gather(1, place).view_as(beside)
     width, hollow = uniform(image, 0.006, 0.03), uniform(image, -0.8, 0.8).clamp(min=0)  # 2: a side of the image
     profile = torch.exp(-((distance / width) ** 2)) * (1 - hollow * torch.exp(-((distance / width * 2) ** 2)))
     profile = profile * ((along > start) & (along < end))
     electrode = uniform(image, -0.06, 0.06)  # its radius; below 0: none
-    tip = ((along - end) ** 2 + (beside - course) ** 2).sqrt() < electrode
+    tip = ((along - end) ** 2 + aside**2).sqrt() < electrode
     return torch.maximum(profile, tip.float())
 
 

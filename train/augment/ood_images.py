@@ -3,16 +3,14 @@ phantom from the side, in pairs, beside a page of text, as a scout of CT and as 
 """
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from scipy.ndimage import gaussian_filter
 from skimage import data
 from sklearn.datasets import load_sample_images
 
-from train.augment.intensity import font
-
-from .phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
-from .phantom.radiograph import draw_phantom
-from .phantom.views import beside_caption, draw_lateral, pair
+from train.augment.phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
+from train.augment.phantom.radiograph import draw_phantom
+from train.augment.phantom.views import beside_caption, draw_lateral, pair
 
 SIDE = 512
 PHOTOGRAPHS = (  # those that come with scikit-image itself
@@ -96,8 +94,9 @@ def text_page(generator):
     paper, ink = ((255, 0), (0, 255))[generator.integers(2)]
     picture = Image.new("L", (SIDE, SIDE), paper)
     letters, size = list("abcdefghij klmnop qrstu vwxyz "), int(generator.integers(12, 30))
+    font = ImageFont.load_default(size)
     for y in range(20, SIDE - 20, round(1.5 * size)):
-        ImageDraw.Draw(picture).text((20, y), "".join(generator.choice(letters, 60)), fill=ink, font=font(size))
+        ImageDraw.Draw(picture).text((20, y), "".join(generator.choice(letters, 60)), fill=ink, font=font)
     return np.asarray(picture)
 
 

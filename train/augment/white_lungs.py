@@ -9,7 +9,7 @@ import torch
 from torch.nn import functional as F
 
 from lungfusion.models.concatenation import inverse, lung_frame
-from train.augment.hospitals import mean_around, uniform
+from train.augment.batch import at_resolution, mean_around, uniform
 
 BOTH = 0.4  # share of the painted whose two lungs are ill, each in its own way
 
@@ -37,7 +37,7 @@ def white_lungs(image, alpha):
     affected = torch.stack([first, ~first], 1) | (torch.rand(len(image), 1, device=image.device) < BOTH)
     density = density * each_lung(density, 0.5, 1) * affected[:, :, None, None]
     density = (density * lungs[:, 0]).sum(1, keepdim=True).clamp(0, 1)
-    detail = image - mean_around(image, max(1, image.shape[-1] // 32))
+    detail = image - at_resolution(image, 24)
     white = soft_tissue(image, alpha) * (1 + 0.1 * clouds(image, (3, 6))) + uniform(image, 0.2, 0.9) * detail
     return (image + density * (white - image).clamp(min=0)).clamp(0, 1)
 

@@ -117,7 +117,7 @@ def operating_point(rows_of_run, finding, dots=40):
     """What a finding's threshold is to be, and its figures away from home.
 
     Args:
-        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.read_rows` gives them.
+        rows_of_run: hospital left out → rows of the run without it, as `train.io.read_rows` gives them.
         finding: its name.
         dots: how many scores of each hospital's healthy and ill are kept.
 

@@ -12,8 +12,8 @@ import yaml
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from train.calibrate.away import MIN_AUC, healthy_scores, is_shown
 from train.calibrate.handover import age_groups, apply_point, copy_tables, read_points
-from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import replace_folder, round_weights, save_model
+from train.engine.weights import load_classifier, load_segmenter
 from train.scoring.hospitals import auc_of
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import (

@@ -3,7 +3,7 @@
 import numpy as np
 
 from train.calibrate.away import SENSITIVITY, threshold_of_alarms
-from train.report.tables import cell, markdown_table
+from train.io import cell, markdown_table
 from train.scoring.metrics import CERTAIN, proportion
 
 MIN_HEALTHY = 20  # images without a finding, for a threshold to be fitted

@@ -1,7 +1,7 @@
 """Calibrate the mask quality of a trained segmenter, and say how far it can be relied on.
 
-The run's validation radiographs are drawn unaltered, altered (`train.augment.mild_corruptions`) and harmed
-(`train.augment.severe_corruptions`). The network's own estimate of each mask is fitted to the true Dice by two numbers,
+The run's validation radiographs are drawn unaltered, altered and harmed (`train.augment.corruptions`, the mild
+and the severe ones). The network's own estimate of each mask is fitted to the true Dice by two numbers,
 which are kept in the model's configuration; its ood_score is fitted to the training radiographs. `train.segment` ends
 with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN: robustness.* (see
 `train.scoring.robustness`), mask_quality.json and mask_quality.md.
@@ -14,16 +14,13 @@ from scipy.special import expit
 from lungfusion import LungFusionPipeline
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
 from lungfusion.models.mask_postprocessing import calibrated_quality
-from train.augment.mild_corruptions import MILD_CORRUPTIONS
-from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
+from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS
 from train.calibrate.ood import fit_ood
 from train.engine.loop import save_model
-from train.report.tables import cell, markdown_table, write_table
-from train.report.weights import weights_digest
+from train.io import cell, markdown_table, weights_digest, write_csv, write_table
 from train.scoring.images import patients, validation_parts
-from train.scoring.metrics import finite_logit, with_interval
-from train.scoring.ranking import roc_auc, spearman
-from train.scoring.robustness import UNALTERED, score_altered, write_robustness
+from train.scoring.metrics import finite_logit, roc_auc, spearman, with_interval
+from train.scoring.robustness import UNALTERED, robustness_table, score_altered, summarise_robustness
 
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
 
@@ -43,7 +40,10 @@ def calibrate_quality(recipe, output):
     weights = weights_digest(output / "model")
     for row in rows:
         row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)
-    write_robustness([row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS], output, weights)
+    mild = [row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS]
+    write_csv(output / "robustness.csv", mild)
+    robustness = summarise_robustness(mild)
+    write_table(output, "robustness", robustness_table(robustness), robustness, weights)
     summary = summarise_quality(rows)
     write_table(output, "mask_quality", quality_table(summary), summary, weights)
 

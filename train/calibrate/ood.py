@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from train.data.pictures import image_bytes
+from train.data.splits import load_part
 from train.engine.loop import round_weights
-from train.engine.run import load_part
 
 IMAGES = 500  # of each source at most
 

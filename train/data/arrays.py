@@ -9,7 +9,6 @@ import torch
 from datasets.config import HF_CACHE_HOME
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
-from torchvision import tv_tensors
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
@@ -113,14 +112,12 @@ class LabelledRadiographs(Dataset):
 
     Args:
         parts: list of (`LungArrays`, (N, findings) float32 labels).
-        transform: of (tv_tensors.Image, tv_tensors.Mask), for one image at a time; see `augment.presets`.
 
-    Each item: `pixel_values` (1, S, S) and `alpha` (1, 128, 128) uint8 (both (1, S, S) where there is a transform),
-    `labels` (findings,) float32.
+    Each item: `pixel_values` (1, S, S) and `alpha` (1, 128, 128) uint8, `labels` (findings,) float32.
     """
 
-    def __init__(self, parts, transform=None):
-        self.parts, self.transform = [part for part in parts if len(part[0])], transform
+    def __init__(self, parts):
+        self.parts = [part for part in parts if len(part[0])]
         self.places = [(part, row) for part, (arrays, _) in enumerate(self.parts) for row in range(len(arrays))]
 
     def __len__(self):
@@ -130,16 +127,7 @@ class LabelledRadiographs(Dataset):
         part, row = self.places[index]
         arrays, labels = self.parts[part]
         image, alpha = arrays[row]
-        if self.transform:
-            image, alpha = transformed(image, alpha, self.transform)
         return {"pixel_values": image, "alpha": alpha, "labels": torch.from_numpy(labels[row])}
-
-
-def transformed(image, alpha, transform):
-    """One image and its alpha, bytes, through a transform of floats and back to bytes of one size."""
-    batch = to_floats({"pixel_values": image[None], "alpha": alpha[None]})
-    pair = transform(tv_tensors.Image(batch["pixel_values"][0]), tv_tensors.Mask(batch["alpha"][0]))
-    return tuple((x.as_subclass(torch.Tensor).clamp(0, 1) * 255).round().byte() for x in pair)
 
 
 def to_floats(batch):

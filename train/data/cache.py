@@ -1,17 +1,14 @@
-"""What a segmenter trains on: each radiograph and mask decoded and resized once, served as augmented tensors."""
+"""What a segmenter trains on: each radiograph and mask decoded and resized once, served as tensors."""
 
 import hashlib
 from contextlib import contextmanager
 
 import torch
-from datasets import Features, Value
+from datasets import Features, Value, concatenate_datasets
 from torch.utils.data import Dataset
-from torchvision import tv_tensors
 
 from lungfusion import load_radiograph
-from lungfusion.models.modeling_lung_unet import resize
 from train.data.pictures import image_bytes, read_mask
-from train.engine.processes import has_bfloat16
 
 
 def cache_arrays(data, processor, workers=2):
@@ -56,45 +53,6 @@ def to_arrays(row, processor):
         shape = read_mask(row["mask"])
         mask = to_bytes(processor(shape, segmentation_maps=[shape])["labels"])
     return {"pixels": to_bytes(pixels), "mask": mask}
-
-
-def draw_alpha(arrays, segmenter, size, kept_size=None):
-    """Draw the lungs of every cached radiograph once, so that image and mask can be augmented together.
-
-    Few at a time on a CPU, and in bfloat16 where the device has it, which takes a third of the time: alpha is kept in
-    256 steps anyway.
-
-    Args:
-        arrays: as `cache_arrays` returns.
-        segmenter: `LungUNetForSemanticSegmentation`, on the device that is to draw.
-        size: side S of the arrays.
-        kept_size: side of the arrays returned; S unless given.
-
-    Returns:
-        the same data set, `mask` holding the drawn alpha.
-    """
-    kept_size = kept_size or size
-    segmenter.eval().to(memory_format=torch.channels_last)
-    device, in_bfloat16 = segmenter.device, has_bfloat16(segmenter.device)
-
-    def draw(rows):
-        pixels = torch.stack([from_bytes(buffer, size) for buffer in rows["pixels"]])
-        pixels = pixels.to(device, memory_format=torch.channels_last)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
-            alpha = segmenter(pixels).logits.float().sigmoid()
-        kept = {"pixels": pixels, "mask": alpha}
-        return {key: [to_bytes(one) for one in resize(x, (kept_size,) * 2).cpu()] for key, x in kept.items()}
-
-    drawn_with = f"{arrays._fingerprint} {model_digest(segmenter)} {in_bfloat16} {kept_size}"
-    fingerprint = hashlib.sha256(drawn_with.encode()).hexdigest()[:32]
-    return arrays.map(
-        draw,
-        batched=True,
-        batch_size=4 if device.type == "cpu" else 64,
-        new_fingerprint=fingerprint,
-        desc="Drawing lungs",
-        features=arrays.features,
-    )
 
 
 def model_digest(model):
@@ -146,26 +104,28 @@ class RadiographBytes(Dataset):
 
 
 class RadiographDataset(Dataset):
-    """Radiographs as tensors, augmented image and mask together.
+    """Radiographs and masks as tensors of floats.
 
     Args:
         arrays: as `cache_arrays` returns, or several such data sets joined.
         size: side S of the arrays.
-        transform: takes and returns (tv_tensors.Image, tv_tensors.Mask), both (1, S, S) float in [0, 1].
 
     Each item: `pixel_values` and `labels`, the mask, (1, S, S) float in [0, 1] both.
     """
 
-    def __init__(self, arrays, size, transform=None):
-        self.arrays, self.size, self.transform = arrays, size, transform
+    def __init__(self, arrays, size):
+        self.arrays, self.size = arrays, size
 
     def __len__(self):
         return len(self.arrays)
 
     def __getitem__(self, index):
         row = self.arrays[int(index)]
-        image = tv_tensors.Image(from_bytes(row["pixels"], self.size))
-        mask = tv_tensors.Mask(from_bytes(row["mask"], self.size))
-        if self.transform:
-            image, mask = self.transform(image, mask)
-        return {"pixel_values": image.as_subclass(torch.Tensor), "labels": mask.as_subclass(torch.Tensor)}
+        return {key: from_bytes(row[of], self.size) for key, of in (("pixel_values", "pixels"), ("labels", "mask"))}
+
+
+def concatenate_arrays(parts):
+    parts = [part for part in parts if len(part)]
+    if not parts:
+        raise ValueError("No radiograph is left to train on: check the recipe's sources.")
+    return concatenate_datasets(parts)

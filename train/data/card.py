@@ -2,7 +2,7 @@
 
 from huggingface_hub import DatasetCardData
 
-from train.report.tables import markdown_table
+from train.io import markdown_table
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
 COLUMNS = """| column | |

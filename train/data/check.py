@@ -10,8 +10,7 @@ from huggingface_hub.utils import validate_repo_id
 
 from train.data.labels import holds_bare_numbers, known_labels, label_space, row_labels
 from train.data.pictures import reading_errors
-from train.data.splits import FOLDS
-from train.engine.run import load_part, source_path
+from train.data.splits import FOLDS, load_part, source_path
 
 SPLITS = {"train": "training", "validation": "validation"}  # how sentences call them
 

@@ -9,11 +9,11 @@ import hashlib
 import re
 from pathlib import Path
 
+import numpy as np
 from datasets import Image, load_dataset
 
-from train.data.pictures import image_bytes
-from train.data.readers import join_readers
-from train.data.sources import find_source
+from train.data.pictures import image_bytes, reading_errors
+from train.data.sources import find_source, join_readers
 
 FOLDS = 5
 NEEDED = ("image", "patient_id", "file_name")
@@ -34,7 +34,7 @@ def load_source(place, split, fold=0, source=None):
         source: its declaration; None for what sources.yaml says of a data set of that name.
 
     Returns:
-        `datasets.Dataset` whose images and masks are not yet decoded; with `reader_labels` (see `train.data.readers`)
+        `datasets.Dataset` whose images and masks are not yet decoded; with `reader_labels` (see `join_readers`)
         where the source has readers whose table lies beside it.
 
     Raises:
@@ -113,3 +113,35 @@ def without_mask(data):
     if "mask" not in data.column_names:
         return data
     return data.select([i for i, mask in enumerate(data["mask"]) if mask is None])
+
+
+def source_path(recipe, source):
+    """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
+    root = recipe["data_root"]
+    return Path(root) / source["dataset"] if root else source.get("hub_id", source["dataset"])
+
+
+def load_part(recipe, source, split, drop_unreadable=True):
+    """A source's training or validation patients, as `load_source` gives them.
+
+    Args:
+        recipe: of the run.
+        source: its declaration, one of `recipe["sources"]` or of `recipe["unlabelled"]`.
+        split: `train` or `validation`.
+        drop_unreadable: leave out what can't be decoded; `train.data.check` says what that was.
+    """
+    data = load_source(source_path(recipe, source), split, recipe["validation_fold"], source)
+    if not drop_unreadable:
+        return data
+    return data.select([row for row, error in enumerate(reading_errors(data, recipe.get("workers"))) if not error])
+
+
+def sample_rows(count, limit):
+    """Rows of `count`, at most `limit` of them (None: all), drawn at random, the same at every call: sorted array."""
+    return np.sort(np.random.default_rng(0).permutation(count)[:limit])
+
+
+def sample_labelled_rows(labels, limit):
+    """Rows of (N, findings) labels of which something is known, at most `limit` of them as `sample_rows` draws them."""
+    rows = np.flatnonzero(~np.isnan(labels).all(1))
+    return rows[sample_rows(len(rows), limit)]

@@ -58,7 +58,7 @@ def with_features(model, parts, views=0, augment=None):
 
     Args:
         views: how often each radiograph is looked at, altered by `augment`, besides once as it is.
-        augment: `HospitalAugmentation`; it mixes what stands in one batch, and so pictures of one source alone: what
+        augment: `Augmentation`; it may mix what stands in one batch, and so pictures of one source alone: what
             is computed for one training run then serves another that leaves a hospital out.
     """
     return [
@@ -81,7 +81,7 @@ def fused_features(model, arrays, name="", view=0, augment=None):
         arrays: `LungArrays`.
         name: of the source, for the progress bar.
         view: 0 for the radiographs as they are; another number for as many ways to alter them at random.
-        augment: `HospitalAugmentation`, of any view but 0.
+        augment: `Augmentation`, of any view but 0.
 
     Returns:
         (N, D) float16 array, its rows those of `arrays`. All of the file behind them is kept in the Hugging Face cache,
@@ -132,8 +132,8 @@ class LabelledFeatures(Dataset):
         return {"features": torch.from_numpy(view[row]).float(), "labels": torch.from_numpy(self.labels[row])}
 
 
-def labelled_rows(parts, transform=None):
+def labelled_rows(parts):
     """`LabelledRadiographs` or `LabelledFeatures`, whichever the parts, a list of (arrays, labels), are of."""
     if isinstance(parts[0][0], FusedFeatures):
         return LabelledFeatures(parts)
-    return LabelledRadiographs(parts, transform)
+    return LabelledRadiographs(parts)

@@ -1,7 +1,6 @@
 """The training loop: epochs, the best of them by a validation figure, checkpoints from which a run resumes."""
 
 import json
-import os
 import re
 import shutil
 import time
@@ -13,6 +12,7 @@ from tqdm.auto import tqdm
 from lungfusion.loading import no_progress_bar
 from train.engine.average import MovingAverage
 from train.engine.losses import own_loss
+from train.io import write_json
 
 MAX_GRADIENT = 1.0  # norm to which gradients are clipped
 STEPS_SHOWN = 20  # between two losses that the progress bar tells: each makes a GPU wait
@@ -139,10 +139,3 @@ def resume(accelerator, output):
     accelerator.print(f"Resuming after epoch {len(history)} from {checkpoints[-1]}")
     accelerator.load_state(str(checkpoints[-1]))
     return history
-
-
-def write_json(path, content):
-    """Write whole or not at all."""
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(content, indent=1) + "\n")
-    os.replace(new, path)

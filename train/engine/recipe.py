@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from train.data.sources import resolve_sources
-from train.engine.yaml12 import parse_yaml, read_yaml
+from train.io import parse_yaml, read_yaml
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 BASES = {"segmentation": RECIPES / "base_lungs.yaml", "classification": RECIPES / "base_findings.yaml"}

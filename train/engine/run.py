@@ -1,14 +1,8 @@
 """A run's folder: recipe.yaml, counts.json, history.json, model/, metrics.json, figures, images/, README.md (card)."""
 
-from pathlib import Path
-
-import numpy as np
 import yaml
-from datasets import concatenate_datasets
 
-from train.data.pictures import reading_errors
-from train.data.splits import load_source
-from train.engine.loop import write_json
+from train.io import write_json
 
 # Of a recipe, what may change in a run's folder: what another machine may need otherwise, and what users are told of
 FREE = "data_root", "workers", "shown"
@@ -51,46 +45,7 @@ def values(tree, path=""):
     return {k: v for key, below in tree.items() for k, v in values(below, f"{path}.{key}".lstrip(".")).items()}
 
 
-def source_path(recipe, source):
-    """Where a source's data set lies: under `data_root` if there is one, else it is an id on the Hub."""
-    root = recipe["data_root"]
-    return Path(root) / source["dataset"] if root else source.get("hub_id", source["dataset"])
-
-
-def load_part(recipe, source, split, drop_unreadable=True):
-    """A source's training or validation patients, as `load_source` gives them.
-
-    Args:
-        recipe: of the run.
-        source: its declaration, one of `recipe["sources"]` or of `recipe["unlabelled"]`.
-        split: `train` or `validation`.
-        drop_unreadable: leave out what can't be decoded; `train.data.check` says what that was.
-    """
-    data = load_source(source_path(recipe, source), split, recipe["validation_fold"], source)
-    if not drop_unreadable:
-        return data
-    return data.select([row for row, error in enumerate(reading_errors(data, recipe.get("workers"))) if not error])
-
-
-def drawn_rows(count, limit):
-    """Rows of `count`, at most `limit` of them (None: all), drawn at random, the same at every call: sorted array."""
-    return np.sort(np.random.default_rng(0).permutation(count)[:limit])
-
-
-def drawn_of_labelled(labels, limit):
-    """Rows of (N, findings) labels of which something is known, at most `limit` of them as `drawn_rows` draws them."""
-    rows = np.flatnonzero(~np.isnan(labels).all(1))
-    return rows[drawn_rows(len(rows), limit)]
-
-
 def write_counts(parts, output):
     """counts.json: split → source → how many radiographs. parts: split → source → data set."""
     counts = {split: {name: len(part) for name, part in of_split.items()} for split, of_split in parts.items()}
     write_json(output / "counts.json", counts)
-
-
-def concatenate_arrays(parts):
-    parts = [part for part in parts if len(part)]
-    if not parts:
-        raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return concatenate_datasets(parts)

@@ -13,7 +13,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from train.report.tables import cell, markdown_table, metrics_tables
+from train.io import cell, markdown_table
+from train.report.tables import metrics_tables
 
 ROOT = Path(__file__).parent.parent.parent
 TABLE = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- /table -->", re.DOTALL)

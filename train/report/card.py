@@ -3,7 +3,6 @@
 Training ends with it; `train.evaluate --run RUN` writes it anew when there are other tables in the folder.
 """
 
-import csv
 import json
 from pathlib import Path
 
@@ -12,16 +11,14 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lungfusion import __version__
+from train.io import read_rows, weights_digest, weights_in
 from train.report.card_words import CITE, INTENDED_USE, LIMITS, REPLACED, TABLES, USE, WITHOUT
 from train.report.figures import FIGURES, write_figures
 from train.report.tables import metrics_tables
-from train.report.weights import weights_digest, weights_in
 
 NOT_SHOWN = ("description", "data_root", "pretrained", "segmenter", "init_from", "teacher")  # said elsewhere, or paths
 
 PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
-
-TEXT = ("source", "patient_id", "file_name", "error")  # columns of per_image.csv; the others hold numbers
 
 
 def redraw(run):
@@ -29,18 +26,6 @@ def redraw(run):
     metrics, history = (json.loads((run / f"{name}.json").read_text()) for name in ("metrics", "history"))
     write_figures(metrics, read_rows(run / "per_image.csv"), history, run)
     write_card(run)
-
-
-def read_rows(path):
-    """per_image.csv as the dicts it was written from: an empty probability is None, what else is empty is absent."""
-    rows = []
-    with open(path, newline="") as file:
-        for row in csv.DictReader(file):
-            text = {key: value for key, value in row.items() if key in TEXT}
-            numbers = {key: float(value) if value else None for key, value in row.items() if key not in text}
-            text = {key: value for key, value in text.items() if value or key != "error"}
-            rows.append(text | {k: v for k, v in numbers.items() if v is not None or k.startswith("probability_")})
-    return rows
 
 
 def write_card(run):

@@ -104,3 +104,26 @@ def draw_dice(rows):
     axes.set(xlabel="share of the images", ylabel="Dice")
     axes.legend(fontsize=8)
     return figure
+
+
+def draw_changes(curves, finding):
+    """Two rows of panels, ROC AUC and accuracy, a column for each change; a line and its 95 % band for each model.
+
+    curves: "model, source" → as `train.scoring.curves.curves_of` returns.
+    """
+    changes = list(next(iter(curves.values())))
+    figure = Figure((3 * len(changes), 6), layout="constrained")
+    panels = figure.subplots(2, len(changes), sharey="row")
+    for row, (score, title) in enumerate((("auc", "ROC AUC"), ("accuracy", "accuracy at the threshold"))):
+        for axes, change in zip(panels[row], changes, strict=True):
+            for name, of_model in curves.items():
+                levels = [point["level"] for point in of_model[change]]
+                low, high = zip(*(point[score]["interval"] for point in of_model[change]), strict=True)
+                label = f"{name}, n = {next(iter(of_model.values()))[0]['images']}"
+                axes.plot(levels, [point[score]["value"] for point in of_model[change]], "o-", label=label)
+                axes.fill_between(levels, low, high, alpha=0.15)
+            axes.set(xlabel=change)
+        panels[row][0].set(ylabel=title)
+    panels[0][0].legend(fontsize=8)
+    figure.suptitle(finding)
+    return figure

@@ -9,9 +9,9 @@ from tqdm.auto import tqdm
 
 from lungfusion.visualization import as_rgb, reduced, with_contour
 from train.data.pictures import load_image
-from train.engine.run import drawn_rows
+from train.data.splits import sample_rows
+from train.io import markdown_table, write_table
 from train.report.contact_sheets import DPI, show
-from train.report.tables import markdown_table, write_table
 
 BATCH = 8
 IN_A_LINE = 10  # pictures, of whole radiographs
@@ -32,7 +32,7 @@ def compare_hardest(pipelines, parts, output, count, images=None):
     """
     chosen = []
     for name, data in parts.items():
-        rows = drawn_rows(len(data), images)
+        rows = sample_rows(len(data), images)
         qualities = mask_qualities(next(iter(pipelines.values())), data, rows, name)
         chosen += [(name, int(rows[place])) for place in np.argsort(qualities)[: round(count / len(parts))]]
     answers = []

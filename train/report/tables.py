@@ -1,6 +1,6 @@
 """Figures as tables in Markdown, and as JSON beside them, which says of which weights they are."""
 
-from train.engine.loop import write_json
+from train.io import cell, markdown_table
 from train.scoring.metrics import PREVALENCES
 
 NAMES = {
@@ -37,34 +37,6 @@ DISTANCES = (
     "HD95 and ASSD: how far the drawn outline and the true one lie apart, the 95th percentile and the mean, as "
     "fractions of the image's width (the image's diagonal where no lungs are drawn)."
 )
-
-
-def markdown_table(titles, rows):
-    """Lines of a table. rows: lists of cells, as many as titles: strings, or whatever `str` makes one of."""
-    lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
-    return lines + [f"| {' | '.join(map(str, row))} |" for row in rows]
-
-
-def cell(figure):
-    """`{"value": …, "interval": [low, high]}` as text."""
-    value, low, high = (round(number, 3) + 0.0 for number in (figure["value"], *figure["interval"]))  # no −0
-    return f"{value:.3f} ({low:.3f}–{high:.3f})"
-
-
-def write_table(output, name, lines, figures, weights=None):
-    """Write NAME.md, the table, and NAME.json, the figures in it; the latter last: it says that all is there.
-
-    Args:
-        output: `Path` of the folder, made if it is not there.
-        name: of the files.
-        lines: of the table.
-        figures: dict.
-        weights: of the one model that the table is about, as `train.report.weights.weights_digest` returns it; it is
-            kept among the figures, and a model card takes no table of other weights.
-    """
-    output.mkdir(parents=True, exist_ok=True)
-    (output / f"{name}.md").write_text("\n".join(lines) + "\n")
-    write_json(output / f"{name}.json", ({"weights": weights} if weights else {}) | figures)
 
 
 def metrics_tables(metrics, shown_alone=False):

@@ -13,10 +13,8 @@ from sklearn.preprocessing import MinMaxScaler
 from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
-from train.report.tables import cell, markdown_table, write_table
-from train.scoring.features import feature_rows
-from train.scoring.metrics import with_interval
-from train.scoring.ranking import roc_auc
+from train.io import cell, markdown_table
+from train.scoring.metrics import roc_auc, with_interval
 
 CLASSIFIERS = {
     "support vector machine": lambda: SVC(random_state=0),
@@ -25,25 +23,6 @@ CLASSIFIERS = {
     "k nearest neighbours": lambda: KNeighborsClassifier(15),
     "neural network": lambda: MLPClassifier((64,), early_stopping=True, random_state=0),
 }
-
-
-def measure_classical(pipeline, training_parts, parts, output, weights, declared=None):
-    """Write classical.json and classical.md.
-
-    Args:
-        pipeline: `LungFusionPipeline` of a classifier.
-        training_parts: source → `datasets.Dataset` as `load_source` gives it, to fit on.
-        parts: the same, of other patients, to score on.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
-        declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
-
-    Raises:
-        ValueError: a patient is in both.
-    """
-    train, validation = (feature_rows(pipeline, of_split, declared) for of_split in (training_parts, parts))
-    figures = compare_classifiers(train, validation)
-    write_table(output, "classical", classical_table(figures), figures, weights)
 
 
 def compare_classifiers(train, validation):

@@ -1,49 +1,32 @@
 """What `train.compare` says of each variant: figures pooled over its runs, and their difference to the first one's."""
 
-import csv
-import json
 from functools import partial
 
 import numpy as np
 
-from train.report.card import read_rows
-from train.report.tables import cell, markdown_table
-from train.report.weights import weights_in
+from train.io import cell, markdown_table
 from train.scoring.images import patients
-from train.scoring.metrics import with_interval
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import roc_auc, with_interval
 from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
 
 DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
 
 
-def summarise_lungs(folders, first):
+def summarise_lungs(rows, rows_of_first):
     """A variant of a segmenter; figures are pooled over the runs, patients drawn once for all of them.
 
     Args:
-        folders: of the variant's runs, one for each fold and seed.
-        first: those of the first variant's.
+        rows: of robustness.csv, of all of the variant's runs, one for each fold and seed.
+        rows_of_first: those of the first variant's.
     """
-    rows, rows_of_first = read_dice(folders), read_dice(first)
     robustness = summarise_robustness(rows)
     return {
-        "runs": len(folders),
         "images": robustness[UNALTERED]["images"],
         "dice": robustness[UNALTERED]["dice"],
         "dice_altered": robustness[ALTERED]["dice"],
         "pixel_accuracy": robustness[UNALTERED]["pixel_accuracy"],
         **difference(rows, rows_of_first),
-        **cost(folders),
     }
-
-
-def read_dice(folders):
-    rows = []
-    for folder in folders:
-        with open(folder / "robustness.csv", newline="") as file:
-            for row in csv.DictReader(file):
-                rows.append(row | {name: float(row[name]) for name in ("dice", "pixel_accuracy")})
-    return rows
 
 
 def difference(rows, rows_of_first):
@@ -73,14 +56,14 @@ def lungs_table(table):
     return markdown_table(titles, rows)
 
 
-def summarise_findings(folders, first):
+def summarise_findings(rows, rows_of_first):
     """A variant of a classifier: for each source the ROC AUC of its findings and their mean, the runs' mean each.
 
     Args:
-        folders: of the variant's runs, one for each fold and seed.
-        first: those of the first variant's.
+        rows: of all of the variant's runs, one for each fold and seed: `run` (its number), source, patient_id and of
+            each finding `probability_…` and, where known, `label_…`.
+        rows_of_first: those of the first variant's.
     """
-    rows, rows_of_first = read_probabilities(folders), read_probabilities(first)
     sources = {}
     for source in dict.fromkeys(row["source"] for row in rows):
         pairs = [pair for pair in zip(rows, rows_of_first, strict=True) if pair[0]["source"] == source]
@@ -92,7 +75,7 @@ def summarise_findings(folders, first):
             said = np.array([[[row[f"probability_{name}"] for row in pair] for name in names] for pair in pairs])
             figures = with_interval(partial(mean_auc, names), patients([row for row, _ in pairs]), truth, run, said)
             sources[source] = {"images": len(pairs), "findings": names, **figures}
-    return {"runs": len(folders), "sources": sources, **cost(folders)}
+    return {"sources": sources}
 
 
 def labels_of(pairs):
@@ -102,16 +85,6 @@ def labels_of(pairs):
 def has_both(labels, chosen):
     """Whether there are images with the finding and images without it."""
     return {0, 1} <= set(labels[chosen])
-
-
-def read_probabilities(folders):
-    """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
-    rows = []
-    for number, folder in enumerate(folders):
-        for row in read_rows(folder / "per_image.csv"):
-            figures = {k: v or 0.0 for k, v in row.items() if k.startswith(("probability_", "label_"))}
-            rows.append({"run": number, "source": row["source"], "patient_id": row["patient_id"]} | figures)
-    return rows
 
 
 def mean_auc(names, labels, run, said):
@@ -155,10 +128,3 @@ def findings_table(table):
 
 def counted(findings):
     return findings[0] if len(findings) == 1 else f"mean of {len(findings)} findings"
-
-
-def cost(folders):
-    """Median seconds of an epoch, and the number of weights."""
-    epochs = [epoch for folder in folders for epoch in json.loads((folder / "history.json").read_text())]
-    seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
-    return {"seconds_per_epoch": seconds, "parameters": weights_in(folders[0])}

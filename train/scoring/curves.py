@@ -8,7 +8,6 @@ from io import BytesIO
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
@@ -17,26 +16,19 @@ from tqdm.auto import tqdm
 from lungfusion import load_radiograph
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.report.tables import cell, markdown_table, write_table
+from train.io import cell, markdown_table
 from train.scoring.images import every_finding_of, reported
-from train.scoring.metrics import with_interval
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import roc_auc, with_interval
 
 
-def measure_curves(pipelines, parts, output, weights=None, declared=None, images=200):
-    """Write curves_FINDING.png and the figures in it, curves_FINDING.md and .json, of each finding that all models tell
-    of and a source can measure.
+def measure_curves(pipelines, parts, declared=None, images=200):
+    """Finding → "model, source" → `curves_of`, of each finding that all models tell of and a source can measure.
 
     Args:
         pipelines: name → `LungFusionPipeline` of a classifier.
         parts: source → `datasets.Dataset` as `load_source` gives it.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it, where there is one model.
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
         images: of each source and finding at most.
-
-    Returns:
-        the findings measured.
     """
     first, *others = pipelines.values()
     curves = {}
@@ -51,11 +43,7 @@ def measure_curves(pipelines, parts, output, weights=None, declared=None, images
                         of_finding[f"{name}, {source}"] = curves_of(pipeline, data, labels, finding, name)
             if of_finding:
                 curves[finding] = of_finding
-    for finding, of_finding in curves.items():
-        name = f"curves_{finding}"
-        write_table(output, name, curves_table(of_finding), of_finding, weights)
-        draw_curves(of_finding, finding).savefig(output / f"{name}.png", dpi=120)
-    return list(curves)
+    return curves
 
 
 def labelled(data, finding, source, images):
@@ -148,24 +136,3 @@ def curves_table(curves):
 
 def images_in(curve):
     return next(iter(curve.values()))[0]["images"]
-
-
-def draw_curves(curves, finding):
-    """Two rows of panels, ROC AUC and accuracy, a column for each change, a line and its 95 % band for each model and
-    source.
-    """
-    figure = Figure((3 * len(CHANGES), 6), layout="constrained")
-    panels = figure.subplots(2, len(CHANGES), sharey="row")
-    for row, (score, title) in enumerate((("auc", "ROC AUC"), ("accuracy", "accuracy at the threshold"))):
-        for axes, change in zip(panels[row], CHANGES, strict=True):
-            for name, of_model in curves.items():
-                levels = [point["level"] for point in of_model[change]]
-                low, high = zip(*(point[score]["interval"] for point in of_model[change]), strict=True)
-                label = f"{name}, n = {images_in(of_model)}"
-                axes.plot(levels, [point[score]["value"] for point in of_model[change]], "o-", label=label)
-                axes.fill_between(levels, low, high, alpha=0.15)
-            axes.set(xlabel=change)
-        panels[row][0].set(ylabel=title)
-    panels[0][0].legend(fontsize=8)
-    figure.suptitle(finding)
-    return figure

@@ -8,12 +8,6 @@ from train.data.labels import known_labels
 from train.scoring.images import read_or_say_why
 
 
-def write_features(pipeline, parts, output, declared=None):
-    """Write features.parquet: `feature_rows`, one row for each radiograph."""
-    output.mkdir(parents=True, exist_ok=True)
-    feature_rows(pipeline, parts, declared).to_parquet(output / "features.parquet")
-
-
 def feature_rows(pipeline, parts, declared=None, batch_size=8):
     """The fused features of every radiograph that can be read.
 

@@ -4,17 +4,14 @@
 --leave-one-hospital-out` does so for each hospital in turn and puts hospitals.json and hospitals.md together.
 """
 
-import csv
-
 import numpy as np
 import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from train.engine.head import labelled_rows, logits_of
-from train.report.tables import cell, markdown_table
-from train.scoring.metrics import bootstrap, proportion
-from train.scoring.ranking import roc_auc
+from train.io import cell, markdown_table
+from train.scoring.metrics import bootstrap, proportion, roc_auc
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 4000  # of the hospital left out, drawn at random
@@ -66,16 +63,6 @@ def score_parts(model, parts, findings):
             row |= {f"label_{name}": int(value) for name, value in zip(findings, said, strict=True) if value == value}
             rows.append(row | {f"logit_{name}": score for name, score in zip(findings, scores, strict=True)})
     return rows
-
-
-def read_rows(path):
-    """left_out.csv, as `scoring.images.write_csv` wrote it; a label that is not known is absent."""
-    numbers = ("label_", "logit_", "probability_")
-    with open(path, newline="") as file:
-        return [
-            {k: float(v) if k.startswith(numbers) else v for k, v in row.items() if v != ""}
-            for row in csv.DictReader(file)
-        ]
 
 
 def is_healthy(row):

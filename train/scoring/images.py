@@ -1,7 +1,5 @@
 """Score a model on radiographs: rows, one for each image, and figures of them."""
 
-import csv
-import json
 from contextlib import contextmanager
 from functools import partial
 
@@ -9,35 +7,14 @@ import numpy as np
 import torch
 from tqdm.auto import tqdm
 
-from lungfusion import LungFusionPipeline, RadiographError
+from lungfusion import RadiographError
 from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
-from train.engine.loop import write_json
-from train.engine.run import drawn_of_labelled, load_part
-from train.report.card import write_card
-from train.report.contact_sheets import write_contact_sheets
-from train.report.figures import write_figures
-from train.report.tables import metrics_tables
+from train.data.splits import load_part, sample_labelled_rows
 from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, is_healthy, share
-from train.scoring.metrics import finding_scores, mask_scores, outline_scores, proportion, with_interval
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import finding_scores, mask_scores, outline_scores, proportion, roc_auc, with_interval
 
 LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
-
-
-def evaluate_run(recipe, output, rows=None):
-    """Score a training run's model on the validation patients of each of its sources; write figures and card.
-
-    Args:
-        recipe: of the run.
-        output: `Path` of its folder.
-        rows: as `score_parts` returns them, where its images have been scored already.
-    """
-    pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
-    rows = score_parts(pipeline, parts, recipe["sources"]) if rows is None else rows
-    metrics = summarise_parts(pipeline, parts, rows, "validation", output)
-    write_figures(metrics, rows, json.loads((output / "history.json").read_text()), output)
-    write_card(output)
 
 
 def validation_parts(recipe):
@@ -50,7 +27,7 @@ def validation_parts(recipe):
     if not limit:
         return parts
     labels = {name: known_labels(parts[name], recipe["model"]["findings"], recipe["sources"][name]) for name in parts}
-    return {name: data.select(drawn_of_labelled(labels[name], limit)) for name, data in parts.items()}
+    return {name: data.select(sample_labelled_rows(labels[name], limit)) for name, data in parts.items()}
 
 
 def score_parts(pipeline, parts, sources=None):
@@ -69,13 +46,12 @@ def score_parts(pipeline, parts, sources=None):
         return [row for name, data in parts.items() for row in score_images(pipeline, data, name, declared[name])]
 
 
-def summarise_parts(pipeline, parts, rows, split, output):
-    """Write metrics.json, metrics.md, per_image.csv and images/ of several sources.
+def summarise_parts(pipeline, parts, rows, split):
+    """The figures of several sources.
 
     Args:
         pipeline, parts, rows: as for `score_parts`, and as it returns them.
         split: what part of their sources these are.
-        output: `Path` of the folder to write to.
 
     Returns:
         metrics: source → figures.
@@ -83,8 +59,6 @@ def summarise_parts(pipeline, parts, rows, split, output):
     metrics = {}
     for name in parts:
         metrics[name] = {"split": split, **summarise([row for row in rows if row["source"] == name], pipeline)}
-    write_results(metrics, rows, output)
-    write_contact_sheets(pipeline, parts, rows, output / "images")
     return metrics
 
 
@@ -246,18 +220,3 @@ def patients(rows):
 
 def mean_of_columns(table):
     return dict(zip(LUNG_SCORES, table.mean(0).tolist(), strict=True))
-
-
-def write_results(metrics, rows, output):
-    output.mkdir(parents=True, exist_ok=True)
-    write_json(output / "metrics.json", metrics)
-    (output / "metrics.md").write_text("\n".join(metrics_tables(metrics)) + "\n")
-    write_csv(output / "per_image.csv", rows)
-
-
-def write_csv(path, rows):
-    with open(path, "w", newline="") as file:
-        columns = list(dict.fromkeys(key for row in rows for key in row))
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)

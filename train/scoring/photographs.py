@@ -8,13 +8,12 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from lungfusion.checks.input_checks import PHOTOGRAPH
+from train.augment.phantom.radiograph import draw_phantom
 from train.augment.photographs import photograph
 from train.data.pictures import image_bytes
-from train.report.tables import cell, markdown_table, write_table
+from train.io import cell, markdown_table
 from train.scoring.images import every_finding_of, reported
 from train.scoring.metrics import proportion
-
-from ..augment.phantom.radiograph import draw_phantom
 
 MAX_CHANGE = 0.05  # of a probability, that a photograph may make
 PHANTOMS, SIDE = 24, 512  # how many, and of how many pixels
@@ -28,14 +27,12 @@ TITLES = (
 )
 
 
-def measure_photographs(pipeline, parts, output, weights, images=100):
-    """Write photographs.json and photographs.md.
+def measure_photographs(pipeline, parts, images=100):
+    """Source, or `phantoms` → `summarise_pairs`.
 
     Args:
         pipeline: `LungFusionPipeline` of a classifier.
         parts: source → `datasets.Dataset` as `load_source` gives it.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
         images: of each source at most; those that get no answer as they are do not count.
     """
     kinds = {"phantoms": [draw_phantom(seed=seed, size=SIDE)[0] for seed in range(PHANTOMS)]}
@@ -48,7 +45,7 @@ def measure_photographs(pipeline, parts, output, weights, images=100):
         ]
         if pairs := [pair for pair in pairs if pair[0]]:
             figures[name] = summarise_pairs(pairs)
-    write_table(output, "photographs", photographs_table(figures), figures, weights)
+    return figures
 
 
 def answer_both(pipeline, picture, number):

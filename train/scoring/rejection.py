@@ -23,7 +23,7 @@ from lungfusion.checks.input_checks import (
 from train.augment.ood_images import beside_caption, beside_its_mirror, grey, not_one_frontal_chest, ood_images
 from train.augment.photographs import photograph
 from train.data.pictures import image_bytes
-from train.report.tables import cell, markdown_table, write_table
+from train.io import cell, markdown_table
 from train.scoring.metrics import proportion
 
 VERSIONS = {
@@ -48,14 +48,12 @@ ANSWERS = {  # column: the warnings that it counts
 }
 
 
-def measure_rejection(pipeline, parts, output, weights, images=200, pictures=()):
-    """Write refusal.json and refusal.md.
+def measure_rejection(pipeline, parts, images=200, pictures=()):
+    """Kind of picture → `summarise_answers`.
 
     Args:
         pipeline: `LungFusionPipeline`.
         parts: source → `datasets.Dataset` as `load_source` gives it; its radiographs are shown in each of `VERSIONS`.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
         images: of each source at most.
         pictures: `Path`s of folders of pictures that are no chest radiographs, beside `train.augment.ood_images`; read
             without their colours.
@@ -66,7 +64,7 @@ def measure_rejection(pipeline, parts, output, weights, images=200, pictures=())
         drawn = data.shuffle(seed=0).select(range(min(images, len(data))))
         for version, answers in answers_by_version(pipeline, drawn, name).items():
             figures[f"{name}, {version}"] = summarise_answers(answers)
-    write_table(output, "refusal", refusal_table(figures), figures, weights)
+    return figures
 
 
 def read_pictures(folder):

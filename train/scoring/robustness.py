@@ -1,28 +1,26 @@
-"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.mild_corruptions`."""
+"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.corruptions.MILD_CORRUPTIONS`."""
 
 import numpy as np
 import torch
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
-from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.augment.corruptions import MILD_CORRUPTIONS, corrupt
 from train.data.pictures import image_bytes, read_mask
 from train.data.splits import with_mask
-from train.report.tables import cell, markdown_table, write_table
-from train.scoring.images import patients, write_csv
+from train.io import cell, markdown_table
+from train.scoring.images import patients
 from train.scoring.metrics import mask_scores, with_interval
 
 UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
 
 
-def measure_robustness(pipeline, parts, output, weights):
-    """Write robustness.json, robustness.csv (one row for each image and alteration) and robustness.md.
+def measure_robustness(pipeline, parts):
+    """`score_altered` of all sources that have masks.
 
     Args:
         pipeline: `LungFusionPipeline`.
         parts: source → `datasets.Dataset` as `load_source` gives it; those without masks are passed over.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
 
     Raises:
         ValueError: there is no mask.
@@ -30,8 +28,7 @@ def measure_robustness(pipeline, parts, output, weights):
     masked = {name: data for name, data in parts.items() if "mask" in data.column_names and len(with_mask(data))}
     if not masked:
         raise ValueError(f"No radiograph of {', '.join(parts)} has a mask to compare the lungs with.")
-    rows = [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
-    write_robustness(rows, output, weights)
+    return [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
 
 
 def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
@@ -45,9 +42,8 @@ def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
         image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         mask = torch.from_numpy(read_mask(row["mask"]))[None]
-        versions = {UNALTERED: (image, mask)} | {
-            name: alter(name, image, mask, index, alterations) for name in alterations
-        }
+        corrupted = {name: corrupt(name, image, mask, index) for name in alterations}
+        versions = {UNALTERED: (image, mask)} | corrupted
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()], correct=False)
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
             of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
@@ -81,13 +77,6 @@ def summarise_robustness(rows):
 def mean_figures(table, unaltered):
     dice, pixel_accuracy = table.mean(0).tolist()
     return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
-
-
-def write_robustness(rows, output, weights):
-    output.mkdir(parents=True, exist_ok=True)
-    summary = summarise_robustness(rows)
-    write_csv(output / "robustness.csv", rows)
-    write_table(output, "robustness", robustness_table(summary), summary, weights)
 
 
 def robustness_table(summary):

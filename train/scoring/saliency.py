@@ -16,7 +16,7 @@ from lungfusion.explanation import grad_cam, share_inside
 from lungfusion.models.concatenation import paste_back, sample
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.report.tables import cell, markdown_table, write_table
+from train.io import cell, markdown_table
 from train.scoring.images import reported
 from train.scoring.metrics import with_interval
 
@@ -26,20 +26,17 @@ MIN_IMAGES = 5  # detected, that a row of the table needs
 REGION = 64  # pixels, of the region seen, at which maps are averaged
 
 
-def measure_saliency(pipeline, parts, output, weights, declared=None, images=40):
-    """Write explanations.json and explanations.md, with the share of the maps that lies inside the lungs.
+def measure_saliency(pipeline, parts, declared=None, images=40):
+    """`falls`, with the share of the maps that lies inside the lungs, of each finding and source, and of all sources.
 
     Args:
         pipeline: `LungFusionPipeline` of a classifier.
         parts: source → `datasets.Dataset` as `load_source` gives it.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
         images: of each source and finding at most.
 
     Returns:
-        the findings whose maps tell more than another radiograph's, and than the finding's mean map: of both
-        differences, over all data sets, the 95 % interval lies above 0.
+        "finding, source" and "finding, all" → figures.
     """
     figures = {}
     every = {finding: [] for finding in reported(pipeline)}  # the data sets together
@@ -55,13 +52,22 @@ def measure_saliency(pipeline, parts, output, weights, declared=None, images=40)
     for finding, seen in every.items():
         if len(seen) >= MIN_IMAGES:
             figures[f"{finding}, all"] = falls(pipeline, seen, finding)
-    write_table(output, "explanations", explanations_table(figures), figures, weights)
-    return [finding for finding in every if tells_more(figures.get(f"{finding}, all"))]
+    return figures
+
+
+def explained_findings(figures):
+    """The findings whose maps tell more than another radiograph's, and than the finding's mean map.
+
+    Of both differences, over all data sets, the 95 % interval lies above 0.
+
+    figures: as `measure_saliency` returns them.
+    """
+    return [name.removesuffix(", all") for name, row in figures.items() if name.endswith(", all") and tells_more(row)]
 
 
 def tells_more(row):
-    """Whether a row of the table, or None, proves that maps are about their own radiograph."""
-    return row is not None and all(row[key]["interval"][0] > 0 for key in ("difference", "above_mean"))
+    """Whether a row of the table proves that maps are about their own radiograph."""
+    return all(row[key]["interval"][0] > 0 for key in ("difference", "above_mean"))
 
 
 @torch.no_grad()

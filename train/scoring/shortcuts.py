@@ -21,10 +21,9 @@ from tqdm.auto import tqdm
 from lungfusion import load_radiograph
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
-from train.report.tables import cell, markdown_table, write_table
+from train.io import cell, markdown_table
 from train.scoring.images import reported
-from train.scoring.metrics import with_interval
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import roc_auc, with_interval
 
 BORDER = 0.1  # of the side: how much of each edge is shown where only the border is
 RIM = 0.03  # of the side: how far beyond the lungs' outline they are blacked out
@@ -33,21 +32,19 @@ VERSIONS = ("as it is", "lungs blacked out", "border only")
 MIN_POSITIVE = 5  # images with a finding, and without it, that a row of the table needs
 
 
-def measure_shortcuts(pipeline, parts, output, weights, declared=None):
-    """Write shortcuts.json and shortcuts.md.
+def measure_shortcuts(pipeline, parts, declared=None):
+    """`findings_figures`, and of several data sets `source_figures`.
 
     Args:
         pipeline: `LungFusionPipeline` of a classifier.
         parts: source → `datasets.Dataset` as `load_source` gives it.
-        output: `Path` of the folder to write to.
-        weights: as `weights_digest` returns it.
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
     """
     seen = {name: look(pipeline, data, name) for name, data in parts.items()}
     figures = {"findings": findings_figures(pipeline, parts, seen, declared)}
     if len(parts) > 1:
         figures["source"] = source_figures(parts, seen)
-    write_table(output, "shortcuts", shortcuts_table(figures), figures, weights)
+    return figures
 
 
 @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Disease painted into lungs, devices laid over them, and the augmentation of whole batches for a segmenter."""
+"""Disease painted into lungs, and devices laid over them."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,6 @@ from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvF
 
 from train.augment import devices, white_lungs
-from train.augment.lungs import LungAugmentation, collimate, stretched, uneven, warp
 from train.augment.phantom.radiograph import draw_phantom
 
 SIDE = 128
@@ -93,37 +92,3 @@ def test_devices_lie_over_a_part_of_the_image(phantoms, change):
     assert not torch.equal(image[:4], image[4:])
     if change is devices.tubes:
         assert (image >= phantoms[0] - 1e-6).all()
-
-
-def test_what_moves_an_image_moves_its_mask_alike(phantoms):
-    torch.manual_seed(0)
-    _, masks = phantoms
-    for moved, mask in (warp(masks, masks, flip=0.5), collimate(masks, masks, share=1, depth=0.3, white=0)):
-        assert torch.equal(moved, mask) and not torch.equal(mask, masks)
-    mirrored, _ = warp(masks, masks, flip=1, share=0)
-    torch.testing.assert_close(mirrored, masks.flip(3), atol=1e-4, rtol=0)
-    still, _ = warp(masks, masks, flip=0, share=0)
-    torch.testing.assert_close(still, masks, atol=1e-4, rtol=0)
-
-
-def test_a_batch_is_augmented_as_the_seed_says_and_stays_a_picture(phantoms):
-    torch.manual_seed(0)
-    image, mask = LungAugmentation(white=0.5, devices=0.5)(*phantoms)
-    assert image.shape == mask.shape == phantoms[0].shape and image.isfinite().all()
-    assert 0 <= image.min() <= image.max() <= 1 and 0 <= mask.min() <= mask.max() <= 1
-    assert mask.mean() == pytest.approx(phantoms[1].mean().item(), rel=0.5)
-    torch.manual_seed(0)
-    assert torch.equal(LungAugmentation(white=0.5, devices=0.5)(*phantoms)[0], image)
-
-
-def test_one_side_is_exposed_otherwise(phantoms):
-    torch.manual_seed(0)
-    image = phantoms[0].clamp(0.1, 0.9)
-    change = (uneven(image) - image).abs()
-    assert (change.amax((1, 2, 3)) > 0.05).float().mean() > 0.5 and (change.amin((1, 2, 3)) < 0.02).all()
-
-
-def test_contrast_is_stretched_as_the_processor_does(phantoms):
-    image = stretched(0.3 + 0.2 * phantoms[0])
-    low, high = torch.quantile(image.flatten(1), torch.tensor([0.005, 0.995]), dim=1)
-    assert low.abs().max() < 0.05 and (high - 1).abs().max() < 0.05

@@ -1,4 +1,4 @@
-"""Splits, sampling, augmentation, pretrained weights."""
+"""Splits, sampling, pretrained weights."""
 
 import collections
 
@@ -8,16 +8,14 @@ import timm
 import torch
 from datasets import Dataset
 from safetensors.torch import save_file
-from torchvision import tv_tensors
 
 from tests.support.helpers import ROOT, png, write_source
-from train.augment.presets import augmentation
 from train.data import splits
 from train.data.pictures import read_mask
 from train.data.sampler import balanced_sampler, epoch_sampler
 from train.data.splits import load_source, patient, patient_fold
-from train.engine.pretrained import load_pretrained_backbone
 from train.engine.recipe import load_recipe
+from train.engine.weights import load_pretrained_backbone
 
 RECIPES = ROOT / "train" / "recipes"
 TRAINED = sorted(
@@ -150,36 +148,6 @@ def test_sampler_draws_sources_and_labels_equally():
     drawn = collections.Counter(groups[index] for index in sampler)
     assert all(abs(count - 2000) < 200 for count in drawn.values())
     assert len(drawn) == 4
-
-
-def test_augmentation_moves_image_and_mask_together():
-    square = torch.zeros(1, 64, 64)
-    square[:, 20:44, 16:40] = 1
-    move = augmentation(brightness=0, contrast=0, noise=0)
-    torch.manual_seed(0)
-    different = 0
-    for _ in range(20):
-        image, mask = move(tv_tensors.Image(square), tv_tensors.Mask(square))
-        overlap = ((image > 0.5) & (mask > 0.5)).sum() / ((image > 0.5) | (mask > 0.5)).sum()
-        assert overlap > 0.85
-        different += not torch.equal(mask, square)
-    assert different == 20
-
-
-def test_augmentation_leaves_the_masks_values_alone():
-    torch.manual_seed(0)
-    image, mask = augmentation()(tv_tensors.Image(torch.rand(1, 64, 64)), tv_tensors.Mask(torch.ones(1, 64, 64)))
-    assert set(mask.unique().tolist()) <= {0.0, 1.0}
-    assert image.std() > 0
-
-
-def test_nothing_flips_unless_asked_for():
-    square = torch.zeros(1, 32, 32)
-    square[:, :, :10] = 1
-    still = augmentation(rotation=0, shift=0, scale=(1, 1), shear=0, brightness=0, contrast=0, noise=0)
-    for _ in range(10):
-        image, _ = still(tv_tensors.Image(square), tv_tensors.Mask(square))
-        torch.testing.assert_close(torch.Tensor(image), square)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])

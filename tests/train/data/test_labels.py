@@ -9,10 +9,8 @@ from datasets import ClassLabel, Dataset, Features, Image, List, Value
 from tests.support.helpers import png
 from train.augment.phantom.radiograph import draw_phantom
 from train.data.labels import known_labels, labels_and_readers
-from train.data.readers import apply_rules
-from train.data.sources import find_source, known_sources, resolve_sources
-from train.data.splits import load_source
-from train.engine.run import load_part
+from train.data.sources import apply_rules, find_source, known_sources, resolve_sources
+from train.data.splits import load_part, load_source
 
 NAN = float("nan")
 

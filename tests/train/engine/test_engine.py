@@ -14,10 +14,10 @@ from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train import classify, segment
 from train.calibrate.findings import replace_segmenter
 from train.engine.average import MovingAverage
-from train.engine.checkpoints import load_classifier, load_segmenter
 from train.engine.loop import resume
 from train.engine.processes import start_accelerator
 from train.engine.run import check_recipe
+from train.engine.weights import load_classifier, load_segmenter
 
 RECIPES = ROOT / "train" / "recipes"
 NO_BFLOAT16 = {"avx512_bf16": False, "amx_bf16": False}

@@ -7,12 +7,13 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
-from train.augment.lungs import LungAugmentation
-from train.data.cache import RadiographBytes, draw_alpha, from_bytes, to_bytes
+from train.augment.augmentation import Augmentation
+from train.data.cache import RadiographBytes, from_bytes, to_bytes
 from train.data.splits import without_mask
 from train.engine.losses import own_loss
+from train.engine.pseudo_labels import predict_masks
 from train.engine.recipe import RECIPES, load_recipe
-from train.segment import augmented, augmented_loss, init_from_checkpoint
+from train.segment import augmented_loss, init_from_checkpoint
 
 SIDE = 64
 
@@ -48,22 +49,20 @@ def arrays():
     return Dataset.from_list(rows)
 
 
-def test_a_batch_is_augmented_where_the_model_computes(arrays):
-    data, augment = augmented(arrays, SIDE, preset="lungs", white=1.0)
-    assert isinstance(data, RadiographBytes) and isinstance(augment, LungAugmentation) and augment.white == 1
+@pytest.mark.parametrize("preset", ["none", "strong"])
+def test_a_batch_is_augmented_where_the_model_computes(arrays, preset):
+    data = RadiographBytes(arrays, SIDE)
     batch = {key: torch.stack([data[row][key] for row in range(4)]) for key in data[0]}
     assert batch["labels"].dtype == batch["pixel_values"].dtype == torch.uint8
-    loss = augmented_loss(own_loss, augment, tiny_segmenter(), batch)
+    loss = augmented_loss(own_loss, Augmentation(preset), tiny_segmenter(), batch)
     loss.backward()
     assert 0 < loss.item() < 3
-    one_by_one, augment = augmented(arrays, SIDE, preset="none")
-    assert augment is None and torch.equal(one_by_one[0]["pixel_values"], from_bytes(arrays[0]["pixels"], SIDE))
 
 
 def test_a_teacher_draws_finer_than_its_pupil_sees(arrays):
     segmenter = tiny_segmenter()
     find_lungs_everywhere(segmenter)
-    drawn = draw_alpha(arrays, segmenter, SIDE, SIDE // 2)
+    drawn = predict_masks(arrays, segmenter, SIDE, SIDE // 2)
     assert len(drawn) == 4 and {len(row[key]) for row in drawn for key in row} == {(SIDE // 2) ** 2}
     assert from_bytes(drawn[0]["pixels"], SIDE // 2).mean() == pytest.approx(0.5, abs=0.05)
 

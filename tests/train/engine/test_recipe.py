@@ -6,7 +6,7 @@ import pytest
 
 from train.data.sources import known_sources
 from train.engine.recipe import load_recipe, parse_arguments
-from train.engine.yaml12 import parse_yaml
+from train.io import parse_yaml
 
 RECIPES = Path(__file__).parents[3] / "train" / "recipes"
 FINDINGS = RECIPES / "findings.yaml"

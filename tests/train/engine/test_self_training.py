@@ -9,7 +9,7 @@ from tests.support.helpers import write_source
 from train.augment.phantom.radiograph import draw_phantom
 from train.data.cache import from_bytes
 from train.data.splits import load_source
-from train.engine.pseudo_labels import clean_if_trusted, drawn_arrays
+from train.engine.pseudo_labels import clean_if_trusted, pseudo_labelled
 
 SIDE = 64
 
@@ -28,7 +28,7 @@ def drawn(phantom_segmenter, tmp_path_factory):
         "workers": 0,
     }
     processor = LungFusionImageProcessor(size={"height": SIDE, "width": SIDE})
-    return drawn_arrays(recipe, processor)["elsewhere"], load_source(folder / "data" / "source", "validation")
+    return pseudo_labelled(recipe, processor)["elsewhere"], load_source(folder / "data" / "source", "validation")
 
 
 def test_masks_are_drawn_cleaned_and_of_training_patients(drawn):

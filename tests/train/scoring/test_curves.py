@@ -12,7 +12,7 @@ from tests.support.tiny import SIDE, tiny_model
 from train import compare, evaluate
 from train.augment.phantom.radiograph import draw_phantom
 from train.data.splits import load_source
-from train.report.weights import weights_digest
+from train.io import weights_digest
 from train.scoring.curves import (
     CHANGES,
     auc_and_accuracy,

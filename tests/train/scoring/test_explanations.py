@@ -11,7 +11,7 @@ from lungfusion import LungFusionPipeline
 from lungfusion.models.concatenation import box_to_affine
 from tests.support.helpers import Elsewhere, write_source
 from train import evaluate
-from train.report.weights import weights_digest
+from train.io import weights_digest
 from train.scoring.saliency import blur, falls, hottest, tells_more
 
 pytestmark = pytest.mark.usefixtures("few_draws")

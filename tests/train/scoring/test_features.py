@@ -13,7 +13,7 @@ from train import evaluate
 from train.augment.phantom.radiograph import draw_phantom
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
-from train.report.weights import weights_digest
+from train.io import weights_digest
 from train.scoring.classical import CLASSIFIERS, classical_table, compare_classifiers
 
 pytestmark = pytest.mark.usefixtures("few_draws")

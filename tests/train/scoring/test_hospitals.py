@@ -1,23 +1,18 @@
-"""One hospital against the others: what is augmented, drawn, left out, fitted and shown."""
-
-from io import BytesIO
+"""One hospital against the others: what is drawn, left out, fitted and shown."""
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from tests.support.tiny import tiny_model
-from train.augment.hospitals import HospitalAugmentation, mixed_histogram, quantised
-from train.augment.phantom.radiograph import draw_phantom
 from train.calibrate.away import healthy_scores, is_shown, operating_point, threshold_of_alarms
 from train.calibrate.handover import apply_point
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
-from train.engine.freezing import freeze
 from train.engine.losses import by_finding
-from train.scoring.hospitals import is_healthy, read_rows, split_hospital, summarise_hospital
-from train.scoring.images import write_csv
+from train.engine.weights import freeze
+from train.io import read_rows, write_csv
+from train.scoring.hospitals import is_healthy, split_hospital, summarise_hospital
 
 SOURCES = {
     "a": {"hospital": "one", "age": "child"},
@@ -36,21 +31,6 @@ def test_a_hospital_is_left_out_with_all_its_sources():
 def test_a_hospital_that_is_not_there_or_alone_is_named(sources, left_out):
     with pytest.raises(ValueError, match="left_out is"):
         split_hospital({"sources": sources, "left_out": left_out})
-
-
-def test_augmentation_changes_pictures_and_moves_the_mask_along():
-    torch.manual_seed(0)
-    alpha = torch.zeros(8, 1, 32, 32)
-    alpha[:, :, 8:24, 8:24] = 1
-    image = torch.nn.functional.interpolate(alpha, (64, 64)) * 0.6 + 0.2
-    model = tiny_model(concatenation="align")
-    augment = HospitalAugmentation(48, model.concatenation.roi_affine, film=0, fourier=0, flip=0)
-    seen, mask = augment(image, alpha)
-    assert seen.shape == mask.shape == (8, 1, 48, 48) and 0 <= seen.min() <= seen.max() <= 1
-    inside, outside = seen[mask > 0.9].mean(), seen[mask < 0.1].mean()
-    assert inside > outside + 0.2
-    filmed, _ = HospitalAugmentation(48, model.concatenation.roi_affine, film=1, fourier=1)(image, alpha)
-    assert filmed.isfinite().all() and not torch.equal(filmed, seen)
 
 
 def test_healthy_are_drawn_four_times_in_ten_and_few_images_not_too_often():
@@ -203,33 +183,10 @@ def test_a_configuration_holds_what_was_measured():
         apply_point(config, "tuberculosis", point, {})
 
 
-def test_a_batch_is_quantised_as_a_jpeg_is():
-    pixels, _ = draw_phantom(seed=0, size=100)
-    image = torch.from_numpy((255 * pixels).round() / 255)[None, None].float()
-    for quality in (20, 80):
-        file = BytesIO()
-        Image.fromarray((255 * pixels).round().astype(np.uint8)).save(file, "JPEG", quality=quality)
-        saved = np.asarray(Image.open(file)) / 255
-        found = quantised(image, torch.full((1, 1, 1, 1), float(quality)))[0, 0].clamp(0, 1).numpy()
-        assert found.shape == saved.shape
-        assert np.abs(found - saved).mean() < 0.002 < 0.004 < np.abs(pixels - saved).mean()
-
-
 def test_a_source_is_drawn_as_often_as_its_share_says():
     found = [("film", 1)] * 10 + [("digital", 1)] * 30 + [("digital", None)] * 30
     weights = epoch_sampler(found, 100, shares={"film": 0.5}).weights
     assert weights[:10].sum() == pytest.approx(1 / 3) and weights[40:].sum() == pytest.approx(2 / 3 * 0.4)
-
-
-def test_grey_values_move_to_those_of_another_picture():
-    torch.manual_seed(0)
-    dark, bright = torch.rand(1, 1, 16, 16) * 0.3, 0.6 + torch.rand(1, 1, 16, 16) * 0.3
-    moved = mixed_histogram(torch.cat([dark, bright] * 4))
-    assert moved.min() >= 0 and moved.max() <= 0.9
-    changed = (moved - torch.cat([dark, bright] * 4)).abs().amax((1, 2, 3)) > 0.05
-    assert changed.any()
-    order = torch.cat([dark, bright] * 4).flatten(1).argsort(1)
-    assert (moved.flatten(1).gather(1, order).diff(dim=1) >= 0).all()  # what was brighter stays brighter
 
 
 def test_the_ill_are_set_against_the_healthy_and_against_all_without_it():

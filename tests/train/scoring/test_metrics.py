@@ -10,6 +10,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.support.helpers import Elsewhere
 from train.scoring.metrics import (
+    average_precision,
     bootstrap,
     expected_calibration_error,
     expected_calibration_error_if_calibrated,
@@ -19,10 +20,11 @@ from train.scoring.metrics import (
     operating_threshold,
     outline_scores,
     proportion,
+    roc_auc,
     sigmoid,
+    spearman,
     youden_threshold,
 )
-from train.scoring.ranking import average_precision, roc_auc, spearman
 
 
 def test_mask_scores_by_hand():

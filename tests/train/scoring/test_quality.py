@@ -11,11 +11,10 @@ from safetensors.torch import load_file
 from lungfusion import LungFusionPipeline
 from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice
 from train import evaluate
-from train.augment.mild_corruptions import MILD_CORRUPTIONS, alter
+from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS
 from train.augment.phantom.radiograph import draw_phantom
-from train.augment.severe_corruptions import SEVERE_CORRUPTIONS
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
-from train.report.weights import weights_digest
+from train.io import weights_digest
 
 
 def test_expected_dice_by_hand():
@@ -58,28 +57,6 @@ def test_figures_by_hand():
     assert summary["all"]["warned"]["value"] == pytest.approx(2 / 6)
     assert "auc" not in summary["unaltered"]
     assert "| unaltered | 2 | 0 |" in quality_table(summary)[-1] and "none to tell apart" in quality_table(summary)[-1]
-
-
-@pytest.mark.parametrize("name", SEVERE_CORRUPTIONS)
-def test_harms_keep_shape_and_repeat(name):
-    pixels, mask = draw_phantom(seed=0, size=96)
-    image, mask = torch.from_numpy(pixels)[None], torch.from_numpy(mask).float()[None]
-    harmed, moved = alter(name, image, mask, 3, SEVERE_CORRUPTIONS)
-    assert harmed.shape == moved.shape == image.shape
-    assert harmed.min() >= 0 and harmed.max() <= 1 and not torch.equal(harmed, image)
-    assert torch.equal(moved, mask) == (name in ("hidden", "posterised", "thumbnail", "noisy"))
-    assert torch.equal(harmed, alter(name, image, mask, 3, SEVERE_CORRUPTIONS)[0])
-    others = [alter(name, image, mask, index, SEVERE_CORRUPTIONS)[0] for index in range(4, 12)]
-    assert not all(torch.equal(harmed, other) for other in others)
-
-
-def test_harms_move_the_mask_with_the_image():
-    _, mask = draw_phantom(seed=0, size=96)
-    mask = torch.from_numpy(mask).float()[None]
-    for name in ("turned", "enlarged", "shrunk"):
-        for index in range(5):
-            image, moved = alter(name, mask, mask, index, SEVERE_CORRUPTIONS)
-            assert ((image > 0.5) != (moved > 0.5)).float().mean() < 0.02, name
 
 
 def test_a_run_ends_with_a_calibrated_quality(lungs_run):

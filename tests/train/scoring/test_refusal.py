@@ -11,7 +11,7 @@ from lungfusion.checks.input_checks import INVERTED, LUNGS_NOT_FOUND, NOT_A_CHES
 from tests.support.helpers import write_source
 from train import evaluate
 from train.augment.ood_images import DRAWINGS, not_one_frontal_chest, ood_images
-from train.report.weights import weights_digest
+from train.io import weights_digest
 from train.scoring.rejection import VERSIONS, summarise_answers
 
 pytestmark = pytest.mark.usefixtures("few_draws")

@@ -10,7 +10,7 @@ from datasets import Dataset
 from tests.support.helpers import write_source
 from train import evaluate
 from train.data.splits import load_source
-from train.report.weights import weights_digest
+from train.io import weights_digest
 from train.scoring.shortcuts import aucs, border, groups, source_figures, without_lungs
 
 pytestmark = pytest.mark.usefixtures("few_draws")

@@ -7,7 +7,7 @@ import numpy as np
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import gaussian_filter
 
-from .film import bump, step
+from train.augment.phantom.film import bump, step
 
 
 class Body:

@@ -5,11 +5,11 @@ No data were drawn from: the likenesses hold what tells such pictures apart, and
 
 import numpy as np
 
-from .anatomy import Body, airways_and_stomach, branches, lungs, ribs, shoulder_girdle, spine
-from .anatomy import trunk as upright_trunk
-from .film import Film
-from .radiograph import LUNG_DENSITY, MU_BONE, MU_SOFT, expose
-from .views import draw_lateral
+from train.augment.phantom.anatomy import Body, airways_and_stomach, branches, lungs, ribs, shoulder_girdle, spine
+from train.augment.phantom.anatomy import trunk as upright_trunk
+from train.augment.phantom.film import Film
+from train.augment.phantom.radiograph import LUNG_DENSITY, MU_BONE, MU_SOFT, expose
+from train.augment.phantom.views import draw_lateral
 
 AWAY = 200.0  # cm: an arm that lies there is on no film
 

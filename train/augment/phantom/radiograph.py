@@ -16,8 +16,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 
-from .anatomy import Body, airways_and_stomach, branches, lungs, ribs, shoulder_girdle, spine, trunk
-from .film import FIELD, Film, bump, step
+from train.augment.phantom.anatomy import (
+    Body,
+    airways_and_stomach,
+    branches,
+    lungs,
+    ribs,
+    shoulder_girdle,
+    spine,
+    trunk,
+)
+from train.augment.phantom.film import FIELD, Film, bump, step
 
 MU_SOFT = 0.206  # 1/cm: water at 60 keV, near the mean energy of a 120 kV beam (Hubbell and Seltzer, NISTIR 5632)
 MU_BONE = 0.604  # 1/cm: cortical bone at 60 keV, 0.315 cm2/g x 1.92 g/cm3 (same tables)

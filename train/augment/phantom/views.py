@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from scipy.interpolate import PchipInterpolator
 
-from .anatomy import Body, branches, ribs, spine
-from .film import Film
-from .radiograph import LUNG_DENSITY, expose
+from train.augment.phantom.anatomy import Body, branches, ribs, spine
+from train.augment.phantom.film import Film
+from train.augment.phantom.radiograph import LUNG_DENSITY, expose
 
 DEPTH = 0.68  # of the rib cage, as a share of its width
 EXPOSURE = 11.0  # cm of soft tissue that the automatic exposure makes up for: a chest is thicker from the side
