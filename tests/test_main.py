@@ -39,7 +39,8 @@ def test_who_was_not_learned_from_is_not_assessed(checkpoint, xray, tmp_path, ca
     folder = tmp_path / "children"
     shutil.copytree(checkpoint, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"populations": {"pneumonia": ["child"]}}))
+    config["findings"]["pneumonia"]["population"] = ["child"]
+    (folder / "config.json").write_text(json.dumps(config))
     assert main([xray, "--age", "40", "--model", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "pneumonia     not assessed: it was not learned on people of this age" in said

@@ -31,7 +31,7 @@ import numpy as np
 import yaml
 
 from lungfusion import LungFusionPipeline
-from train.calibrate.away import operating_point
+from train.calibrate.operating_points import operating_points
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.recipe import load_recipe
@@ -109,10 +109,7 @@ def leave_one_hospital_out(recipe_path, overrides, output):
             train("train.classify", recipe_path, [*overrides, f"left_out={hospital}"], folder)
         rows[hospital] = read_rows(folder / "left_out.csv")
         drawn[hospital] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    points = {}
-    for finding in recipe["model"]["findings"]:
-        if point := operating_point(rows, finding):
-            points[finding] = point
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
     sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})

@@ -22,7 +22,7 @@ from datasets import load_dataset
 
 from lungfusion import LungFusionPipeline
 from lungfusion.loading import BUNDLED, no_progress_bar
-from train.calibrate.local import LABELS, MIN_HEALTHY, apply_local_points, local_points, local_report
+from train.calibrate.local import LABELS, MIN_HEALTHY, local_evidence, local_findings, local_points, local_report
 from train.data.splits import load_source
 from train.engine.arguments import command_line
 from train.engine.loop import save_model
@@ -30,7 +30,7 @@ from train.engine.recipe import load_recipe
 from train.io import write_json
 from train.scoring.images import score_parts
 
-TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "coarse_size", "branch_size")
+TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "branch_size")
 
 
 def main(arguments=None):
@@ -73,9 +73,11 @@ def fit_thresholds(parser, arguments, model, output):
     declared = {name: {"labels": LABELS, "findings": pipeline.findings} for name in parts}
     points = local_points(score_parts(pipeline, parts, declared), pipeline.findings, arguments.alarms)
     if not points:
-        parser.error(f"no finding that is shown has {MIN_HEALTHY} images that are said to be without it")
-    apply_local_points(pipeline.model.config, points, arguments.thresholds_for)
+        parser.error(f"no finding that is shown has {MIN_HEALTHY} patients who are said to be without it")
+    config = pipeline.model.config
+    pipeline.model.config = config.with_findings(local_findings(config.findings, points))
     save_model(pipeline.model, pipeline.processor, output / "model")
+    local_evidence(pipeline.evidence, points, arguments.thresholds_for).save_pretrained(output / "model")
     report = local_report(points, arguments.thresholds_for, arguments.alarms)
     (output / "thresholds.md").write_text("\n".join(report) + "\n")
     write_json(output / "thresholds.json", points)
@@ -128,7 +130,8 @@ def write_recipe(data, place, findings, model, output):
 
 def summary(config, recipe, output):
     """What was learned, what of it users are told, and what to do next."""
-    findings, shown = recipe["model"]["findings"], config["shown"]
+    findings = recipe["model"]["findings"]
+    shown = [name for name in findings if config["findings"][name]["shown"]]
     said = f"{len(findings)} learned, {len(shown) or 'none'} shown"
     if shown:
         said += f": {', '.join(shown)}."

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from lungfusion import FindingConfig, LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
@@ -125,9 +125,7 @@ def test_lungs_are_drawn_there_and_kept_as_bytes(gpu, arrays):
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_radiographs_are_scored_and_explained(fusion, gpu):
-    model = tiny_model(
-        fusion=fusion, concatenation="crop", findings=["mass"], shown=["mass"], thresholds={"mass": 0.01}
-    )
+    model = tiny_model(fusion=fusion, concatenation="crop", findings={"mass": FindingConfig(threshold=0.01)})
     find_lungs_everywhere(model.segmenter)
     pipeline = LungFusionPipeline(model.to(gpu.device), PROCESSOR)
     pixels = [draw_phantom(seed=index, size=SIDE)[0] for index in range(2)]

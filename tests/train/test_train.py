@@ -79,11 +79,12 @@ def test_classification_run_holds_all_it_should(findings_run):
     } <= names
     pipeline = LungFusionPipeline.from_pretrained(findings_run / "model")
     config = pipeline.model.config
-    assert config.findings == ["pneumonia", "tuberculosis", "effusion"]
+    assert list(config.findings) == ["pneumonia", "tuberculosis", "effusion"]
     assert set(pipeline.findings) == set(config.shown) <= set(config.findings)
-    assert config.sources["pneumonia"] == "Kermany pneumonia set, children of 1 to 5 years, Guangzhou"
-    assert config.sources["tuberculosis"].startswith("Shenzhen")
-    assert all(point["sensitivity"] >= 0.9 for point in config.operating_points.values())
+    evidence = pipeline.evidence
+    assert evidence["pneumonia"].sources == ("Kermany pneumonia set, children of 1 to 5 years, Guangzhou",)
+    assert evidence["tuberculosis"].sources[0].startswith("Shenzhen")
+    assert all(evidence[name].home["sensitivity"] >= 0.9 for name in config.findings)
 
 
 def test_card_repeats_the_metrics_and_nothing_else(findings_run):

@@ -97,7 +97,7 @@ def curves_of(pipeline, data, labels, finding, name):
     """change → list of one dict for each level: level, images, and auc and accuracy with their intervals."""
     steps = [(change, level) for change, (_, levels) in CHANGES.items() for level in levels]
     probabilities = {step: [] for step in steps}
-    threshold = pipeline.model.config.thresholds[finding]
+    threshold = pipeline.model.config.findings[finding].threshold
     for row in tqdm(data, desc=f"Changing images for {name}"):
         pixels = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         versions = [CHANGES[change][0](pixels, level)[0].numpy() for change, level in steps]

@@ -1,6 +1,7 @@
 """Score a model on radiographs: rows, one for each image, and figures of them."""
 
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -65,14 +66,14 @@ def summarise_parts(pipeline, parts, rows, split):
 @contextmanager
 def every_finding_of(pipeline):
     """Meanwhile the pipeline tells of every finding it learned, those too that are not shown to users."""
-    config, shown = pipeline.model.config, list(pipeline.findings)
-    if hasattr(config, "shown"):
-        config.shown = list(config.findings)
+    config = pipeline.model.config
+    if hasattr(config, "findings"):
+        shown = {name: replace(finding, shown=True) for name, finding in config.findings.items()}
+        pipeline.model.config = config.with_findings(shown)
     try:
         yield
     finally:
-        if hasattr(config, "shown"):
-            config.shown = shown
+        pipeline.model.config = config
 
 
 def reported(pipeline):
@@ -160,7 +161,7 @@ def summarise(rows, pipeline):
             continue
         truth = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
-        threshold = pipeline.model.config.thresholds[name]
+        threshold = pipeline.model.config.findings[name].threshold
         figures = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
         figures["shown"] = name in pipeline.findings
         if 0 < truth.sum() < len(truth):
@@ -176,11 +177,11 @@ def summarise(rows, pipeline):
 
 def healthy_called(rows, pipeline):
     """`healthy`: of people with nothing, in how many any finding shown is detected."""
-    names, thresholds = pipeline.findings, getattr(pipeline.model.config, "thresholds", {})
+    names, findings = pipeline.findings, getattr(pipeline.model.config, "findings", {})
     healthy = [row for row in rows if is_healthy(row) and not row["refused"]]
     if len(healthy) < MIN_IMAGES:
         return {}
-    called = [any((row[f"probability_{name}"] or 0) >= thresholds[name] for name in names) for row in healthy]
+    called = [any((row[f"probability_{name}"] or 0) >= findings[name].threshold for name in names) for row in healthy]
     return {"healthy": {"images": len(healthy), "detected": share(np.array(called))}}
 
 

@@ -76,14 +76,14 @@ def look(pipeline, data, finding):
     too coarse for it left out.
     """
     config, seen = pipeline.model.config, []
-    index = config.findings.index(finding)
+    index = config.label2id[finding]
     for row in tqdm(data, desc=f"Explaining {finding}"):
         radiograph = load_radiograph(image_bytes(row["image"]))
-        if min(radiograph.pixels.shape) < config.min_sides.get(finding, 0):
+        if min(radiograph.pixels.shape) < (config.findings[finding].min_side or 0):
             continue
         pixel_values = pipeline.pixel_values([radiograph])
         output = pipeline.compiled(pixel_values)
-        if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
+        if output.logits[0, index].sigmoid() >= config.findings[finding].threshold:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
             seen.append((row["patient_id"], pixel_values, output, saliency))
     return seen
@@ -100,7 +100,7 @@ def falls(pipeline, seen, finding):
         dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference of the
         two, mean (with the others' mean map), above_mean (own less that).
     """
-    index, rows = pipeline.model.config.findings.index(finding), []
+    index, rows = pipeline.model.config.label2id[finding], []
     regions = torch.stack([sample(saliency, output.roi_affine, REGION) for *_, output, saliency in seen])
     for number, (_, pixel_values, output, saliency) in enumerate(seen):
         other = seen[(number + 1) % len(seen)][-1]
