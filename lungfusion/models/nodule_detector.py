@@ -69,10 +69,21 @@ class NoduleDetector(nn.Module):
 
 
 def near_lungs(found, lungs):
-    """The map (B, 2, h, w) with logits of `NOWHERE` away from the lungs' mask (B, 1, h, w)."""
-    near = F.max_pool2d(lungs, 2 * REACH + 1, stride=1, padding=REACH) > 0.5
+    """The map (B, 2, h, w) with logits that fade to `NOWHERE` away from the lungs' mask (B, 1, h, w).
+
+    They fade, and are not cut, for a rounding of the mask must not move a logit far.
+    """
+    near = (5 * F.max_pool2d(lungs, 2 * REACH + 1, stride=1, padding=REACH) - 2).clamp(0, 1)
     logits, width = found.split(1, dim=1)
-    return torch.cat([torch.where(near, logits, torch.full_like(logits, NOWHERE)), width], dim=1)
+    return torch.cat([near * logits + (1 - near) * NOWHERE, width], dim=1)
+
+
+def nodule_logits(found):
+    """(B, 2, h, w), as the detector gives it → (B, 2): the highest logit of what is a nodule, of what is a mass."""
+    logits, width = found.unbind(1)
+    nodule = torch.where(width < MASS, logits, torch.full_like(logits, NOWHERE))
+    mass = torch.where(width < MASS, torch.full_like(logits, NOWHERE), logits)
+    return torch.stack([nodule, mass], dim=1).flatten(2).amax(2)
 
 
 class Residual(nn.Module):

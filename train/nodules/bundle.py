@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
-from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
 
-from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
-from lungfusion.models.nodule_detector import FINDINGS
+from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, NoduleDetectorConfig
+from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
 from train.data.sources import find_source
 from train.nodules.data import MIN_SIDE
 from train.scoring.metrics import sigmoid
@@ -24,7 +24,7 @@ def put_into(folder, detector, recipe, figures):
         figures: of it, as `train.nodules.scoring.summarise` returns them.
     """
     config = LungFusionConfig.from_pretrained(folder)
-    config.nodule_detector = {"size": recipe["size"], "channels": recipe["channels"]}
+    config.nodule_detector = NoduleDetectorConfig(recipe["size"], tuple(recipe["channels"]))
     said = {
         "temperature": figures["temperature"],
         "bias": figures["bias"],
@@ -35,13 +35,13 @@ def put_into(folder, detector, recipe, figures):
         "shown": True,
         "explained": False,
     }
-    config = config.with_findings({name: replace(config.findings[name], **said) for name in FINDINGS})
+    config = config.with_findings({name: replace(config.findings[name], **said) for name in NODULE_FINDINGS})
     model = LungFusionForImageClassification.from_pretrained(folder, config=config)
     model.nodules.load_state_dict(detector.state_dict())
     model.save_pretrained(folder)
     evidence = Evidence.from_pretrained(folder)
-    measured = dict.fromkeys(FINDINGS, evidence_of(recipe, figures))
-    places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[FINDINGS[0]].places}
+    measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
+    places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
     replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
 
 
