@@ -64,4 +64,5 @@ def test_onnx(kind, make, images, tmp_path):
     expected = model(images)
     assert len(COMPARED & set(names)) >= 2
     for name in COMPARED & set(names):
-        np.testing.assert_allclose(answer[name], expected[name].detach().numpy(), rtol=0, atol=1e-4, err_msg=name)
+        said = expected[name].detach().numpy()
+        np.testing.assert_allclose(answer[name], said, rtol=0, atol=1e-4 * max(1, abs(said).max()), err_msg=name)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from lungfusion import LungFusionPipeline
-from train.engine.yaml12 import read_yaml
+from train.io import read_yaml
 from train.nodules.data import load_pictures
 from train.nodules.report import write_report
 from train.nodules.scoring import is_evaluated

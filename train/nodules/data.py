@@ -11,8 +11,7 @@ from tqdm.auto import tqdm
 from lungfusion.models.concatenation import LungAlignment, compose, inverse, sample
 from train.data.labels import labels_and_readers
 from train.data.pictures import load_image
-from train.data.readers import read_table
-from train.data.sources import find_source
+from train.data.sources import find_source, read_table
 from train.data.splits import load_source
 
 SIDE = 320  # pixels of the lungs' box

@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import load_file
 
 from lungfusion.models.nodule_detector import NoduleDetector
+from train.io import cell, markdown_table, write_table
 from train.nodules.scoring import ALARMS, auc_of, called, find_made, is_read, look_at_all, reached_by, summarise
-from train.report.tables import cell, markdown_table, write_table
 from train.scoring.metrics import with_interval
 
 TITLES = (

@@ -11,8 +11,7 @@ from lungfusion.models.nodule_detector import near_lungs
 from train.nodules.data import MIN_SIDE, RIM
 from train.nodules.made import draw_bodies, make_bank
 from train.nodules.training import box_of, look_at, marks_of
-from train.scoring.metrics import fit_platt, proportion, with_interval
-from train.scoring.ranking import roc_auc
+from train.scoring.metrics import fit_platt, proportion, roc_auc, with_interval
 
 RATES = 0.5, 1.0, 2.0  # false places an image
 BESIDE = 4.0  # mm beyond a reader's box in which a mark still counts as in it

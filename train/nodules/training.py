@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from lungfusion.models.nodule_detector import NOWHERE, STRIDE, NoduleDetector, candidates, near_lungs
 from train.nodules.data import CELL, RIM, SIDE, WHOLE
 from train.nodules.made import draw_bodies, draw_look_alikes, make_bank
+from train.scoring.metrics import roc_auc
 
 TURN, SCALE, STRETCH = math.radians(12), 0.17, 0.08  # of a crop, at most
 GAMMAS = 0.65, 1.5
@@ -291,8 +292,6 @@ def marks_of(found):
 
 def watch(recipe, pictures):
     """A function that says of a model, quickly, how well it ranks readers' pictures of validation patients."""
-    from sklearn.metrics import roc_auc_score
-
     read = pictures.where(
         lambda row: (
             row["split"] == "validation"
@@ -310,7 +309,7 @@ def watch(recipe, pictures):
     def watched(model):
         scores = np.array([float(look_at(model, pictures, row)[0][0, 0].max()) for row in read])
         labels = np.array([pictures.rows[row]["label"] for row in read])
-        figures = {"n": len(read), "with": int(labels.sum()), "auc": round(float(roc_auc_score(labels, scores)), 3)}
+        figures = {"n": len(read), "with": int(labels.sum()), "auc": round(roc_auc(labels, scores), 3)}
         for name, rows in healthy.items():
             others = np.array([float(look_at(model, pictures, row)[0][0, 0].max()) for row in rows])
             figures[f"auc_{name}"] = round(float((scores[labels == 1][:, None] > others).mean()), 3)
