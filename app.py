@@ -21,7 +21,7 @@ handlers = Handlers(pipe, examples, model=MODEL if MODEL and asked_for else "bun
 demo = build_page(pipe, handlers, MODEL, asked_for)
 
 if __name__ == "__main__":
-    examples.fetch_in_background()
     compile_for(pipe)
+    examples.prepare_in_background(handlers.answers.explain)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     launch(demo, examples)

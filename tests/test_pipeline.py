@@ -22,8 +22,8 @@ def test_analysis_of_a_path(pipe, phantom, tmp_path):
     assert 0 <= analysis.alpha.min() <= analysis.alpha.max() <= 1
     assert [finding.name for finding in analysis.findings] == ["pneumonia", "tuberculosis"]
     assert analysis["pneumonia"].detected and not analysis["tuberculosis"].detected
-    assert analysis["pneumonia"].sensitivity == 0.9
-    assert analysis["tuberculosis"].sensitivity is None
+    assert analysis["pneumonia"].evidence.home["sensitivity"] == 0.9
+    assert analysis["tuberculosis"].evidence.home == {}
     assert [warning.code for warning in analysis.warnings] == ["cut_off", "one_lung_found"]  # it covers everything
     with pytest.raises(KeyError, match="pneumonia, tuberculosis"):
         analysis["gout"]

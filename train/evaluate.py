@@ -200,7 +200,7 @@ def analyse(arguments, pipeline, parts, training_parts, output, weights, declare
     limit = {"images": arguments.images} if arguments.images else {}
     for analysis in arguments.also:
         if analysis == "robustness":
-            rows = measure_robustness(pipeline, parts)
+            rows = measure_robustness(pipeline, parts, declared)
             output.mkdir(parents=True, exist_ok=True)
             write_csv(output / "robustness.csv", rows)
             figures = summarise_robustness(rows)

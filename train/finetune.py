@@ -13,7 +13,6 @@ its ill ones), says how well so many images tell them, and saves the checkpoint 
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from train.calibrate.local import LABELS, MIN_HEALTHY, local_evidence, local_fin
 from train.data.splits import load_source
 from train.engine.arguments import command_line
 from train.engine.loop import save_model
+from train.engine.processes import launch
 from train.engine.recipe import load_recipe
 from train.io import write_json
 from train.scoring.images import score_parts
@@ -56,10 +56,8 @@ def main(arguments=None):
         recipe = load_recipe(path, arguments.set)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "-m", "train.classify"]
-    done = subprocess.run([*launch, "--recipe", str(path), "--output", str(output), *arguments.set])  # noqa: S603
-    if done.returncode:
-        sys.exit(done.returncode)
+    if status := launch("train.classify", "--recipe", path, "--output", output, *arguments.set):
+        sys.exit(status)
     print(summary(json.loads((output / "model" / "config.json").read_text()), recipe, output))
 
 

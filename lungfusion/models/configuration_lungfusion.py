@@ -25,7 +25,7 @@ INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
 LABELS = ("id2label", "label2id", "num_labels")  # how transformers names the findings
 PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
-OF_VERSION_0_2 = ("thresholds", "temperatures", "biases", "lesion_backbone")  # what a config.json held instead
+OF_VERSION_0_2 = ("thresholds", "temperatures", "biases", "shown", "explained", "lesion_backbone")  # now findings
 
 
 @dataclass(frozen=True)
@@ -342,17 +342,17 @@ class LungFusionConfig(SentenceConfig):
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
-        if earlier := [name for name in OF_VERSION_0_2 if name in config_dict]:
-            raise ValueError(
-                f"The configuration holds {', '.join(earlier)}, as those of version 0.2 and earlier do. Load it with "
-                "that version, or begin a training with it: a recipe's init_from takes it."
-            )
         changes = {key: kwargs.pop(key) for key in ("findings", *LABELS) if kwargs.get(key) is not None}
         if changes:
             config_dict = with_labels(config_dict, changes)
         return super().from_dict(config_dict, **kwargs)
 
     def __post_init__(self, num_labels=None, **kwargs):
+        if earlier := [name for name in OF_VERSION_0_2 if name in kwargs]:
+            raise ValueError(
+                f"The configuration holds {', '.join(earlier)}, as those of version 0.2 and earlier do; now findings "
+                "does. Load it with that version, or begin a training with it: a recipe's init_from takes it."
+            )
         labels = {"findings": self.findings, "id2label": self.id2label, "label2id": self.label2id}
         names = names_of_labels(labels | {"num_labels": num_labels}) or DEFAULT_FINDINGS
         said = self.findings if isinstance(self.findings, dict) else {}

@@ -7,7 +7,7 @@ passed over. Nothing that could name a patient leaves this file.
 import re
 from datetime import date
 
-from .elements import items, words
+from .elements import items, numbers, words
 from .errors import refusal
 
 # PS3.3 C.7.3.1.1.1. A word in neither list (or none, or a device's own) is no reason to refuse a picture.
@@ -53,6 +53,7 @@ _ANIMALS = re.compile(
 _DAYS_IN_A_YEAR = 365.25
 _YEARS = {"Y": 1, "M": 1 / 12, "W": 7 / _DAYS_IN_A_YEAR, "D": 1 / _DAYS_IN_A_YEAR}
 _OLDEST = 130  # years
+_LEAST_MM, _MOST_MM, _MOST_STRETCHED = 0.005, 20, 10  # of a pixel; what lies beyond is a slip of the pen
 
 
 def check_frontal_chest(dataset) -> None:
@@ -91,6 +92,33 @@ def meanings(dataset, keyword: str) -> list[str]:
 def view_position(dataset) -> str | None:
     """ "PA", "AP" or the header's other word for how the beam went, in capitals; None where it says nothing."""
     return next(iter(words(dataset, "ViewPosition")), None)
+
+
+def standing(dataset) -> tuple[bool, bool, bool] | None:
+    """What makes a frontal picture stand, the head above and the patient's right on the left, as Patient Orientation
+    says (PS3.3 C.7.6.1.1.1: where its rows and its columns run to): whether rows and columns are exchanged, then
+    whether it is mirrored, and whether it is upside down. None where the header does not say.
+    """
+    ends = [direction[0] for direction in words(dataset, "PatientOrientation")]
+    if len(ends) != 2 or not {*ends} & {*"LR"} or not {*ends} & {*"FH"}:
+        return None
+    return ends[0] in "FH", "R" in ends, "H" in ends
+
+
+def pixel_spacing(dataset) -> tuple[float, float, bool]:
+    """How far pixels lie apart down and across, and whether that is in mm; else it is in proportion: 1 and 1 where the
+    header says nothing.
+    """
+    for keyword in ("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing"):
+        spacing = numbers(dataset, keyword)
+        if len(spacing) == 2 and all(_LEAST_MM < mm < _MOST_MM for mm in spacing) and is_likely(*spacing):
+            return *spacing, True
+    ratio = numbers(dataset, "PixelAspectRatio")
+    return (*ratio, False) if len(ratio) == 2 and min(ratio) > 0 and is_likely(*ratio) else (1.0, 1.0, False)
+
+
+def is_likely(down: float, across: float) -> bool:
+    return 1 / _MOST_STRETCHED < down / across < _MOST_STRETCHED
 
 
 def age_in_years(dataset) -> float | None:

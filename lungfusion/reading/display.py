@@ -6,12 +6,12 @@ picture. So each means is tried in turn, and one that is unreadable, out of rang
 passed over for the next. What is shown depends on the value alone, so each that occurs is worked out once.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .elements import items, numbers, words
-from .grey_levels import DEPTHS, bands, used_range
+from .grey_levels import DEPTHS, bands, continuous, is_continuous, used_range
 
 _SEEN = 0.2  # of the pixels must be neither black nor white, or a window or table was meant for something else
 _FLAT = 1 / 16  # of the range between black and white must be used, too
@@ -19,22 +19,27 @@ _FLAT = 1 / 16  # of the range between black and white must be used, too
 
 @dataclass(frozen=True)
 class Stored:
-    """How values are stored: the bits that count, whether they are signed, and whether 0 is shown white."""
+    """How values are stored: the bits that count, whether they are signed, and whether 0 is shown white; and of those
+    that were rounded to fewer bits, what 0 stands for and a step.
+    """
 
     bits: int
     high_bit: int
     signed: bool
     inverted: bool
+    least: float = 0.0
+    step: float = 1.0
 
     @property
     def range(self):
         """Least and greatest value that fit."""
         least = -(2 ** (self.bits - 1)) if self.signed else 0
-        return least, least + 2**self.bits - 1
+        return self.least + self.step * least, self.least + self.step * (least + 2**self.bits - 1)
 
 
 def shown_pixels(codes: np.ndarray, stored: Stored, dataset) -> np.ndarray:
     """Pixel cells (H, W), unsigned integers of 8 or 16 bits → (H, W) float32 in [0, 1], as a viewer shows them."""
+    codes, stored = continuous_cells(codes, stored)
     counts = np.zeros(256**codes.dtype.itemsize, np.int64)
     for rows in bands(codes):
         counts += np.bincount(codes[rows].ravel(), minlength=len(counts))
@@ -47,15 +52,35 @@ def shown_pixels(codes: np.ndarray, stored: Stored, dataset) -> np.ndarray:
     return pixels
 
 
+def continuous_cells(cells: np.ndarray, stored: Stored) -> tuple[np.ndarray, Stored]:
+    """Cells that jump between black and white where they lie closely, read as what is continuous: unsigned where they
+    are said to be signed, or as `grey_levels.continuous` says.
+    """
+    sign = 2 ** (stored.bits - 1) if stored.signed else 0
+    values = in_their_bits(cells, stored) ^ sign
+    turned = continuous(values, 2**stored.bits)
+    if turned is values:
+        return cells, stored
+    unsigned = replace(stored, high_bit=stored.bits - 1, signed=False)
+    return (values ^ sign if stored.signed and is_continuous(values ^ sign, 2**stored.bits) else turned), unsigned
+
+
+def in_their_bits(cells: np.ndarray, stored: Stored) -> np.ndarray:
+    """The bits up to High Bit; what lies above them is overlay."""
+    kind = cells.dtype.type
+    return (cells >> kind(stored.high_bit + 1 - stored.bits)) & kind(2**stored.bits - 1)
+
+
 def actual_values(cells: np.ndarray, stored: Stored) -> np.ndarray:
-    """Pixel cells (N,) → the values in their bits up to High Bit, (N,) int64; what lies above them is overlay."""
-    values = cells.astype(np.int64) >> (stored.high_bit + 1 - stored.bits)
-    values &= 2**stored.bits - 1
-    return np.where(values > stored.range[1], values - 2**stored.bits, values)
+    """Pixel cells (N,) → the values that they stand for, (N,) int64, or float64 of those that were rounded."""
+    values = in_their_bits(cells, stored).astype(np.int64)
+    if stored.signed:
+        values = np.where(values >= 2 ** (stored.bits - 1), values - 2**stored.bits, values)
+    return values if stored.step == 1 and stored.least == 0 else stored.least + stored.step * values
 
 
 def shown_values(values: np.ndarray, counts: np.ndarray, stored: Stored, dataset) -> np.ndarray:
-    """Values that occur (N,) int64, and how often → how bright each is shown, (N,) float32 in [0, 1]."""
+    """Values that occur (N,), and how often → how bright each is shown, (N,) float32 in [0, 1]."""
     values, counts = without_padding(values, counts, stored, dataset)
     values, limits = modality_values(values, counts, stored, dataset)
     for shown in (*through_tables(values, counts, stored, dataset), *through_windows(values, dataset)):

@@ -14,10 +14,18 @@ REASONS = {  # code → what is wrong and what to do; names in braces are filled
     "a_folder": "this is not a file but a folder or a device; give the path of one picture",
     "empty_file": "the file is empty; export or upload it again",
     "file_too_large": "the file has more than {limit} MB; make it smaller first",
-    "wrong_source": "give a path, bytes, a binary file object, a PIL image, an array or a Radiograph",
+    "wrong_source": "give a path, bytes, a binary file object, a PIL image, an array, a tensor or a Radiograph",
     "text_file": "the file object gives text; open it in binary mode",
+    "an_address": "this is an address on the web, not a path; download the file first",
     # kinds of files
     "not_a_picture": "this is not a picture; use a PNG, JPEG, WebP, TIFF, BMP or DICOM file",
+    "git_lfs": "this is not a picture but a pointer of Git LFS; fetch the file itself with `git lfs pull`",
+    "apple_double": "this is not a picture but what a Mac keeps beside one (._NAME); give the file of that name itself",
+    "web_page": "this is not a picture but a web page: the download failed, or asks to sign in; download it again",
+    "xml": "this is not a picture but an XML text, as a server sends it with an error; download the picture again",
+    "json": "this is not a picture but a JSON text, as a server sends it with an error; download the picture again",
+    "dicom_json": "this is DICOM as JSON, without its picture; ask the server for the DICOM file itself",
+    "text": "this is not a picture but a text; download or export the picture again",
     "heic": "this is a HEIC picture, as an iPhone takes it; save it as JPEG or PNG first",
     "jpeg_xr": "this is a JPEG XR picture, which is not read; save it as PNG or JPEG first",
     "svg": "this is an SVG drawing, which is not read; save it as PNG first",
@@ -40,10 +48,12 @@ REASONS = {  # code → what is wrong and what to do; names in braces are filled
     "out_of_memory": "the picture does not fit into memory; make it smaller first",
     "damaged": "the file cannot be decoded; it is damaged, cut short or of a rare kind, so export it again",
     # arrays
-    "array_shape": "an array must be (H, W), (H, W, 1), (1, H, W), (H, W, 3) or (H, W, 4); reshape it",
+    "array_shape": "an array must be (H, W), or (H, W, C) or (C, H, W) of 1, 3 or 4 channels C; reshape it",
     "array_dtype": "an array must hold bool, integer or float values; convert it to uint8",
     "array_floats": "float values must be finite and lie in [0, 1]; divide them by 255, or pass uint8",
     "array_integers": "integer values must lie in 0 to 65535; shift or scale them first",
+    "wrapped": "the grey levels jump between black and white inside smooth regions, as numbers do that overflowed; "
+    "export it again with all bits",
     "not_finite": "the picture holds values that are not finite numbers; export it again",
     # DICOM
     "no_picture": "the DICOM file holds no picture; export the image itself",
@@ -51,7 +61,7 @@ REASONS = {  # code → what is wrong and what to do; names in braces are filled
     "another_modality": "the DICOM file is not a radiograph (modality CR, DX or DR) but another kind of image ({word})",
     "not_a_frontal_chest": "this is not a frontal chest radiograph: its DICOM header says {word}",
     "several_frames": "the DICOM file holds several frames; export the one radiograph as its own file",
-    "too_deep": "the DICOM file has more than 16 bits a pixel; export it with 16",
+    "too_deep": "the DICOM file is compressed with more than 16 bits a pixel; export it with 16",
     # archives
     "too_many_files": "more than {limit} files; send them in several parts",
     "unpacks_too_large": "it unpacks to more than {limit} MB; split it",

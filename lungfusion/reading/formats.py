@@ -25,7 +25,12 @@ _READ = {  # name, as Pillow gives it → how its files begin
 _NOT_READ = (  # code of `errors.REASONS`, how such files begin, and a word for the sentence
     ("heic", rb"....ftyp(hei|hev|mif1|msf1)", ""),
     ("jpeg_xr", rb"II\xbc", ""),
+    ("git_lfs", rb"version https://git-lfs\.github\.com/spec/", ""),
+    ("apple_double", rb"\0\x05\x16[\0\x07]\0", ""),
     ("svg", rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", ""),
+    ("web_page", rb"(?i)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(!doctype html|html|head)\b", ""),
+    ("xml", rb"(\xef\xbb\xbf)?\s*<[?!A-Za-z]", ""),
+    ("json", rb"(\xef\xbb\xbf)?\s*[\[{]\s*[\[{\"\]}]", ""),
     ("photoshop", rb"8BPS", ""),
     ("pdf", rb".{0,1000}?%PDF-", ""),
     ("document", rb"\xd0\xcf\x11\xe0|\{\\rtf|%!PS", ""),
@@ -37,6 +42,7 @@ _NOT_READ = (  # code of `errors.REASONS`, how such files begin, and a word for 
     ("volume", rb"\x89HDF", "HDF5"),
     ("volume", rb"\x93NUMPY", "NumPy"),
     ("volume", rb"MATLAB", "MATLAB"),
+    ("text", rb"(\xef\xbb\xbf)?[\t\r\n\x20-\x7e]+\Z", ""),
     ("video", rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]", ""),
 )
 HEAD = 1300  # bytes of a file that tell its kind
@@ -51,6 +57,11 @@ def is_dicom(data: bytes) -> bool:
     return data[:2] in (b"\x00\x02", b"\x00\x08") and data[2:3] == b"\x00" and data[4:6].isalpha()  # big endian
 
 
+def is_dicom_json(data: bytes) -> bool:
+    """DICOM as JSON (PS3.18 annex F): an object, or a list of them, whose first name is a tag."""
+    return re.match(rb"(\xef\xbb\xbf)?\s*\[?\s*\{\s*\"[0-9A-Fa-f]{8}\"\s*:\s*\{", data[:HEAD]) is not None
+
+
 def kind_of(head: bytes) -> str | None:
     """The format that Pillow reads, or the code of one that is not read, or None. head: HEAD bytes or more."""
     head = head[:HEAD]
@@ -60,10 +71,15 @@ def kind_of(head: bytes) -> str | None:
     return next((code for code, beginning, _ in _NOT_READ if re.match(beginning, head, re.DOTALL)), None)
 
 
+def is_picture(head: bytes) -> bool:
+    """Whether these begin a picture that may be read, DICOM apart."""
+    return kind_of(head) in _READ
+
+
 def refuse_other_kinds(data: bytes) -> None:
     """Raise RadiographError, which names the kind, unless these are the bytes of a picture that may be read."""
     head = data[:HEAD]
-    if kind_of(head) in _READ:
+    if is_picture(head):
         return
     for code, beginning, word in _NOT_READ:
         if re.match(beginning, head, re.DOTALL):

@@ -12,6 +12,11 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors and files use
 LUMA = np.array([19595, 38470, 7471]) / 65536  # ITU-R 601 as Pillow rounds it: exact in float64, and sums to exactly 1
 _TAIL = 0.05  # of the pixels at either end, that may be outliers
 _BAND = 256  # rows converted at a time: wider types than the result's take memory for these only
+# Shares of neighbouring pixels, black beside white. Of 180 real radiographs 0.001 at most, and 0.14 of what any other
+# grey as the beginning gives; where numbers overflowed 0.007 and more, as many as any other grey.
+_SOME_JUMPS, _MANY_JUMPS, _LIKE_ANY, _FEWER = 0.0005, 0.002, 0.4, 0.3
+_ROUGH = 3 / 16  # of all greys, from one pixel to the next where it may begin anew: in noise a quarter
+_BEGINNINGS = 32  # greys that are tried as black
 _SAMPLE = 2**20  # values from which percentiles of floats are taken
 
 
@@ -21,13 +26,21 @@ def bands(array: np.ndarray) -> list[slice]:
 
 
 def array_pixels(array: np.ndarray) -> tuple[np.ndarray, float]:
-    """(H, W), (H, W, 1), (1, H, W), (H, W, 3) or (H, W, 4) as a user gives it → (H, W) float32 in [0, 1], its colour.
+    """(H, W), (H, W, C) or (C, H, W) as a user gives it → (H, W) float32 in [0, 1], its colour.
+
+    Of a masked array what is masked is black. Axes of length 1 before these are left out.
 
     Raises RadiographError for other shapes and types, and for values out of range: floats must lie in [0, 1], integers
     in 0 to 65535.
     """
-    if array.ndim == 3 and 1 in (array.shape[0], array.shape[2]):
-        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if isinstance(array, np.ma.MaskedArray):
+        array = array.filled(0)
+    while array.ndim > 3 and array.shape[0] == 1:
+        array = array[0]
+    if array.ndim == 3 and array.shape[0] in (1, 3, 4) and array.shape[2] not in (1, 3, 4):
+        array = np.moveaxis(array, 0, 2)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[..., 0]
     if array.ndim != 2 and not (array.ndim == 3 and array.shape[2] in (3, 4)):
         raise refusal("array_shape")
     check_size(array.shape[1], array.shape[0])
@@ -49,6 +62,8 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
     """
     colours = array if array.ndim == 2 else array[..., 0] if array.shape[2] == 2 else array[..., :3]
     black, white = black_and_white(colours)
+    if colours.ndim == 2 and array.dtype.kind in "iu" and black == 0 and colours.max() <= white < 2**16:
+        colours = continuous(colours, int(white) + 1)
     alpha = array[..., -1] if array.shape[2:] in ((2,), (4,)) else None
     if alpha is not None and (opaque := np.float32(alpha.max())) == alpha.min():
         alpha = None
@@ -66,6 +81,77 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
         return pixels, 0.0
     sample = colours[::4, ::4].astype(np.float32)  # every 16th pixel says enough of the colour
     return pixels, _colour(np.clip((sample - black) / (white - black), 0, 1))
+
+
+def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
+    """(H, W) integers from 0 to modulus − 1, as they are, or turned about so that no smooth region jumps.
+
+    Numbers that were added to beyond their range, or whose sign was mistaken, begin anew at black where they should be
+    white: lines of jumps run through the picture. Another beginning then makes it continuous.
+
+    Raises:
+        RadiographError: the picture jumps, and no beginning makes it continuous, as when its high bits are lost.
+    """
+    parts = [_steep_pairs(part, modulus) for part in _quarters(values)]
+    if not jump_widely(parts, modulus):
+        return values
+    first, second = (np.concatenate(side) for side in zip(*[part[:2] for part in parts], strict=True))
+    apart = np.abs(first - second)
+    if np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus:
+        return values  # noise is no picture, however it is read
+    pairs = first, second, sum(part[2] for part in parts)
+    begins = np.arange(_BEGINNINGS) * modulus // _BEGINNINGS
+    shares = np.array([_jumps(*pairs, begin, modulus) for begin in begins])
+    if not shares[0] > max(_MANY_JUMPS, _LIKE_ANY * np.median(shares)):
+        return values
+    if shares.min() > min(_MANY_JUMPS, _FEWER * shares[0]):
+        raise refusal("wrapped")
+    best = begins[round(np.median(np.flatnonzero(shares == shares.min())))]
+    turned = np.empty_like(values)
+    for rows in bands(values):
+        turned[rows] = (values[rows].astype(np.int64) - best) % modulus
+    return turned
+
+
+def is_continuous(values: np.ndarray, modulus: int) -> bool:
+    """Whether (H, W) integers from 0 to modulus − 1 have few jumps."""
+    return not jump_widely([_steep_pairs(part, modulus) for part in _quarters(values)], modulus)
+
+
+def jump_widely(parts: list, modulus: int) -> bool:
+    """Whether three of the quarters, each as `_steep_pairs` gives it, have jumps: more than a page beside a picture."""
+    return np.sort([_jumps(*part, 0, modulus) for part in parts])[1] > _SOME_JUMPS
+
+
+def _quarters(values: np.ndarray) -> list[np.ndarray]:
+    """Its quarters; of a large picture the middle of each, whose pixels are still neighbours."""
+    parts = [quarter for half in np.array_split(values, 2) for quarter in np.array_split(half, 2, axis=1)]
+    side = int(np.sqrt(_SAMPLE / 4))
+    return [part[_middle(part.shape[0], side), _middle(part.shape[1], side)] for part in parts]
+
+
+def _middle(length: int, most: int) -> slice:
+    """The middle of so many places."""
+    start = max(0, length - most) // 2
+    return slice(start, start + most)
+
+
+def _steep_pairs(values: np.ndarray, modulus: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """Neighbours of (h, w) that do not lie between two plateaus, as letters and frames make them: two (n,) arrays, and
+    how many pairs there were.
+    """
+    values = values.astype(np.int32)
+    length = [values[:, i : values.shape[1] - 3 + i].ravel() for i in range(4)]
+    across = [values[i : values.shape[0] - 3 + i].ravel() for i in range(4)]
+    before, one, other, after = (np.concatenate(both) for both in zip(length, across, strict=True))
+    flat = modulus // 256  # how far greys of a plateau may lie apart
+    kept = (np.abs(one - before) > flat) | (np.abs(after - other) > flat)
+    return one[kept], other[kept], len(one)
+
+
+def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, begin: int, modulus: int) -> float:
+    """Share of the pairs that lie more than three quarters of the range apart where black is `begin`."""
+    return np.count_nonzero(np.abs((one - begin) % modulus - (other - begin) % modulus) > 3 * modulus // 4) / pairs
 
 
 def _colour(sample: np.ndarray) -> float:

@@ -11,7 +11,10 @@ Everything becomes a grey picture in [0, 1] with bone white. How values become [
 - DICOM is shown as a viewer would: modality table or rescale, then VOI table or first window, MONOCHROME1 inverted; one
   that is unreadable or leaves hardly anything to see is passed over for the next. Without any, white is the largest
   value of Bits Stored; where more than 8 bits are stored and the data spans less than a quarter of them, black and
-  white are the data's own minimum and maximum.
+  white are the data's own minimum and maximum. It is mirrored and turned as its Patient Orientation says, and where its
+  pixels are no squares the shorter side is enlarged.
+- Integers that overflowed, so that smooth regions jump from white to black, begin at another grey where that makes the
+  picture continuous.
 - Minimum and maximum are those of the values that count: not of a burned-in white marker or a hot pixel, which lie
   farther from the middle 90 % of the pixels' values than that is wide. They are clipped.
 """
@@ -19,16 +22,20 @@ Everything becomes a grey picture in [0, 1] with bone white. How values become [
 import errno
 import os
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 from PIL import Image
 
 from .errors import MAX_BYTES, MAX_PIXELS, MIN_SIDE, RadiographError, refusal
-from .formats import is_dicom, refuse_other_kinds
+from .formats import is_dicom, is_dicom_json, refuse_other_kinds
 from .grey_levels import array_pixels
 from .images import file_pixels, format_of, image_pixels
+from .transport import unwrapped
 
 __all__ = ["MAX_BYTES", "MIN_SIDE", "Radiograph", "RadiographError", "load_radiograph", "printable"]
 
@@ -45,6 +52,8 @@ class Radiograph:
         where all is grey, or of one hue.
     view: "PA", "AP" or another word for how the beam went, as a DICOM header says; None where nothing says so.
     age: of the patient when the picture was taken, in years and their parts; None where nothing says so.
+    spacing: millimetres from one pixel to the next, on the detector or as calibrated; None where nothing says so.
+    sides_known: whether a DICOM header says which side is the patient's right; it is on the picture's left then.
     """
 
     pixels: np.ndarray
@@ -53,15 +62,19 @@ class Radiograph:
     colour: float = 0.0
     view: str | None = None
     age: float | None = None
+    spacing: float | None = None
+    sides_known: bool = False
 
 
 def load_radiograph(source, name=None) -> Radiograph:
     """Read a radiograph.
 
     source: a path (str or os.PathLike), the bytes of a file (bytes, bytearray, memoryview), a binary file object (read
-        from where it stands, not closed), a PIL image, a NumPy array, or a Radiograph, which is returned as it is.
-        Arrays are (H, W), (H, W, 1), (1, H, W), (H, W, 3) RGB or (H, W, 4) RGBA; bool, non-negative integers of up to
-        16 bits, or floats in [0, 1].
+        from where it stands, not closed), a PIL image, an array or tensor, a row of a data set with `bytes` or `path`,
+        or a Radiograph, which is returned as it is. Bytes and files may also be base64 text, a `data:` URI or the one
+        part of a multipart answer.
+        Arrays are (H, W), or (H, W, C) or (C, H, W) of 1 grey, 3 RGB or 4 RGBA channels; bool, non-negative integers of
+        up to 16 bits, or floats in [0, 1]; what is masked is black.
     name: what to call it, unless its path does; that of a file in an archive, say.
 
     Raises RadiographError, and only that, for anything but one still picture within `MAX_BYTES`, `MAX_PIXELS`,
@@ -70,6 +83,8 @@ def load_radiograph(source, name=None) -> Radiograph:
     """
     if isinstance(source, Radiograph):
         return source
+    if isinstance(source, Mapping) and ("bytes" in source or "path" in source):
+        name, source = name or _name(source.get("path")), source.get("bytes") or source.get("path")
     name = name or _name(source)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -93,11 +108,11 @@ def printable(name: str) -> str:
 
 def _name(source) -> str:
     """What to call the source: never more of a path than its last part."""
-    if isinstance(source, np.ndarray):
-        return "array"
     if isinstance(source, Image.Image):
         return "image"
-    if isinstance(source, (bytes, bytearray, memoryview)):
+    if _is_array(source):
+        return "array"
+    if isinstance(source, (bytes, bytearray, memoryview)) or _is_data_uri(source):
         return "bytes"
     path = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
     return printable(Path(os.fsdecode(path)).name if isinstance(path, (str, os.PathLike)) else "") or "file"
@@ -105,16 +120,14 @@ def _name(source) -> str:
 
 def _decode(source) -> tuple[np.ndarray, str, dict]:
     """Any source but a Radiograph → pixels (H, W) float32 in [0, 1], the format, and what else is known of it."""
-    if isinstance(source, np.ndarray):
-        pixels, colour = array_pixels(source)
-        return pixels, "array", {"colour": colour}
     if isinstance(source, Image.Image):
         pixels, colour = image_pixels(source)
         return pixels, format_of(source), {"colour": colour}
-    data = _read(source)
-    if data[:1] in (b"\r", b"\n") and data[128:132] != b"DICM":  # some servers send an empty line before a file
-        data = data.lstrip(b"\r\n")
-    if is_dicom(data):
+    if _is_array(source):
+        pixels, colour = array_pixels(_as_array(source))
+        return pixels, "array", {"colour": colour}
+    data = unwrapped(_read(source))
+    if is_dicom(data) or is_dicom_json(data):
         from .dicom import dicom_pixels  # here, because pydicom takes a while and few radiographs come as DICOM
 
         pixels, facts = dicom_pixels(data)
@@ -124,10 +137,30 @@ def _decode(source) -> tuple[np.ndarray, str, dict]:
     return pixels, format, {"colour": colour}
 
 
+def _is_array(source) -> bool:
+    """Whether it is an array, or a tensor of any library that NumPy understands."""
+    return not isinstance(source, (str, bytes)) and hasattr(source, "__array__") and hasattr(source, "shape")
+
+
+def _as_array(tensor) -> np.ndarray:
+    if isinstance(tensor, np.ndarray):
+        return tensor
+    if hasattr(tensor, "detach"):  # of torch: NumPy takes none that lies on a GPU, and no bfloat16
+        tensor = tensor.detach().cpu()
+        tensor = tensor.float() if tensor.is_floating_point() else tensor
+    return np.asarray(tensor)
+
+
+def _is_data_uri(source) -> bool:
+    return isinstance(source, str) and source.startswith("data:")
+
+
 def _read(source) -> bytes:
     """Path, bytes or binary file object → its bytes, at least one and at most MAX_BYTES."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
+    elif _is_data_uri(source):
+        data = source.encode()
     elif isinstance(source, (str, os.PathLike)):
         data = _read_path(source)
     elif hasattr(source, "read"):
@@ -144,8 +177,11 @@ def _read(source) -> bytes:
 
 
 def _read_path(source) -> bytes:
+    source = os.fsdecode(source)
+    if source.startswith(("http://", "https://", "s3://", "gs://")):
+        raise refusal("an_address")
     try:
-        path = Path(os.fsdecode(source))
+        path = Path(url2pathname(urlsplit(source).path) if source.startswith("file://") else source)
         if path.exists() and not path.is_file():
             raise refusal("a_folder")
         with path.open("rb") as file:

@@ -1,11 +1,13 @@
 """DICOM: from stored values to what is shown."""
 
 import io
+import json
 
 import numpy as np
 import pydicom
 import pytest
 from pydicom.data import get_testdata_file
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels.processing import convert_color_space
 from pydicom.uid import DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit
 
@@ -192,7 +194,121 @@ def test_dicom_without_picture_is_refused():
 
 
 def test_dicom_of_several_frames_is_refused():
-    refused(dicom(GREY, NumberOfFrames=2), "several frames")
+    ds = dataset(GREY, NumberOfFrames=2)
+    ds.PixelData = ds.PixelData * 2
+    refused(file_bytes(ds), "several frames")
+    for name in ("rle", "jpeg 2000"):
+        ds = pydicom.dcmread(io.BytesIO(DICOM_FILES[name]))
+        ds.NumberOfFrames = 2
+        ds.PixelData = encapsulate(2 * list(generate_frames(ds.PixelData, number_of_frames=1)))
+        refused(file_bytes(ds), "several frames")
+
+
+@pytest.mark.parametrize("name", ["8 bit", "16 bit", "rle", "jpeg 2000"])
+def test_number_of_frames_that_are_not_there_does_not_count(name):
+    ds = pydicom.dcmread(io.BytesIO(DICOM_FILES[name]))
+    ds.NumberOfFrames = 2
+    assert_shows(file_bytes(ds), UNIT)
+
+
+def floats(values: np.ndarray, keyword="FloatPixelData", **elements) -> bytes:
+    """A DICOM file of float values (H, W)."""
+    ds = dataset(GREY, BitsAllocated=8 * values.itemsize, **elements)
+    del ds.PixelData
+    setattr(ds, keyword, values.tobytes())
+    return file_bytes(ds)
+
+
+def test_float_pixels_are_read():
+    assert_shows(floats(UNIT * 1000 - 300), UNIT, 1e-4)
+    assert_shows(floats(UNIT.astype(np.float64) * 1e-3, "DoubleFloatPixelData"), UNIT, 1e-4)
+    half = floats(UNIT * 1000 - 300, WindowCenter=200, WindowWidth=1000)
+    assert_shows(half, UNIT, 2e-3)
+    refused(floats(np.where(UNIT > 0.5, np.nan, UNIT).astype(np.float32)), "finite")
+    refused(floats(UNIT * 1000)[:-50], "cannot be decoded")
+
+
+def test_more_bits_than_are_stored_are_read():
+    wide = GREY.astype(np.uint32)
+    assert_shows(dicom(wide * 16, BitsStored=12), wide * 16 / 4095, 1e-4)
+    assert_shows(dicom(wide * 2**24), UNIT, 1e-4)
+    assert_shows(dicom(wide * 16 + 2**31, BitsStored=12), wide * 16 / 4095, 1e-4)  # with an overlay above
+    assert_shows(dicom((wide.astype(np.int64) * 2**24 - 2**31).astype(np.int32)), UNIT, 1e-4)
+
+
+ORIENTED = {
+    "L\\F": UNIT,
+    "R\\F": UNIT[:, ::-1],
+    "L\\H": UNIT[::-1],
+    "R\\H": UNIT[::-1, ::-1],
+    "F\\L": UNIT.T,
+    "H\\L": UNIT[::-1].T,
+    "F\\R": UNIT[:, ::-1].T,
+    "LF\\FR": UNIT,
+}
+
+
+@pytest.mark.parametrize("orientation", ORIENTED)
+def test_patient_orientation_is_obeyed(orientation):
+    stored = np.round(ORIENTED[orientation] * 255).astype(np.uint8)
+    data = dicom(np.ascontiguousarray(stored), PatientOrientation=orientation.split("\\"))
+    assert_shows(data, UNIT)
+    assert load_radiograph(data).sides_known
+
+
+@pytest.mark.parametrize("orientation", ["", ["L", ""], ["L", "R"], ["X", "F"], ["L"]])
+def test_orientation_that_says_nothing_is_passed_over(orientation):
+    data = dicom(GREY, PatientOrientation=orientation)
+    assert_shows(data, UNIT)
+    assert not load_radiograph(data).sides_known
+
+
+@pytest.mark.parametrize(
+    ("elements", "shape", "spacing"),
+    [
+        ({}, (80, 96), None),
+        ({"PixelAspectRatio": [1, 1]}, (80, 96), None),
+        ({"PixelAspectRatio": [1, 3]}, (80, 288), None),
+        ({"PixelAspectRatio": [5, 1]}, (400, 96), None),
+        ({"PixelAspectRatio": [1, 300]}, (80, 96), None),
+        ({"PixelSpacing": [0.2, 0.2]}, (80, 96), 0.2),
+        ({"ImagerPixelSpacing": [0.5, 1.5]}, (80, 288), 0.5),
+        ({"PixelSpacing": [0.3, 0.1], "PixelAspectRatio": [1, 1]}, (240, 96), 0.1),
+        ({"PixelSpacing": [0, 0.1]}, (80, 96), None),
+        ({"ImagerPixelSpacing": [0.5, 1.5], "PatientOrientation": ["F", "L"]}, (288, 80), 0.5),
+    ],
+)
+def test_pixels_become_squares(elements, shape, spacing):
+    radiograph = load_radiograph(dicom(GREY, **elements))
+    assert radiograph.pixels.shape == shape and radiograph.spacing == spacing
+    assert abs(radiograph.pixels.mean() - UNIT.mean()) < 0.01
+
+
+def test_squares_are_not_too_many(monkeypatch):
+    monkeypatch.setattr(reading_dicom, "MAX_PIXELS", 25_000)
+    radiograph = load_radiograph(dicom(GREY, PixelSpacing=[0.1, 0.4]))
+    assert 24_000 < radiograph.pixels.size <= 25_200
+    assert radiograph.pixels.shape[0] / radiograph.pixels.shape[1] == pytest.approx(80 / 96 / 4, rel=0.02)
+    assert radiograph.spacing * radiograph.pixels.shape[0] == pytest.approx(8, rel=0.02)
+
+
+def test_text_that_names_a_deflated_syntax_is_no_deflated_file():
+    assert_shows(dicom(GREY, ImageComments=f"was {DeflatedExplicitVRLittleEndian}"), UNIT)
+
+
+def as_json(ds) -> bytes:
+    return json.dumps([ds.to_json_dict(bulk_data_threshold=10**9)]).encode()
+
+
+def test_dicom_as_json_is_read():
+    ds = dataset(GREY)
+    assert_shows(as_json(ds), UNIT)
+    assert_shows(as_json(dataset(GREY.astype(np.uint16) * 257)), UNIT, 1e-6)
+    content = ds.to_json_dict(bulk_data_threshold=10**9)
+    content["7FE00010"] = {"vr": "OB", "BulkDataURI": "bulk/1"}
+    refused(json.dumps(content).encode(), "without its picture")
+    refused(as_json(ds)[:-400], "cannot be decoded")
+    refused(as_json(ds).replace(b"]", b", {}]"), "several pictures")
 
 
 def test_deflated_dicom_is_inflated_to_a_limit(monkeypatch):
@@ -205,7 +321,7 @@ def test_deflated_dicom_is_inflated_to_a_limit(monkeypatch):
 
 def test_nothing_of_the_patient_is_kept_or_told():
     result = load_radiograph(DICOM_FILES["8 bit"])
-    assert set(vars(result)) == {"pixels", "name", "format", "colour", "view", "age"}
+    assert set(vars(result)) == {"pixels", "name", "format", "colour", "view", "age", "spacing", "sides_known"}
     assert PATIENT not in repr(result)
     for data in (dicom(GREY, Modality="CT"), dicom(GREY)[:-50], dicom(GREY, SamplesPerPixel=7)):
         assert PATIENT.encode() in data

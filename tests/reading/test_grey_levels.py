@@ -188,3 +188,48 @@ def test_tiff_in_which_0_is_white():
     assert_shows(eight_bits, UNIT)
     assert_shows(encoded(65535 - GREY.astype(np.uint16) * 257, "TIFF", tiffinfo=white_is_zero), UNIT, 1e-7)
     assert_shows(encoded(1 - UNIT, "TIFF", tiffinfo=white_is_zero), UNIT, 1e-7)
+
+
+def smooth(bits: int) -> np.ndarray:
+    """A picture without edges, that uses all greys of so many bits: (200, 240) uint16."""
+    y, x = np.mgrid[:200, :240]
+    waves = np.sin(x / 40) * np.cos(y / 35) + 0.02 * np.random.default_rng(0).normal(size=x.shape)
+    unit = (waves - waves.min()) / np.ptp(waves)
+    return np.round(unit * (2**bits - 1)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+@pytest.mark.parametrize("shift", [0.2, 0.5, 0.8])
+def test_numbers_that_overflowed_are_set_right(bits, shift):
+    values, modulus = smooth(bits).astype(np.int64), 2**bits
+    wrapped = ((values + round(shift * modulus)) % modulus).astype(np.uint8 if bits == 8 else np.uint16)
+    for source in (wrapped, encoded(wrapped, "PNG")):
+        pixels = load_radiograph(source).pixels
+        assert abs(np.corrcoef(pixels.ravel(), values.ravel())[0, 1]) > 0.99
+
+
+def test_numbers_that_lost_their_high_bits_are_refused():
+    for wrapped in (smooth(12) & 255, smooth(12) & 1023, smooth(8) * 3 // 2 % 256):
+        refused(wrapped.astype(np.uint8) if wrapped.max() < 256 else wrapped, "overflowed")
+
+
+def test_sign_that_is_mistaken():
+    for bits in (16, 12):
+        values = smooth(bits)
+        as_signed = dicom(values, PixelRepresentation=1, BitsStored=bits)
+        np.testing.assert_allclose(load_radiograph(as_signed).pixels, values / (2**bits - 1), atol=1e-3)
+    signed = (smooth(16).astype(np.int64) - 2**15).astype(np.int16)
+    np.testing.assert_allclose(load_radiograph(dicom(signed)).pixels, smooth(16) / 65535, atol=1e-3)
+    as_unsigned = dicom(signed, PixelRepresentation=0)
+    assert np.corrcoef(load_radiograph(as_unsigned).pixels.ravel(), smooth(16).ravel())[0, 1] > 0.99
+
+
+def test_edges_of_letters_and_frames_are_no_overflow():
+    values = smooth(8).astype(np.uint8)
+    page = np.where(np.random.default_rng(0).random((100, 120)) < 0.5, 0, 255).repeat(2, 0).repeat(2, 1)
+    labelled = values.copy()
+    labelled[:60, :60] = np.maximum(values[:60, :60], page[:60, :60])
+    for picture in (labelled, np.hstack([values, page.astype(np.uint8)]), page.astype(np.uint8)):
+        assert_shows(picture, picture / np.float32(255), 1e-6)
+    noise = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
+    assert_shows(noise, noise / np.float32(255), 1e-6)

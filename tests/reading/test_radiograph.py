@@ -1,9 +1,11 @@
 """Every source gives the same picture: a path, bytes, a file object, a PIL image, an array."""
 
+import base64
 import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from lungfusion.reading.radiograph import load_radiograph
@@ -115,7 +117,7 @@ def test_integers_outside_16_bits_are_refused(value):
     refused(array, "0 to 65535")
 
 
-@pytest.mark.parametrize("shape", [(WIDTH,), (3, HEIGHT, WIDTH), (HEIGHT, WIDTH, 2), (1, 1, HEIGHT, WIDTH), (0, 0), ()])
+@pytest.mark.parametrize("shape", [(WIDTH,), (5, HEIGHT, WIDTH), (HEIGHT, WIDTH, 2), (2, 1, HEIGHT, WIDTH), (0, 0), ()])
 def test_other_shapes_are_refused(shape):
     refused(np.zeros(shape, np.uint8))
 
@@ -123,6 +125,40 @@ def test_other_shapes_are_refused(shape):
 @pytest.mark.parametrize("dtype", [complex, object, "U3", "datetime64[s]"])
 def test_other_dtypes_are_refused(dtype):
     refused(np.zeros((HEIGHT, WIDTH), dtype), "uint8")
+
+
+def test_channels_may_come_first():
+    for array in (UNIT[None], UNIT[None, None], np.stack([UNIT] * 3), np.stack([GREY] * 3)[None]):
+        assert_shows(array, UNIT, 1e-6)
+
+
+def test_tensors_are_arrays():
+    for tensor in (torch.from_numpy(GREY), torch.from_numpy(UNIT)[None], torch.from_numpy(UNIT).requires_grad_()):
+        assert_shows(tensor, UNIT, 1e-6)
+        assert load_radiograph(tensor).name == "array"
+    assert_shows(torch.from_numpy(UNIT).to(torch.bfloat16), UNIT, 2e-3)
+
+
+def test_what_is_masked_is_black():
+    for array in (GREY, UNIT):
+        masked = np.ma.masked_array(array, mask=array > array.max() / 2)
+        assert_shows(masked, np.where(masked.mask, 0, UNIT))
+
+
+def test_rows_of_a_data_set(tmp_path):
+    (tmp_path / "one.png").write_bytes(encoded(GREY, "PNG"))
+    for row in ({"bytes": encoded(GREY, "PNG"), "path": None}, {"bytes": None, "path": tmp_path / "one.png"}):
+        assert_shows(row, UNIT)
+    assert load_radiograph({"bytes": encoded(GREY, "PNG"), "path": "folder/two.png"}).name == "two.png"
+
+
+def test_addresses(tmp_path):
+    (tmp_path / "a b.png").write_bytes(encoded(GREY, "PNG"))
+    assert_shows((tmp_path / "a b.png").as_uri(), UNIT)
+    refused("https://hospital.example/chest.png", "chest.png: ", "download")
+    uri = "data:image/png;base64," + base64.b64encode(encoded(GREY, "PNG")).decode()
+    assert_shows(uri, UNIT)
+    assert load_radiograph(uri).name == "bytes"
 
 
 def test_colour_arrays_become_luma():
@@ -134,6 +170,6 @@ def test_text_file_object():
     refused(io.StringIO("text"), "binary mode")
 
 
-@pytest.mark.parametrize("source", [None, 3, [1, 2], {"path": "chest.png"}])
+@pytest.mark.parametrize("source", [None, 3, [1, 2], {"picture": "chest.png"}, {"bytes": None, "path": None}])
 def test_source_of_another_type(source):
     refused(source, "give a path")

@@ -1,5 +1,6 @@
 """What is too large, too small, cut short, damaged or of another kind: an error that says so, and no other."""
 
+import base64
 import random
 import struct
 import zlib
@@ -146,8 +147,14 @@ def box(kind: bytes) -> bytes:
 
 
 OTHER_KINDS = {
-    "text": (b"not a picture " * 50, "not_a_picture", "PNG, JPEG, WebP, TIFF, BMP or DICOM"),
-    "zeros": (bytes(500), "not_a_picture", "not a picture"),
+    "text": (b"404: no such study\n" * 5, "text", "not a picture but a text"),
+    "zeros": (bytes(500), "not_a_picture", "PNG, JPEG, WebP, TIFF, BMP or DICOM"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git_lfs", "git lfs pull"),
+    "apple double": (bytes.fromhex("00051607 00020000") + b"Mac OS X" + bytes(100), "apple_double", "Mac"),
+    "web page": (b"\n<!DOCTYPE html>\n<html><title>Sign in</title></html>", "web_page", "web page"),
+    "xhtml": (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "x">\n<html></html>', "web_page", "web page"),
+    "xml": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "xml", "XML"),
+    "json": (b'{"error": "not found"}', "json", "JSON"),
     "heic": (box(b"heic"), "heic", "HEIC picture"),
     "heif": (box(b"mif1"), "heic", "HEIC picture"),
     "svg": (b'<?xml version="1.0"?>\n<svg width="9">' + b" " * 500, "svg", "SVG drawing"),
@@ -161,6 +168,26 @@ OTHER_KINDS = {
     "video": (box(b"isom"), "video", "video"),
     "big tiff": (b"II\x2b\0" + bytes(500), "bigtiff", "BigTIFF"),
 }
+
+
+def multipart(*parts: bytes) -> bytes:
+    """The body of an answer of DICOMweb."""
+    head = b"\r\n--4b1d\r\nContent-Type: application/dicom\r\nMIME-Version: 1.0\r\n\r\n"
+    return b"".join(head + part for part in parts) + b"\r\n--4b1d--"
+
+
+def test_what_a_server_wraps_around_a_file_is_taken_off():
+    for data in (DICOM_FILES["8 bit"], IMAGE_FILES["png grey"]):
+        assert_shows(multipart(data), UNIT)
+        assert_shows(multipart(data)[2:], UNIT)
+        assert_shows(multipart(data).removesuffix(b"\r\n--4b1d--"), UNIT)
+        refused(multipart(data, data), "several pictures")
+        text = base64.encodebytes(data)
+        for wrapped in (text, text.replace(b"\n", b"\r\n"), text.replace(b"\n", b""), b"data:image/png;base64," + text):
+            assert_shows(wrapped, UNIT)
+    refused(base64.b64encode(b"no picture at all " * 9), "a text")
+    refused(base64.b64encode(IMAGE_FILES["png grey"])[:-40], "damaged")
+    refused(multipart(b"<html>Sign in</html>"), "web page")
 
 
 @pytest.mark.parametrize(("data", "code", "words"), OTHER_KINDS.values(), ids=OTHER_KINDS)

@@ -36,6 +36,7 @@ def test_a_run_is_bundled_with_reports_and_without_code(run, tmp_path):
     assert names == {
         "README.md",
         "config.json",
+        "evidence.json",
         "lungs/README.md",
         "metrics.json",
         "model.safetensors",

@@ -180,19 +180,19 @@ def test_two_processes_train_together_and_go_on_as_if_undisturbed(training_data,
     assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
     command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "cut", *overrides]
     share(segment_then_die, command, tmp_path / "logs", fails=True)
-    assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-1"]
-    assert "Resuming after epoch 1" in share(segment.main, command, tmp_path / "logs")
+    assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-0-1"]
+    assert "Resuming after epoch 0 and 1 steps" in share(segment.main, command, tmp_path / "logs")
     assert_same_weights(tmp_path / "two", tmp_path / "cut")
 
 
 def segment_then_die(arguments):
-    """`train.segment`, killed after an epoch."""
+    """`train.segment`, killed after its first step."""
 
     def save_then_die(*these):
         save_checkpoint(*these)
         os._exit(9)
 
-    loop.save_checkpoint = save_then_die
+    loop.SAVE_EVERY, loop.save_checkpoint = 0, save_then_die
     segment.main(arguments)
 
 

@@ -30,11 +30,11 @@ from train.scoring.hospitals import auc_of, heed_rivals, score_of
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import (
     bootstrap,
-    finding_scores,
     finite_logit,
     fit_platt,
     operating_threshold,
     sigmoid,
+    threshold_figures,
     youden_threshold,
 )
 
@@ -154,8 +154,8 @@ def figures_at_home(labels, probabilities, threshold):
 
 
 def point_at(labels, probabilities, threshold):
-    scores = finding_scores(labels, probabilities, threshold)
-    return {key: scores[key] for key in ("sensitivity", "specificity")}
+    figures = threshold_figures(labels, probabilities, threshold, range(len(labels)))
+    return {key: figures[key]["value"] for key in ("sensitivity", "specificity")}
 
 
 def titles_of(sources, evidence):
@@ -170,7 +170,8 @@ def titles_of(sources, evidence):
 
 def lowest_auc(patient_ids, labels, probabilities):
     """The lower end of the ROC AUC's 95 % interval, by bootstrap over patients."""
-    return bootstrap(auc_of, patient_ids, labels, probabilities)["auc"][0]
+    interval = bootstrap(auc_of, patient_ids, labels, probabilities)["auc"]
+    return interval[0] if interval else 0.0  # too few patients prove nothing
 
 
 def proves_to_work(away, home, low):

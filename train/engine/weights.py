@@ -92,7 +92,13 @@ def adapt_channels(weight, channels):
 
 
 def hub_weights(name):
-    return timm.create_model(name, pretrained=True).state_dict()
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The Hub gave no pretrained weights of {name} ({str(error).splitlines()[0]}): say pretrained=FOLDER, one "
+            "with their .safetensors, or pretrained=null to begin without."
+        ) from error
 
 
 def folder_weights(name, folder):

@@ -16,6 +16,7 @@ from lungfusion.explanation import grad_cam, share_inside
 from lungfusion.models.concatenation import paste_back, sample
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
+from train.data.sources import hospital_of
 from train.io import cell, markdown_table
 from train.scoring.images import reported
 from train.scoring.metrics import with_interval
@@ -45,7 +46,9 @@ def measure_saliency(pipeline, parts, declared=None, images=40):
         labels = known_labels(data, reported(pipeline), (declared or {}).get(name, name))
         for finding, label in zip(reported(pipeline), labels.T, strict=True):
             with_it = data.select(np.flatnonzero(label == 1)[:images])
-            seen = look(pipeline, with_it, finding)
+            hospital = hospital_of(name, (declared or {}).get(name))
+            seen = explain_positives(pipeline, with_it, finding)
+            seen = [(f"{hospital} {patient_id}", *of_image) for patient_id, *of_image in seen]
             every[finding] += seen
             if len(seen) >= MIN_IMAGES:
                 figures[f"{finding}, {name}"] = falls(pipeline, seen, finding)
@@ -67,11 +70,11 @@ def explained_findings(figures):
 
 def tells_more(row):
     """Whether a row of the table proves that maps are about their own radiograph."""
-    return all(row[key]["interval"][0] > 0 for key in ("difference", "above_mean"))
+    return all((row[key]["interval"] or [0])[0] > 0 for key in ("difference", "above_mean"))
 
 
 @torch.no_grad()
-def look(pipeline, data, finding):
+def explain_positives(pipeline, data, finding):
     """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected, those that are
     too coarse for it left out.
     """
@@ -94,7 +97,7 @@ def falls(pipeline, seen, finding):
     """How far the logit falls with the map's own tenth hidden, and with that of the next radiograph's map.
 
     Args:
-        seen: as `look` returns.
+        seen: as `explain_positives` returns, a patient named by hospital and number.
 
     Returns:
         dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference of the

@@ -1,5 +1,7 @@
 """One hospital against the others: what is drawn, left out, fitted and shown."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -16,9 +18,9 @@ from train.calibrate.operating_points import (
     with_thresholds,
     worst,
 )
-from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
-from train.data.sampler import balanced_sampler, epoch_sampler
-from train.engine.losses import by_finding
+from train.data.crops import LabelledCrops, LungCrops, cut_inputs
+from train.data.sampler import balanced_sampler, epoch_sampler, shares_sampler
+from train.engine.losses import by_finding, which_of_rivals
 from train.engine.weights import freeze
 from train.io import read_rows, write_csv
 from train.scoring.hospitals import is_healthy, split_hospital, summarise_hospital
@@ -31,12 +33,12 @@ SOURCES = {
 
 
 def test_a_hospital_is_left_out_with_all_its_sources():
-    home, away = split_hospital({"sources": SOURCES, "left_out": "two"})
+    home, away = split_hospital({"sources": SOURCES, "left_out": ["two"]})
     assert list(home) == ["a"] and list(away) == ["b", "c"]
-    assert split_hospital({"sources": SOURCES, "left_out": None}) == (SOURCES, {})
+    assert split_hospital({"sources": SOURCES, "left_out": []}) == (SOURCES, {})
 
 
-@pytest.mark.parametrize("sources, left_out", [(SOURCES, "three"), ({"a": SOURCES["a"]}, "one")])
+@pytest.mark.parametrize("sources, left_out", [(SOURCES, ["three"]), ({"a": SOURCES["a"]}, ["one"])])
 def test_a_hospital_that_is_not_there_or_alone_is_named(sources, left_out):
     with pytest.raises(ValueError, match="left_out is"):
         split_hospital({"sources": sources, "left_out": left_out})
@@ -47,8 +49,20 @@ def test_healthy_are_drawn_four_times_in_ten_and_few_images_not_too_often():
     weights = balanced_sampler(groups, 1000).weights
     assert weights[:600].sum() / weights[:1000].sum() == pytest.approx(0.4)
     assert weights[1000:].sum() == pytest.approx(0.5)
-    capped = balanced_sampler(groups, 1000, max_draws=8).weights
-    assert capped.max() == pytest.approx(8 / 1000)
+
+
+def test_no_image_is_drawn_more_often_than_allowed():
+    """Counted, for weights are made to sum to 1 by who draws; what is cut off goes to the others."""
+    groups = [("small", 0)] * 10 + [("large", 0)] * 1000
+    sampler = balanced_sampler(groups, 4000, max_draws=10)
+    drawn = Counter(row for _ in range(50) for row in sampler)
+    assert sum(drawn[row] for row in range(10)) / 10 / 50 == pytest.approx(10, rel=0.05)
+    assert len(sampler) == 4000 and sum(drawn.values()) == 50 * 4000
+    groups = [("a", None)] * 20 + [("a", 0)] * 5 + [("b", None)] * 300 + [("b", 1)] * 60
+    sampler = balanced_sampler(groups, 40_000, max_draws=60)
+    drawn = Counter(row for _ in range(20) for row in sampler)
+    assert len(sampler) == 60 * 385  # all of them as often as allowed are fewer
+    assert max(drawn.values()) / 20 < 60 * 1.15 and min(drawn.values()) / 20 > 60 * 0.85
 
 
 def test_first_stages_are_frozen_and_keep_their_batch_norms():
@@ -83,14 +97,34 @@ def test_each_finding_weighs_the_same_or_as_told(pixel_values):
     assert weighted == pytest.approx(((3 * first + second) / 4).item(), rel=1e-4)
 
 
-def test_arrays_are_bytes_until_they_are_on_the_device():
+def test_crops_are_bytes_until_they_are_on_the_device():
     generator = np.random.default_rng(0)
-    arrays = LungArrays(generator.integers(0, 255, (5, 16, 16), np.uint8), np.full((5, 8, 8), 255, np.uint8))
-    data = LabelledRadiographs([(arrays.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
-    assert len(data) == 2 and data[0]["pixel_values"].dtype == torch.uint8
-    np.testing.assert_array_equal(data[0]["pixel_values"][0], arrays.pixels[4])
-    batch = to_floats({key: value[None] for key, value in data[0].items()})
-    assert batch["pixel_values"].shape == batch["alpha"].shape == (1, 1, 16, 16) and batch["alpha"].min() == 1
+    crops = LungCrops(generator.integers(0, 255, (5, 40, 40), np.uint8), np.full((5, 40, 40), 255, np.uint8))
+    data = LabelledCrops([(crops.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
+    assert len(data) == 2 and data[0]["pixels"].dtype == torch.uint8
+    np.testing.assert_array_equal(data[0]["pixels"][0], crops.pixels[4])
+    inputs = cut_inputs({key: value[None] for key, value in data[0].items()}, 32)
+    np.testing.assert_allclose(inputs["pixel_values"][0, 0] * 255, crops.pixels[4][4:36, 4:36], atol=1e-3)  # the middle
+    assert inputs["alpha"].shape == (1, 1, 32, 32) and inputs["alpha"].min() == 1 and inputs["is_cut"]
+
+
+def test_two_findings_that_one_shadow_sets_off_compete():
+    logits = torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, -5.0]])
+    labels = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, float("nan")]])  # of the third it is not known
+    expected = torch.nn.functional.cross_entropy(logits[:2], torch.tensor([0, 0]))
+    torch.testing.assert_close(which_of_rivals(logits, labels, [(0, 1), (1, 0)]), expected)
+    assert which_of_rivals(logits, labels, [(1, 0)]) == 0
+
+
+def test_each_kind_is_drawn_from_its_hospitals_in_fixed_shares():
+    kinds, hospitals = ["ill"] * 30 + ["healthy"] * 70, ["one"] * 10 + ["two"] * 60 + ["three"] * 30
+    groups = [(hospital, None) for hospital in hospitals]
+    shares = {"ill": {"one": 0.3, "two": 0.1, "left out": 0.2}, "healthy": {"two": 0.4}}
+    weights = shares_sampler(kinds, hospitals, groups, 100, shares).weights
+    assert weights[:10].sum() == pytest.approx(0.45) and weights[10:30].sum() == pytest.approx(0.15)
+    assert weights[30:70].sum() == pytest.approx(0.4) and weights[70:].sum() == 0  # no share is named for the last
+    with pytest.raises(ValueError, match="draws names"):
+        shares_sampler(kinds, hospitals, groups, 100, {"ill": {"left out": 1}})
 
 
 def rows_of(home, ill, healthy, shift=0.0):
@@ -132,7 +166,8 @@ def test_false_alarms_go_before_sensitivity():
     away = rows_of("no", 60, 60)
     for row in away:
         row["logit_tb"] -= 2 * (2 * row["label_tb"] - 1)  # there the ill score lower, and the healthy higher
-    point = operating_point({"x": rows_of("yes", 60, 60) + away}, "tb")
+    run = rows_of("yes", 60, 60) + away
+    point = operating_point({"x": run, "y": run}, "tb")  # each is quoted at the share that the other asks for
     assert point["share"] < 0.1 and worst(point, "found")["value"] < 0.85
     assert point["rule_out_share"] > point["share"]
 
@@ -171,12 +206,13 @@ def with_probabilities(rows):
 
 
 def test_where_a_rival_fits_better_nobody_is_called():
-    rows = rows_of("yes", 60, 60) + rows_of("no", 60, 60)
+    rows, generator = rows_of("yes", 60, 60) + rows_of("no", 60, 60), np.random.default_rng(0)
     for number, row in enumerate(rows):
-        row |= {"label_other": 1 - row["label_tb"], "logit_other": 9.0 if number % 2 else -9.0 + row["label_tb"]}
+        other = row["label_tb"] * (number % 2)  # every second of the ill
+        row |= {"label_other": other, "logit_other": float(generator.normal(8 * other - 4, 2))}
     points = operating_points({"x": rows}, ["tb", "other"], {"tb": ["other"]})
     alone = operating_points({"x": rows}, ["tb", "other"])
-    assert points["tb"]["hospitals"]["x"]["found"]["value"] <= 0.5 < alone["tb"]["hospitals"]["x"]["found"]["value"]
+    assert points["tb"]["hospitals"]["x"]["found"]["value"] <= 0.65 < alone["tb"]["hospitals"]["x"]["found"]["value"]
     assert points["tb"]["hospitals"]["x"]["auc_healthy"] == alone["tb"]["hospitals"]["x"]["auc_healthy"]
 
 
@@ -212,13 +248,13 @@ def test_thresholds_and_evidence_are_objects():
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}
     point = operating_point(runs, "tb")
     finding = with_thresholds(FindingConfig(bias=2.0), point, {"y": np.linspace(0, 0.5, 101)})
-    assert finding.threshold == pytest.approx(0.45)  # of its own healthy people, one in ten reaches it
+    assert np.mean(np.linspace(0, 0.5, 101) >= finding.threshold) <= point["share"] < 0.1  # of its own healthy people
     assert finding.rule_out_threshold <= finding.threshold and finding.bias == 2.0
     place = places_of(point, finding.threshold)["x"]
     assert place.found.n == 60 and place.auc_healthy.value == worst(point, "auc_healthy")["value"]
     assert len(place.scores["ill"]) == 60 and list(place.scores["ill"]) == sorted(place.scores["ill"])
     for group, share in (("healthy", place.called_healthy), ("ill", place.found)):
-        above = np.mean([score >= 0.45 for score in place.scores[group]])
+        above = np.mean([score >= finding.threshold for score in place.scores[group]])
         assert above == pytest.approx(share.value, abs=0.02)  # as many as people are
     with pytest.raises(ValueError, match="healthy people"):
         with_thresholds(finding, point, {})
