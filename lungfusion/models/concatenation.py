@@ -174,7 +174,7 @@ def lung_frame(alpha, cells=64, rounds=8):
     lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // cells))
     side = lungs.shape[-1]
     mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= MIN_AREA)  # (B, side²)
-    place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
+    place = (2 * torch.arange(side, device=alpha.device, dtype=torch.float32) + 1) / side - 1
     places = torch.stack([place.repeat(side), place.repeat_interleave(side)], dim=1)  # (side², 2): x, y
     middle = centre(mass, places)
     x, y = places.unbind(1)
@@ -240,7 +240,7 @@ def sample(x, roi_affine, size):
     Returns:
         (B, C, size, size) float.
     """
-    place = (2 * torch.arange(size, device=x.device) + 1) / size - 1
+    place = (2 * torch.arange(size, device=x.device, dtype=torch.float32) + 1) / size - 1
     along_x, along_y, shift = roi_affine[:, None, None].float().unbind(-1)  # (B, 1, 1, 2) each
     grid = along_x * place[:, None] + along_y * place[:, None, None] + shift  # (B, size, size, 2)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False).to(x.dtype)

@@ -13,7 +13,7 @@ from lungfusion.app.view.downloads import file_html
 from lungfusion.app.view.render import render
 from lungfusion.app.view.score_strip import LIMIT_AT, row_scale
 from lungfusion.checks import input_checks as gate
-from lungfusion.checks.geometry import correct
+from lungfusion.checks.geometry import correct_pixels
 from lungfusion.checks.orientation import UPRIGHT
 from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.answers import (
@@ -109,8 +109,10 @@ def test_a_place_moves_with_a_picture_that_was_set_right():
     pixels = np.zeros((60, 80), np.float32)
     finding = Finding("nodule", 0.8, 0.5, places=(Spot(70.0, 10.0, 5.0, 0.9),))
     turned = Correction(180, False)
-    _, matrix = correct(pixels, turned)
-    seen, _ = viewer.to_analysed_geometry(analysis(pixels, findings=[finding], correction=turned, matrix=matrix))
+    _, matrix = correct_pixels(pixels, turned)
+    seen, _ = viewer.to_analysed_geometry(
+        analysis(pixels, findings=[finding], correction=turned, original_from_corrected=matrix)
+    )
     (spot,) = seen.findings[0].places
     assert (spot.x, spot.y, spot.radius) == pytest.approx((9, 49, 5), abs=0.01)
 

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ...analysis import UPRIGHT
-from ...checks.geometry import correct, resample
+from ...checks.geometry import correct_pixels, resample
 from ...explanation import share_inside
 from ...visualization import background_layer, heat_layer, picture_address, radiograph_image, reduced, reduced_to
 from .phrases import percentage
@@ -200,13 +200,13 @@ def to_analysed_geometry(analysis, saliency=None):
     saliency = saliency or {}
     if analysis.correction == UPRIGHT:
         return analysis, saliency
-    pixels, matrix = correct(analysis.radiograph.pixels, analysis.correction)
+    pixels, matrix = correct_pixels(analysis.radiograph.pixels, analysis.correction)
     shapes = analysis.radiograph.pixels.shape, pixels.shape
     findings = tuple(
         replace(one, places=tuple(moved(spot, matrix, *shapes) for spot in one.places)) for one in analysis.findings
     )
     radiograph = replace(analysis.radiograph, pixels=pixels)
-    seen = replace(analysis, radiograph=radiograph, findings=findings, matrix=np.eye(3))
+    seen = replace(analysis, radiograph=radiograph, findings=findings, original_from_corrected=np.eye(3))
     return seen, {name: resample(heat, matrix, heat.shape) for name, heat in saliency.items()}
 
 
