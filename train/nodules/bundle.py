@@ -1,6 +1,7 @@
 """A trained detector becomes part of a checkpoint: weights, settings of nodule and mass, what was measured of them."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -8,21 +9,24 @@ from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, NoduleDetectorConfig
 from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
 from train.data.sources import find_source
+from train.io import write_table
 from train.nodules.data import MIN_SIDE
+from train.nodules.report import load_detector, tables
 from train.scoring.metrics import sigmoid
 
 SCORES = 100  # of a hospital's people, evenly over their ranks, kept to look an image's own at among
 
 
-def put_into(folder, detector, recipe, figures):
-    """Write a detector into a checkpoint.
+def put_into(folder, recipe, report, variant):
+    """Write a detector into a checkpoint, and the table of its variants beside it.
 
     Args:
         folder: of the checkpoint, with config.json, model.safetensors and evidence.json.
-        detector: `NoduleDetector`.
-        recipe: it was trained by.
-        figures: of it, as `train.nodules.scoring.summarise` returns them.
+        recipe: of the variant, whose weights lie in its `out`.
+        report: as `train.nodules.report.read_report` returns it.
+        variant: its name there.
     """
+    figures = report[variant]
     config = LungFusionConfig.from_pretrained(folder)
     config.nodule_detector = NoduleDetectorConfig(recipe["size"], tuple(recipe["channels"]))
     said = {
@@ -37,11 +41,13 @@ def put_into(folder, detector, recipe, figures):
     }
     config = config.with_findings({name: replace(config.findings[name], **said) for name in NODULE_FINDINGS})
     model = LungFusionForImageClassification.from_pretrained(folder, config=config)
-    model.nodules.load_state_dict(detector.state_dict())
+    model.nodules.load_state_dict(load_detector(recipe, Path(recipe["out"])).state_dict())
     model.save_pretrained(folder)
     evidence = Evidence.from_pretrained(folder)
     measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
     places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
+    told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
+    write_table(Path(folder), "nodules", tables(report), {"bundled": variant, "variants": told})
     replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
 
 

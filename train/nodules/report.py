@@ -58,11 +58,18 @@ def write_report(recipes, pictures, output, peers=None):
         marks = look_at_all(model, pictures, rows)
         figures[name] = {"learned_from": learned_from(recipe)} | summarise(pictures, marks, recipe)
         figures[name]["made"] = find_made(model, pictures, figures[name]["froc"]["thresholds"][1.0])
+    write_table(Path(output), "nodules", tables(figures), {"variants": figures})
+    print("\n".join(tables(figures)))
+
+
+def read_report(output):
+    """name of a variant → its figures, as `write_report` wrote them."""
+    return json.loads((Path(output) / "nodules.json").read_text())["variants"]
+
+
+def tables(figures):
     lines = [*markdown_table(TITLES, [cells(name, row) for name, row in figures.items()]), "", NOTES, ""]
-    lines += made_table({name: row["made"] for name, row in figures.items() if "made" in row})
-    write_table(Path(output), "nodules", lines, {"variants": figures})
-    print("\n".join(lines))
-    return figures
+    return lines + made_table({name: row["made"] for name, row in figures.items() if "made" in row})
 
 
 def learned_from(recipe):
