@@ -9,7 +9,17 @@ from safetensors.torch import load_file
 
 from lungfusion.models.nodule_detector import NoduleDetector
 from train.io import cell, markdown_table, write_table
-from train.nodules.scoring import ALARMS, auc_of, called, find_made, is_read, look_at_all, reached_by, summarise
+from train.nodules.scoring import (
+    ALARMS,
+    auc_of,
+    called,
+    find_made,
+    is_healthy,
+    is_read,
+    look_at_all,
+    reached_by,
+    summarise,
+)
 from train.scoring.metrics import with_interval
 
 TITLES = (
@@ -26,8 +36,8 @@ TITLES = (
 )
 NOTES = (
     "Readers' pictures: validation patients of NIH ChestX-ray14 at 448 px, labels by five radiologists' votes (three "
-    "or more: present; none or one: absent) or by others who looked. Healthy people: validation patients of NIH whom "
-    "readers or a report call normal; everyone healthy in a hospital that training left out. Thresholds: at most 5 in "
+    "or more: present; none or one: absent) or by others who looked. Healthy people: validation patients of NIH in "
+    "whom radiologists saw nothing; everyone healthy in a hospital that training left out. Thresholds: at most 5 in "
     "100 of the healthy of the worst hospital are called. 95 % intervals: patients drawn with replacement for "
     "ROC AUC, Wilson for shares. Boxes: those of validation patients; where a variant learned from none, of all."
 )
@@ -57,7 +67,7 @@ def write_report(recipes, pictures, output, peers=None):
         model = load_detector(recipe, Path(recipe["out"]))
         marks = look_at_all(model, pictures, rows)
         figures[name] = {"learned_from": learned_from(recipe)} | summarise(pictures, marks, recipe)
-        figures[name]["made"] = find_made(model, pictures, figures[name]["froc"]["thresholds"][1.0])
+        figures[name]["made"] = find_made(model, pictures, marks, figures[name]["froc"]["thresholds"][1.0])
     write_table(Path(output), "nodules", tables(figures), {"variants": figures})
     print("\n".join(tables(figures)))
 
@@ -90,7 +100,7 @@ def score_peers(said, pictures):
         labels = np.array([row["label"] for row, one in zip(known, read, strict=True) if one])
         healthy = {}
         for row, score in zip(known, scores, strict=True):
-            if row["healthy"] and row["split"] == "validation":
+            if is_healthy(row):
                 healthy.setdefault("nih" if row["source"].startswith("nih") else row["source"], []).append(score)
         threshold = max(reached_by(ALARMS, one) for one in healthy.values())
         patients = [row["patient_id"] for row, one in zip(known, read, strict=True) if one]
@@ -115,7 +125,7 @@ def cells(name, row):
         "not measured" if one is None else f"{cell(one)} of {one['n']}{', left out' * one['left_out']}"
         for one in healthy
     ]
-    froc, made = row.get("froc", {}), row.get("made", {}).get("10–50")
+    froc, made = row.get("froc", {}), row.get("made", {}).get("10 to 50 mm")
     boxes = f"{cell(froc['found_at_1'])} of {froc['boxes']}" if "found_at_1" in froc else "no places"
     found = f"{cell(made['found'])} of {made['found']['n']}" if made else "not measured"
     auc = f"{cell(row['auc'])}, {row['images']} ({row['with_one']} with)"
@@ -128,5 +138,5 @@ def made_table(made):
         for name, of_variant in made.items()
         for size, figure in of_variant.items()
     ]
-    titles = ["variant", "made nodules, mm", "n", "found at 1 false place an image", "ROC AUC against the same without"]
+    titles = ["variant", "made nodules", "n", "found at 1 false place an image", "ROC AUC against the same without"]
     return markdown_table(titles, rows) if rows else []

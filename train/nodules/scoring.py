@@ -15,7 +15,8 @@ from train.scoring.metrics import fit_platt, proportion, roc_auc, with_interval
 
 RATES = 0.5, 1.0, 2.0  # false places an image
 BESIDE = 4.0  # mm beyond a reader's box in which a mark still counts as in it
-EDGES = 5, 8, 10, 15, 20, 30, 50  # mm
+EDGES, LARGE = (5, 8, 10, 15, 20, 30, 50), (10, 50)  # mm
+CONTRAST_EDGES = 0.3, 0.75, 1.25, 2, 5  # of the standard deviation of what is around
 ALARMS, DOUBTS = 0.05, 0.1  # of the healthy of the worst hospital, at most: are called; are not ruled out
 NOBODY = -20.0  # score of a picture without any candidate
 
@@ -42,8 +43,9 @@ def is_read(row):
 
 
 def is_healthy(row):
-    """Whether nothing at all was found in a picture of a validation patient, or of a hospital that may be left out."""
-    return row["healthy"] and row["side"] >= MIN_SIDE and (row["split"] == "validation" or row["source"] in AWAY)
+    """Whether radiologists saw nothing at all in a picture of a validation patient, or of a hospital left out."""
+    healthy = row["healthy"] and row["read"] and row["side"] >= MIN_SIDE
+    return healthy and (row["split"] == "validation" or row["source"] in AWAY)
 
 
 AWAY = "pakistan", "shenzhen"  # left out as a whole by some training
@@ -132,38 +134,41 @@ def false_threshold(false, count):
 
 
 @torch.inference_mode()
-def find_made(model, pictures, threshold, repeats=3, seed=1):
-    """How many made nodules are found above a logit, by diameter, in healthy lungs of validation patients.
+def find_made(model, pictures, marks, threshold, repeats=4, seed=1):
+    """How many made nodules are found above a logit, in healthy lungs of validation patients.
+
+    Args:
+        model, pictures: as for `look_at_all`; marks: as it returns, of the pictures as they are.
+        threshold: logit.
+        repeats: nodules drawn into each picture, one at a time.
 
     Returns:
-        dict: range of diameters, mm → {"found": share with its interval, "n", "auc": of the pictures with one against
-        the same without}.
+        dict: range of diameters in mm, and of contrasts in deviations of what is around (of 10 mm and more) →
+        {"found": share with n and its interval, "auc": of the pictures with one against the same without}.
     """
     generator, bank = torch.Generator().manual_seed(seed), make_bank(seed, 500, 10)
-    rows = pictures.where(lambda row: row["healthy"] and row["split"] == "validation" and row["side"] >= MIN_SIDE)
-    sizes, found, scores, before = [], [], [], []
+    rows = pictures.where(lambda row: is_healthy(row) and row["split"] == "validation")
+    made = []
     for row in tqdm(np.tile(rows, repeats), desc="Looking for made nodules"):
         pixels, lungs = box_of(pictures, row)
-        drawn, centres, widths, _ = draw_bodies(pixels, (lungs > 0.5).float(), bank, generator, share=1.0, most=1)
-        if widths[0, 0] == 0:
+        places = (lungs > 0.5).float()
+        drawn, centres, widths, contrasts = draw_bodies(pixels, places, bank, generator, share=1.0, most=1)
+        width = float(widths[0, 0])
+        if width == 0:  # no lungs were drawn
             continue
-        marks = marks_of(near_lungs(model.look(drawn), lungs))
-        away = np.hypot(*(marks[:, :2] - RIM - centres[0, 0].numpy()).T)
-        near = marks[away <= float(widths[0, 0]) / 2 + BESIDE, 2].max(initial=-math.inf)
-        sizes.append(float(widths[0, 0]))
-        found.append(near > threshold)
-        scores.append(score_of(marks))
-        before.append(score_of(look_at(model, pictures, row)[1]))
-    sizes, found, scores, before = map(np.array, (sizes, found, scores, before))
-    table = {}
-    for low, high in [*pairwise(EDGES), (10, 50)]:
-        chosen = (sizes >= low) & (sizes < high)
+        seen = marks_of(near_lungs(model.look(drawn), lungs))
+        away = np.hypot(*(seen[:, :2] - RIM - centres[0, 0].numpy()).T)
+        best = seen[away <= width / 2 + BESIDE, 2].max(initial=-math.inf)
+        made.append((width, float(contrasts[0, 0]), best > threshold, score_of(seen)))
+    widths, contrasts, found, scores = (np.array(column) for column in zip(*made, strict=True))
+    before, table = np.array([score_of(marks[row]) for row in rows]), {}
+    groups = {f"{low} to {high} mm": (widths >= low) & (widths < high) for low, high in (*pairwise(EDGES), LARGE)}
+    for low, high in pairwise(CONTRAST_EDGES):
+        within = (contrasts >= low) & (contrasts < high) & (widths >= LARGE[0])
+        groups[f"{LARGE[0]} mm and more, contrast {low:g} to {high:g}"] = within
+    for name, chosen in groups.items():
         if chosen.any():
             labels = np.repeat([1, 0], [chosen.sum(), len(before)])
             auc = roc_auc(labels, np.concatenate([scores[chosen], before]))
-            table[f"{low}–{high}"] = {
-                "n": int(chosen.sum()),
-                "found": proportion(found[chosen].sum(), int(chosen.sum())),
-                "auc": auc,
-            }
+            table[name] = {"found": called(found[chosen]), "auc": auc}
     return table
