@@ -1,5 +1,6 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +59,7 @@ class LungFusionPipeline:
                     f"The model's {name} holds what is no number (NaN or infinite): its training diverged, so take an "
                     "earlier checkpoint."
                 )
-        self.model = model
+        self.model, self.tells_all = model, False
         self.segmenter = segmenter_of(model)
         self.processor = processor
         self.evidence = evidence or Evidence()
@@ -96,8 +97,14 @@ class LungFusionPipeline:
 
     @property
     def findings(self):
-        """Names of the findings the model tells of; empty for a segmenter."""
-        return tuple(getattr(self.model.config, "shown", ()))
+        """Names of the findings it tells of; empty for a segmenter."""
+        return tuple(getattr(self.model.config, "findings" if self.tells_all else "shown", ()))
+
+    def telling_all(self):
+        """The same pipeline, but it tells of every finding that was learned, those too that are not shown to users."""
+        other = copy.copy(self)
+        other.tells_all = True
+        return other
 
     def __call__(self, source, age=None, errors="raise", correct=True):
         """Analyse a radiograph, or several.

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.error
@@ -16,6 +17,8 @@ from types import SimpleNamespace
 import gradio as gr
 import numpy as np
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from gradio.route_utils import delete_files_created_by_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -27,7 +30,7 @@ from lungfusion.app.answers import Request
 from lungfusion.app.card import model_card
 from lungfusion.app.gradio_compat import KEPT_MINUTES
 from lungfusion.app.handlers import Handlers, words_of
-from lungfusion.app.page import page_words, tab_of
+from lungfusion.app.page import mount, page_words, room_of
 from lungfusion.app.view import downloads
 from lungfusion.app.view.viewer import pixels_html
 from lungfusion.app.view.words import LANGUAGES
@@ -138,7 +141,7 @@ def test_server_hands_out_none_of_its_own_files(server, radiograph_files):
 def test_uploads_and_pictures_are_deleted_and_nothing_is_recorded(app, radiograph_files):
     frequency, age = app.demo.delete_cache
     assert frequency + age <= 60 * KEPT_MINUTES
-    assert f"within {KEPT_MINUTES} minutes" in page_words(LANGUAGES["en"], app.pipe.findings, "crop", None)["privacy"]
+    assert f"within {KEPT_MINUTES} minutes" in page_words(LANGUAGES["en"], "crop", None)["privacy"]
     assert app.demo.analytics_enabled is False
 
     cache = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -243,7 +246,7 @@ def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, m
 
 def test_the_page_says_which_model_answers_while_the_hub_is_down(app):
     assert app.asked_for is True
-    words = page_words(LANGUAGES["en"], app.pipe.findings, "crop", "nobody/nothing")
+    words = page_words(LANGUAGES["en"], "crop", "nobody/nothing")
     assert "nobody/nothing could not be loaded" in words["model_unreachable"]
     assert "the box around the lungs" in words["about"]
 
@@ -253,26 +256,35 @@ def test_a_deep_link_names_an_example_and_a_tab(app):
     assert path.endswith("phantom_upper_lobe.png")
     unknown = app.handlers.on_open(request(example="../../etc/passwd"))
     assert unknown[1] is None and "There is no example of that name" in unknown[3].value
-    assert tab_of(request(tab="steps")).selected == "steps"
-    assert not hasattr(tab_of(request(tab="nowhere")), "selected")
+    assert room_of(request(tab="steps")).selected == "steps"
+    assert not hasattr(room_of(request(tab="nowhere")), "selected")
 
 
-def test_real_examples_are_shown_once_the_hub_has_answered(app, radiograph_files, monkeypatch, capsys):
+def test_real_examples_are_shown_once_the_hub_has_answered(app, radiograph_files, tmp_path, monkeypatch, capsys):
+    chest, name = radiograph_files["chest.png"], "1_pneumonia.jpeg"
+
     def refuse(folder):
         raise OSError("no network")
 
     monkeypatch.setattr("lungfusion.app.examples.fetch_radiographs", refuse)
     app.examples.fetch()
     assert "No real examples: the Hub gave none. no network" in capsys.readouterr().out
-    assert app.handlers.on_open(request())[-1].visible is False
     monkeypatch.setattr(app.examples, "fetched", [])
     monkeypatch.setattr(
-        "lungfusion.app.examples.fetch_radiographs", lambda folder: [Path(radiograph_files["chest.png"])]
+        "lungfusion.app.examples.fetch_radiographs", lambda folder: [Path(shutil.copy(chest, tmp_path / name))]
     )
     app.examples.fetch()
-    shown = app.handlers.on_open(request())[-1]
-    assert shown.visible and 'value="chest.png"' in shown.value
-    assert app.handlers.on_example(SimpleNamespace(example="chest.png"), request())[1] == radiograph_files["chest.png"]
+    shown = app.handlers.on_open(request())[2]
+    assert shown.visible and f'data-example="{name}"' in shown.value and "Kermany 2018, CC BY 4.0" in shown.value
+    assert app.handlers.on_example(SimpleNamespace(example=name), request())[1] == str(tmp_path / name)
+
+
+def test_the_same_page_is_served_within_another_app(app):
+    other = mount(FastAPI(), app.demo, app.examples, "/lungs")
+    with TestClient(other) as client:
+        html = client.get("/lungs/", headers={"accept-language": "es"}).text
+    assert LANGUAGES["es"]("choose") in html and "@@" not in html and 'content="Gradio"' not in html
+    assert "--t5" in html and "lungfusion_example" in html  # its looks and its scripts
 
 
 def test_the_card_is_shown_with_its_pictures():
