@@ -15,6 +15,7 @@ from lungfusion.models import (
 
 SIDE = 96
 TINY_SEGMENTER = {"width": 4, "image_size": 64}
+TINY_DETECTOR = {"size": 64, "channels": [4, 8, 8, 8]}
 TINY_MODEL = {
     "segmenter": TINY_SEGMENTER,
     "image_size": SIDE,
