@@ -73,6 +73,11 @@ def is_healthy(row):
     return not any(labels) and row.get("label_pneumonia") == 0 and row.get("label_tuberculosis") == 0
 
 
+def patients(rows):
+    """One name for each image's patient: hospitals number theirs alike, data sets of one hospital share patients."""
+    return [f"{row.get('hospital', row.get('source'))} {row['patient_id']}" for row in rows]
+
+
 def heed_rivals(rows, rivals):
     """Give each row the `score_…` of each finding with rivals: its probability, or 0 where a rival fits better.
 
@@ -120,19 +125,19 @@ def summarise_hospital(rows, finding, threshold, beside=()):
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])
-    patients, ill = np.array([row["patient_id"] for row in known]), groups == "ill"
+    patient_ids, ill = np.array(patients(known)), groups == "ill"
     confounded = any(row.get("confounded") == "yes" for row in known)
     figures = {}
     for group in ("healthy", "otherwise_ill"):
         of_group = groups == group
         if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
             chosen = ill | of_group
-            auc = auc_with_interval(patients[chosen], ill[chosen].astype(int), probabilities[chosen])
+            auc = auc_with_interval(patient_ids[chosen], ill[chosen].astype(int), probabilities[chosen])
             figures |= {f"auc_{group}": auc} if auc["interval"] else {}
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
         of_group = (groups == group) & own
         if of_group.sum() >= MIN_IMAGES:
-            figures[name] = share(called[of_group], patients[of_group])
+            figures[name] = share(called[of_group], patient_ids[of_group])
     return figures
 
 
