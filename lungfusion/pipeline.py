@@ -23,7 +23,7 @@ from .models import LungUNetForSemanticSegmentation
 from .models.configuration_lungfusion import better_fit
 from .reading.radiograph import RadiographError
 from .reading.sources import is_several, load
-from .steps import check, frame, look, orient, run, to_pixel_values
+from .steps import check, frame, locate, look, orient, run, to_pixel_values
 
 BATCH_SIZE = 8
 logger = logging.getLogger(__name__)
@@ -185,7 +185,8 @@ class LungFusionPipeline:
             if self.findings:
                 probabilities = self.model.probabilities(state.output.logits)[0].tolist()
                 named = dict(zip(self.model.config.findings, probabilities, strict=True))
-                findings = self.answered(named, age, evidence.ood_score, min(evidence.shape))
+                facts = age, evidence.ood_score, min(evidence.shape)
+                findings = self.answered(named, *facts, locate(self.model, state))
         return Analysis(
             radiograph=state.radiograph,
             model_alpha=state.alpha,
@@ -239,12 +240,13 @@ class LungFusionPipeline:
         with self.settings():
             return to_pixel_values(self.model, self.processor, [radiograph.pixels for radiograph in radiographs])
 
-    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf):
+    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf, places=None):
         """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
         shorter side so many pixels.
 
         Args:
             probabilities: name → float, of all findings that were learned.
+            places: name → `Spot`s, of those whose places are known.
         """
         config = self.model.config
         reasons = {name: reason_of(finding, age, ood_score, side) for name, finding in config.findings.items()}
@@ -259,6 +261,7 @@ class LungFusionPipeline:
                 reason=reasons[name],
                 evidence=self.evidence[name],
                 better_fit=better_fit(name, config.findings[name].rivals, assessed) if name in assessed else None,
+                places=(places or {}).get(name, ()) if name in assessed else (),
             )
             for name in self.findings
         )

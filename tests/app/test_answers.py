@@ -89,4 +89,4 @@ def test_few_are_kept(pipe, radiograph_files, tmp_path, monkeypatch):
 def test_covered_scores_are_those_before_and_after(pipe, path):
     scores = Answers(pipe).covered(path, Request(), np.zeros((4, 4), bool))
     assert list(scores) == list(pipe.findings)
-    assert all(before == pytest.approx(after, abs=1e-6) for before, after in scores.values())
+    assert all(before == pytest.approx(after, abs=1e-4) for before, after in scores.values())

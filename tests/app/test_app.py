@@ -22,6 +22,7 @@ from fastapi.testclient import TestClient
 from gradio.route_utils import delete_files_created_by_app
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from PIL import Image
 
 import lungfusion
 from lungfusion import LungFusionPipeline, load_radiograph
@@ -37,7 +38,7 @@ from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.geometry import apply_correction
 from tests.support.answers import Page
 from tests.support.app_server import free_port
-from tests.support.tiny import find_lungs_everywhere, tiny_segmenter
+from tests.support.tiny import alike, find_lungs_everywhere, tiny_segmenter
 
 ROOT = Path(__file__).parents[2]
 
@@ -66,9 +67,7 @@ def app(checkpoint, tmp_path_factory):
 def test_api_says_what_the_pipeline_says(client, checkpoint, radiograph_files, name):
     expected = LungFusionPipeline.from_pretrained(checkpoint)(radiograph_files[name]).to_dict()
     answer = client.predict(radiograph=handle_file(radiograph_files[name]), api_name="/analyze")
-    for finding, wanted in zip(answer["findings"], expected["findings"], strict=True):
-        assert finding.pop("probability") == pytest.approx(wanted.pop("probability"), abs=1e-5)
-    assert answer == expected | {"model": str(checkpoint), "version": lungfusion.__version__}
+    assert answer == alike(expected | {"model": str(checkpoint), "version": lungfusion.__version__})
 
 
 def test_api_has_one_documented_endpoint(client):
@@ -104,7 +103,7 @@ def test_api_answers_curl_as_the_readme_says(server, radiograph_files):
 
 
 def test_api_tells_why_a_file_is_refused_and_goes_on(client, radiograph_files):
-    with pytest.raises(AppError, match=r"notes\.txt: this is not a picture; use a PNG"):
+    with pytest.raises(AppError, match=r"notes\.txt: this is not a picture but a text"):
         client.predict(radiograph=handle_file(radiograph_files["notes.txt"]), api_name="/analyze")
     assert client.predict(radiograph=handle_file(radiograph_files["chest.png"]), api_name="/analyze")["findings"]
 
@@ -116,7 +115,7 @@ def test_api_answers_several_at_once_alike(server, radiograph_files):
     clients = [Client(server, verbose=False) for _ in range(6)]  # one in several threads loses messages now and then
     with ThreadPoolExecutor(4) as pool:
         answers = list(pool.map(call, clients, ["chest.png", "chest.dcm"] * 3))
-    assert answers == answers[:2] * 3
+    assert answers == alike(answers[:2] * 3)
 
 
 def test_server_hands_out_none_of_its_own_files(server, radiograph_files):
@@ -239,7 +238,7 @@ def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, m
     for who in (None, "child", "older_child", "adult"):
         event = SimpleNamespace(angle=0, invert=0, by_hand=0, who=who)
         asked.append(app.handlers.asked_again(radiograph_files["chest.png"], event, request())[0])
-    judged = ["Not judged: pneumonia" not in answer for answer in asked]
+    judged = ["finding not_assessed" not in answer for answer in asked]
     assert judged == [True, True, False, False]
     assert 'value="adult" checked' in asked[-1]
 
@@ -287,11 +286,13 @@ def test_the_same_page_is_served_within_another_app(app):
     assert "--t5" in html and "lungfusion_example" in html  # its looks and its scripts
 
 
-def test_the_card_is_shown_with_its_pictures():
-    card = model_card()
-    assert card.lstrip().startswith("#")
-    assert "data:image/png;base64," in card
-    assert "](curves.png)" not in card
+def test_the_card_is_shown_with_its_pictures(tmp_path):
+    assert model_card().lstrip().startswith("#")
+    (tmp_path / "README.md").write_text("---\na: b\n---\n# Card\n\n![Curves](curves.png) ![Lost](lost.png)\n")
+    Image.new("L", (2, 2)).save(tmp_path / "curves.png")
+    card = model_card(tmp_path)
+    assert card.lstrip().startswith("# Card")
+    assert "![Curves](data:image/png;base64," in card and "](curves.png)" not in card and "Lost" in card
 
 
 def test_examples_are_drawings_and_can_all_be_read(app):
