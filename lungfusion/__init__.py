@@ -1,7 +1,9 @@
 """LungFusion reads a chest radiograph: lungs, findings, and what they rest on. Research and education only."""
 
 from .analysis import Analysis, AnalysisWarning, Finding
+from .evidence import Evidence
 from .models import (
+    FindingConfig,
     LungFusionConfig,
     LungFusionForImageClassification,
     LungFusionImageProcessor,
@@ -17,7 +19,9 @@ __version__ = "0.2.0"
 __all__ = [
     "Analysis",
     "AnalysisWarning",
+    "Evidence",
     "Finding",
+    "FindingConfig",
     "LungFusionConfig",
     "LungFusionForImageClassification",
     "LungFusionImageProcessor",

@@ -154,9 +154,9 @@ def table(path, analysis):
 
 def footnotes(pipeline):
     """What the probabilities rest on, a line for all findings of the same data; none for a model that only segments."""
-    sources, told = getattr(pipeline.model.config, "sources", {}), {}
+    told = {}
     for name in pipeline.findings:
-        told.setdefault(sources.get(name), []).append(name)
+        told.setdefault("; ".join(pipeline.evidence[name].sources), []).append(name)
     return [f"{', '.join(names)}: learned from, and calibrated on, {of}." for of, names in told.items() if of]
 
 

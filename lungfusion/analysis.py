@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from .checks.geometry import bring_back
+from .evidence import FindingEvidence
 from .reading.radiograph import Radiograph
 
 LEVELS = ("detected", "unclear", "not_detected", "not_assessed")
@@ -18,42 +19,59 @@ CHILD_BELOW, ADULT_FROM = 6, 18  # years; the children learned from are 1 to 5 y
 
 
 @dataclass(frozen=True)
+class Spot:
+    """A round place in a radiograph.
+
+    Attributes:
+        x, y: its centre, in pixels of the radiograph as loaded, from the upper left.
+        radius: in pixels.
+        score: float in [0, 1], how sure the model is of it.
+    """
+
+    x: float
+    y: float
+    radius: float
+    score: float
+
+
+@dataclass(frozen=True)
 class Finding:
     """One finding the model was trained to name.
 
     Attributes:
         name: e.g. `tuberculosis`.
-        probability: float in [0, 1], calibrated on the validation patients of `source`; None where it was not assessed.
+        probability: float in [0, 1], calibrated on validation patients of the hospitals learned from; None where it was
+            not assessed.
         threshold: float in (0, 1), the probability from which it counts as detected.
-        sensitivity: share of the validation patients' images with the finding that reach the threshold, or None.
-        specificity: share of those without it that stay below, or None.
-        source: the data on which it was learned and measured, or None.
         rule_out_threshold: float in (0, threshold], the probability below which it counts as not detected; None: the
             threshold.
         population: whom it was learned on, out of `child` and `adult`; empty where that is not said.
-        away: the same figures in hospitals that training left out, as far as they were measured: `sensitivity`,
-            `false_alarms` (among their healthy people), `auc`, `auc_low`, `auc_high`.
         reason: why it was not assessed, one of `REASONS`; None where it was.
+        evidence: `FindingEvidence`, what was measured of it, hospital by hospital.
+        better_fit: another finding, which the same shadow sets off too and fits better; None where there is none.
+        places: where it is seen, a `Spot` for each, the surest first; empty where the model can't say.
     """
 
     name: str
     probability: float | None
     threshold: float
-    sensitivity: float | None = None
-    specificity: float | None = None
-    source: str | None = None
     rule_out_threshold: float | None = None
     population: tuple[str, ...] = ()
-    away: dict[str, float] = field(default_factory=dict, hash=False)
     reason: str | None = None
+    evidence: FindingEvidence = field(default_factory=FindingEvidence, hash=False, repr=False)
+    better_fit: str | None = None
+    places: tuple[Spot, ...] = ()
 
     @property
     def level(self) -> str:
-        """What the answer is, one of `LEVELS`: every view says it by this word."""
+        """What the answer is, one of `LEVELS`: every view says it by this word.
+
+        Unclear are a probability between both thresholds, and one above where another finding fits better.
+        """
         if self.probability is None:
             return "not_assessed"
         if self.probability >= self.threshold:
-            return "detected"
+            return "unclear" if self.better_fit else "detected"
         rule_out = self.threshold if self.rule_out_threshold is None else self.rule_out_threshold
         return "not_detected" if self.probability < rule_out else "unclear"
 
@@ -62,9 +80,11 @@ class Finding:
         return self.level == "detected"
 
     def to_dict(self) -> dict:
+        """JSON-ready; of the evidence each figure over hospitals left out, the worst first, without single scores."""
         return vars(self) | {
             "population": list(self.population),
-            "away": dict(self.away),
+            "evidence": self.evidence.to_dict(),
+            "places": [vars(spot).copy() for spot in self.places],
             "level": self.level,
             "detected": self.detected,
         }

@@ -87,7 +87,7 @@ def answer(model, pixel_values):
 
 def ood_score(model, pixel_values):
     segmenter = segmenter_of(model)
-    return segmenter.novelty(segmenter.encode(pixel_values)[-1])
+    return segmenter.ood_head(segmenter.encode(pixel_values)[-1])
 
 
 def segmenter_of(model):

@@ -14,7 +14,6 @@ def grad_cam(model, output, size, findings=None):
     Each branch's deepest feature map is weighed by the mean gradient of the finding's logit, what speaks for the
     finding is kept and laid back into the part of the radiograph the branch saw; the mean of the branches is scaled to
     a largest value of 1. So a branch counts as much as the finding's logit depends on it.
-    A finding of the lesion branch has its map instead: each place's own score.
     A coarse map (about 8 × 8 places) and weak evidence (Saporta et al. 2022): it says where the score is sensitive,
     not where disease is. Only fusion and classifier are run again, so it costs little.
 
@@ -30,18 +29,13 @@ def grad_cam(model, output, size, findings=None):
     findings, shape = list(findings or model.config.findings), output.cnn_input.shape[-2:]
     feature_maps = [features.detach().clone().requires_grad_() for features in output.hidden_states]
     logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, all findings)
-    columns = [logits[:, model.config.findings.index(name)].sum() for name in findings]
+    columns = [logits[:, model.config.label2id[name]].sum() for name in findings]
     gradients = zip(*(torch.autograd.grad(one, feature_maps, retain_graph=True) for one in columns), strict=True)
     seen = 0
     for features, of_findings in zip(feature_maps, gradients, strict=True):
         weights = torch.stack([gradient.mean((2, 3)) for gradient in of_findings], dim=1)  # (B, findings, C)
         maps = torch.einsum("bfc,bchw->bfhw", weights, features.detach()).relu()
         seen = seen + F.interpolate(maps, shape, mode="bilinear", align_corners=False) / len(feature_maps)
-    for number, name in enumerate(model.config.lesion_findings):
-        if name in findings:
-            of_places = output.lesion_map[:, number : number + 1].detach().to(seen.dtype).sigmoid()
-            of_places = F.interpolate(of_places, shape, mode="bilinear", align_corners=False)
-            seen[:, findings.index(name)] = of_places[:, 0]
     return unit_maximum(paste_back(seen, output.roi_affine.clone(), size))
 
 

@@ -10,12 +10,15 @@ from transformers import AutoImageProcessor
 from .analysis import UPRIGHT, Analysis, Finding, age_group
 from .answering import answering
 from .checks.geometry import bring_back
-from .checks.input_checks import Evidence, Limits, check_input, none_shown
+from .checks.input_checks import Evidence as InputEvidence
+from .checks.input_checks import Limits, check_input, none_shown
 from .compiled import CompiledModel, segmenter_of
+from .evidence import Evidence
 from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
 from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
+from .models.configuration_lungfusion import better_fit
 from .models.mask_postprocessing import calibrated_quality, expected_dice, split_lungs
 from .reading.radiograph import RadiographError, load_radiograph
 from .reading.sources import load
@@ -33,12 +36,14 @@ class LungFusionPipeline:
         model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone. It is left
             as it is: one in training answers in evaluation mode and goes on training afterwards.
         processor: `LungFusionImageProcessor`.
+        evidence: `Evidence`, what was measured of it; none if None.
     """
 
-    def __init__(self, model, processor):
+    def __init__(self, model, processor, evidence=None):
         self.model = model
         self.segmenter = segmenter_of(model)
         self.processor = processor
+        self.evidence = evidence or Evidence()
         self.compiled = CompiledModel(model)
 
     @classmethod
@@ -61,7 +66,8 @@ class LungFusionPipeline:
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         model.eval().to(device, memory_format=torch.channels_last)
         segmenter_of(model).requires_grad_(False)  # heat maps need no gradients through the mask
-        return cls(model, AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False))
+        processor = AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False)
+        return cls(model, processor, Evidence.from_pretrained(source, revision))
 
     @property
     def findings(self):
@@ -150,7 +156,7 @@ class LungFusionPipeline:
         """`Analysis` of a `ModelPass`."""
         quality = self.mask_quality(one.drawn_alpha)
         right, left = split_lungs(one.lungs)
-        seen = Evidence(
+        seen = InputEvidence(
             shape=one.shape,
             colour=one.radiograph.colour,
             image=one.image,
@@ -167,10 +173,9 @@ class LungFusionPipeline:
         if not any(warning.rejects for warning in warnings):
             warnings += none_shown(self.model.config)
             if self.findings:
-                names, logits = self.model.config.findings, one.output.logits[0]
-                probabilities = dict(zip(names, logits.float().sigmoid().tolist(), strict=True))
-                facts = age, seen.ood_score, min(seen.shape)
-                findings = tuple(self.finding(name, probabilities[name], *facts) for name in self.findings)
+                probabilities = self.model.probabilities(one.output.logits)[0].tolist()
+                named = dict(zip(self.model.config.findings, probabilities, strict=True))
+                findings = self.answered(named, age, seen.ood_score, min(seen.shape))
         return Analysis(
             radiograph=one.radiograph,
             model_alpha=one.alpha,
@@ -190,31 +195,28 @@ class LungFusionPipeline:
         config = self.segmenter.config
         return calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
 
-    def finding(self, name, probability, age=None, ood_score=0.0, side=np.inf):
-        """`Finding` of that probability, in a person of that age and an image of that out-of-distribution score, its
+    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf):
+        """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
         shorter side so many pixels.
+
+        Args:
+            probabilities: name → float, of all findings that were learned.
         """
         config = self.model.config
-        point, population = config.operating_points.get(name, {}), tuple(config.populations.get(name, ()))
-        reason = None
-        if population and age is not None and age_group(age) not in population:
-            reason = "age"
-        elif ood_score > config.max_ood_scores.get(name, np.inf):
-            reason = "ood_score"
-        elif side < config.min_sides.get(name, 0):
-            reason = "resolution"
-        threshold = config.thresholds[name]
-        return Finding(
-            name=name,
-            probability=probability if reason is None else None,
-            threshold=threshold,
-            sensitivity=point.get("sensitivity"),
-            specificity=point.get("specificity"),
-            source=config.sources.get(name),
-            rule_out_threshold=config.rule_out_thresholds.get(name, threshold),
-            population=population,
-            away={key.removeprefix("away_"): value for key, value in point.items() if key.startswith("away_")},
-            reason=reason,
+        reasons = {name: reason_of(finding, age, ood_score, side) for name, finding in config.findings.items()}
+        assessed = {name: value for name, value in probabilities.items() if reasons[name] is None}
+        return tuple(
+            Finding(
+                name=name,
+                probability=assessed.get(name),
+                threshold=config.findings[name].threshold,
+                rule_out_threshold=config.findings[name].rule_out_threshold or config.findings[name].threshold,
+                population=config.findings[name].population,
+                reason=reasons[name],
+                evidence=self.evidence[name],
+                better_fit=better_fit(name, config.findings[name].rivals, assessed) if name in assessed else None,
+            )
+            for name in self.findings
         )
 
     @answering
@@ -285,3 +287,12 @@ class LungFusionPipeline:
         if one.correction != UPRIGHT:
             maps = np.stack([bring_back(x, one.matrix, (size, size)) for x in maps])
         return analysis, dict(zip(explained, maps, strict=True))
+
+
+def reason_of(finding, age, ood_score, side):
+    """Why a finding is not assessed, one of `analysis.REASONS`; None where it is. finding: `FindingConfig`."""
+    if finding.population and age is not None and age_group(age) not in finding.population:
+        return "age"
+    if finding.max_ood_score is not None and ood_score > finding.max_ood_score:
+        return "ood_score"
+    return "resolution" if side < (finding.min_side or 0) else None

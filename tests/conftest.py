@@ -13,7 +13,8 @@ import pytest
 import torch
 from transformers.utils import logging
 
-from lungfusion import LungFusionPipeline
+from lungfusion import Evidence, FindingConfig, LungFusionPipeline
+from lungfusion.evidence import FindingEvidence
 from lungfusion.models import LungFusionImageProcessor
 from tests.support.app_server import radiograph_files, served, server  # noqa: F401  fixtures
 from tests.support.browser import browser, visit  # noqa: F401  fixtures
@@ -62,14 +63,15 @@ def checkpoint(tmp_path_factory):
     model = tiny_model(
         concatenation="crop",
         fusion="gated",
-        thresholds={"pneumonia": 0.01, "tuberculosis": 0.99},
-        operating_points={"pneumonia": {"sensitivity": 0.9, "specificity": 0.8}},
-        sources={"pneumonia": "phantoms"},
+        findings={"pneumonia": FindingConfig(threshold=0.01), "tuberculosis": FindingConfig(threshold=0.99)},
     )
     find_lungs_everywhere(model.segmenter)
     torch.nn.init.normal_(model.classifier[-1].weight, std=0.01)  # probabilities near one half
     model.save_pretrained(folder)
     LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder)
+    Evidence({"pneumonia": FindingEvidence(("phantoms",), {"sensitivity": 0.9, "specificity": 0.8})}).save_pretrained(
+        folder
+    )
     return folder
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from lungfusion import compiled
+from lungfusion import FindingConfig, compiled
 from lungfusion.compiled import MANY, CompiledModel
 from lungfusion.graph import graph_of
 from tests.support.tiny import SIDE, TINY_SEGMENTER, tiny_model, tiny_segmenter
@@ -21,9 +21,6 @@ KINDS = {
     "smp": lambda: tiny_segmenter(encoder="tu-test_efficientnet", decoder_channels=[32, 16, 8, 8, 4]),
     "rgba": lambda: tiny_model(concatenation="rgba", fusion="lstm"),
     "aligned": lambda: tiny_model(concatenation="align", fusion="gated"),
-    "lesions": lambda: tiny_model(
-        findings=["nodule", "effusion"], lesion_backbone="test_efficientnet", lesion_size=64, lesion_findings=["nodule"]
-    ),
 }
 
 
@@ -87,7 +84,7 @@ def test_a_changed_model_is_compiled_anew():
     says_the_same()
     model.classifier = nn.Linear(model.fusion.num_features, model.config.num_labels)
     says_the_same()
-    model.config.biases[model.config.findings[0]] += 1
+    model.config = model.config.with_findings({"pneumonia": FindingConfig(bias=1.0)})
     says_the_same()
 
 

@@ -39,7 +39,8 @@ def test_who_was_not_learned_from_is_not_assessed(checkpoint, xray, tmp_path, ca
     folder = tmp_path / "children"
     shutil.copytree(checkpoint, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"populations": {"pneumonia": ["child"]}}))
+    config["findings"]["pneumonia"]["population"] = ["child"]
+    (folder / "config.json").write_text(json.dumps(config))
     assert main([xray, "--age", "40", "--model", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "pneumonia     not assessed: it was not learned on people of this age" in said
@@ -52,7 +53,8 @@ def test_only_what_is_told_is_explained(checkpoint, xray, tmp_path, capsys):
     folder = tmp_path / "shy"
     shutil.copytree(checkpoint, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"shown": ["tuberculosis"]}))
+    config["findings"]["pneumonia"]["shown"] = False
+    (folder / "config.json").write_text(json.dumps(config))
     assert main([xray, "--model", str(folder)]) == 0
     said = capsys.readouterr().out
     assert "tuberculosis" in said and "pneumonia" not in said.replace(xray, "")
@@ -62,7 +64,9 @@ def test_where_nothing_learned_is_shown_it_says_so_and_how_to_be_told(checkpoint
     folder = tmp_path / "silent"
     shutil.copytree(checkpoint, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"shown": []}))
+    for finding in config["findings"].values():
+        finding["shown"] = False
+    (folder / "config.json").write_text(json.dumps(config))
     assert main([xray, "--model", str(folder)]) == 0
     assert "! 2 learned, none shown: on patients not trained on none of pneumonia" in capsys.readouterr().out
     assert main([xray, "--json", "--model", str(folder)]) == 0
@@ -70,7 +74,8 @@ def test_where_nothing_learned_is_shown_it_says_so_and_how_to_be_told(checkpoint
     (told,) = [warning for warning in answer["warnings"] if warning["code"] == "none_shown"]
     assert answer["findings"] == [] and "shown=all" in told["sentence"]
     assert all("shown=all" in words.sentences["warning_none_shown"] for words in LANGUAGES.values())
-    del config["shown"]
+    for finding in config["findings"].values():
+        del finding["shown"]
     (folder / "config.json").write_text(json.dumps(config))
     assert main([xray, "--model", str(folder)]) == 0
     said = capsys.readouterr().out

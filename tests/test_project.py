@@ -22,6 +22,7 @@ EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["depen
 COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
 ROOMS = {"augment", "calibrate", "data", "engine", "nodules", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
+    "copy",
     "dataclasses",
     "huggingface_hub",
     "math",

@@ -60,6 +60,8 @@ def write_checkpoint(run, folder):
     pipeline = LungFusionPipeline.from_pretrained(run / "model", device="cpu")
     pipeline.model.half().save_pretrained(folder)
     pipeline.processor.save_pretrained(folder)
+    if pipeline.evidence.findings:
+        pipeline.evidence.save_pretrained(folder)
     for path in folder.glob("*.py"):
         path.unlink()
     for path in folder.glob("*config.json"):

@@ -1,4 +1,4 @@
-"""Train the fused classifier: accelerate launch -m train.classify --recipe train/recipes/findings.yaml"""
+"""Train the fused classifier: python -m train.classify --recipe train/recipes/findings.yaml"""
 
 from functools import partial
 
@@ -15,10 +15,10 @@ from train.data.check import check_run
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler
 from train.data.splits import load_part, sample_labelled_rows
-from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, with_features
+from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, one_view, with_features
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.processes import loader_workers, one_after_another, start_accelerator
+from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
 from train.engine.recipe import chosen, parse_arguments
 from train.engine.run import prepare_output, write_counts
 from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
@@ -32,7 +32,7 @@ FRAME = 1.15  # times the size of the branches' view: what is shown around the l
 
 def main(arguments=None):
     recipe, output = parse_arguments(__doc__, arguments)
-    accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+    accelerator = start_accelerator(recipe["mixed_precision"], log_with=recipe["log_with"], project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
     segmenter = load_segmenter(recipe["segmenter"]).to(accelerator.device)
@@ -165,7 +165,7 @@ def weighted(recipe, findings):
 
 def augmented_loss(loss_of, augment, model, batch):
     if "features" in batch:
-        return loss_of(head_of(model), batch)
+        return loss_of(head_of(model), one_view(batch))
     batch = to_floats(batch)
     batch["pixel_values"], batch["alpha"] = augment(batch["pixel_values"], batch["alpha"])
     return loss_of(model, batch)
@@ -206,4 +206,4 @@ def aucs(accelerator, loader, model):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

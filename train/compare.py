@@ -23,7 +23,6 @@ hardest.json and images/hardest.png.
 
 import itertools
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -31,9 +30,10 @@ import numpy as np
 import yaml
 
 from lungfusion import LungFusionPipeline
-from train.calibrate.away import operating_point
+from train.calibrate.operating_points import operating_points
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
+from train.engine.processes import launch
 from train.engine.recipe import load_recipe
 from train.evaluate import write_curves
 from train.io import read_rows, read_yaml, weights_in, write_table
@@ -109,10 +109,7 @@ def leave_one_hospital_out(recipe_path, overrides, output):
             train("train.classify", recipe_path, [*overrides, f"left_out={hospital}"], folder)
         rows[hospital] = read_rows(folder / "left_out.csv")
         drawn[hospital] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    points = {}
-    for finding in recipe["model"]["findings"]:
-        if point := operating_point(rows, finding):
-            points[finding] = point
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
     sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
@@ -175,8 +172,9 @@ def read_probabilities(folders):
     rows = []
     for number, folder in enumerate(folders):
         for row in read_rows(folder / "per_image.csv"):
-            figures = {k: v or 0.0 for k, v in row.items() if k.startswith(("probability_", "label_"))}
-            rows.append({"run": number, "source": row["source"], "patient_id": row["patient_id"]} | figures)
+            if row.get("refused"):
+                row |= dict.fromkeys((key for key in row if key.startswith("probability_")), 0.0)
+            rows.append({"run": number} | row)
     return rows
 
 
@@ -202,9 +200,8 @@ def train(module, recipe_path, overrides, folder):
     if (folder / "README.md").exists():  # the card, which a run writes last
         print(f"{folder} is finished.")
         return
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "-m", module]
-    command = [*launch, "--recipe", str(recipe_path), "--output", str(folder), *overrides]
-    subprocess.run(command, check=True)  # noqa: S603 (the user's own arguments, no shell)
+    if status := launch(module, "--recipe", recipe_path, "--output", folder, *overrides):
+        sys.exit(status)  # what is wrong has been said
 
 
 if __name__ == "__main__":

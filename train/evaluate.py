@@ -24,6 +24,7 @@ import shutil
 import sys
 import tempfile
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -199,7 +200,7 @@ def analyse(arguments, pipeline, parts, training_parts, output, weights, declare
     limit = {"images": arguments.images} if arguments.images else {}
     for analysis in arguments.also:
         if analysis == "robustness":
-            rows = measure_robustness(pipeline, parts)
+            rows = measure_robustness(pipeline, parts, declared)
             output.mkdir(parents=True, exist_ok=True)
             write_csv(output / "robustness.csv", rows)
             figures = summarise_robustness(rows)
@@ -252,8 +253,9 @@ def write_curves(curves, output, weights=None):
 def offer_maps(pipeline, explained, run):
     """Heat maps are offered of these findings alone from now on, where the model is a run's."""
     if run:
-        pipeline.model.config.explained = explained
-        pipeline.model.config.save_pretrained(run / "model")
+        config = pipeline.model.config
+        offered = {name: replace(one, explained=name in explained) for name, one in config.findings.items()}
+        config.with_findings(offered).save_pretrained(run / "model")
 
 
 def load_pipeline(place, analyses):

@@ -13,7 +13,6 @@ its ill ones), says how well so many images tell them, and saves the checkpoint 
 """
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -22,15 +21,16 @@ from datasets import load_dataset
 
 from lungfusion import LungFusionPipeline
 from lungfusion.loading import BUNDLED, no_progress_bar
-from train.calibrate.local import LABELS, MIN_HEALTHY, apply_local_points, local_points, local_report
+from train.calibrate.local import LABELS, MIN_HEALTHY, local_evidence, local_findings, local_points, local_report
 from train.data.splits import load_source
 from train.engine.arguments import command_line
 from train.engine.loop import save_model
+from train.engine.processes import launch
 from train.engine.recipe import load_recipe
 from train.io import write_json
 from train.scoring.images import score_parts
 
-TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "coarse_size", "branch_size")
+TAKEN_OVER = ("branches", "concatenation", "fusion", "fusion_size", "image_size", "branch_size")
 
 
 def main(arguments=None):
@@ -56,10 +56,8 @@ def main(arguments=None):
         recipe = load_recipe(path, arguments.set)
     except (OSError, ValueError) as error:
         parser.error(str(error))
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "-m", "train.classify"]
-    done = subprocess.run([*launch, "--recipe", str(path), "--output", str(output), *arguments.set])  # noqa: S603
-    if done.returncode:
-        sys.exit(done.returncode)
+    if status := launch("train.classify", "--recipe", path, "--output", output, *arguments.set):
+        sys.exit(status)
     print(summary(json.loads((output / "model" / "config.json").read_text()), recipe, output))
 
 
@@ -73,9 +71,11 @@ def fit_thresholds(parser, arguments, model, output):
     declared = {name: {"labels": LABELS, "findings": pipeline.findings} for name in parts}
     points = local_points(score_parts(pipeline, parts, declared), pipeline.findings, arguments.alarms)
     if not points:
-        parser.error(f"no finding that is shown has {MIN_HEALTHY} images that are said to be without it")
-    apply_local_points(pipeline.model.config, points, arguments.thresholds_for)
+        parser.error(f"no finding that is shown has {MIN_HEALTHY} patients who are said to be without it")
+    config = pipeline.model.config
+    pipeline.model.config = config.with_findings(local_findings(config.findings, points))
     save_model(pipeline.model, pipeline.processor, output / "model")
+    local_evidence(pipeline.evidence, points, arguments.thresholds_for).save_pretrained(output / "model")
     report = local_report(points, arguments.thresholds_for, arguments.alarms)
     (output / "thresholds.md").write_text("\n".join(report) + "\n")
     write_json(output / "thresholds.json", points)
@@ -128,7 +128,8 @@ def write_recipe(data, place, findings, model, output):
 
 def summary(config, recipe, output):
     """What was learned, what of it users are told, and what to do next."""
-    findings, shown = recipe["model"]["findings"], config["shown"]
+    findings = recipe["model"]["findings"]
+    shown = [name for name in findings if config["findings"][name]["shown"]]
     said = f"{len(findings)} learned, {len(shown) or 'none'} shown"
     if shown:
         said += f": {', '.join(shown)}."

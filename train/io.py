@@ -91,7 +91,9 @@ def markdown_table(titles, rows):
 
 
 def cell(figure):
-    """`{"value": …, "interval": [low, high]}` as text."""
+    """`{"value": …, "interval": [low, high]}` as text; an interval of None: too few patients to tell it."""
+    if figure["interval"] is None:
+        return f"{figure['value'] + 0.0:.3f} (too few patients for an interval)"
     value, low, high = (round(number, 3) + 0.0 for number in (figure["value"], *figure["interval"]))  # no −0
     return f"{value:.3f} ({low:.3f}–{high:.3f})"
 

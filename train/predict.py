@@ -1,6 +1,6 @@
 """Score a whole archive.
 
-    accelerate launch -m train.predict --model runs/own --dataset data/archive --output runs/predictions
+    python -m train.predict --model runs/own --dataset data/archive --output runs/predictions
     torchrun --nproc_per_node 4 -m train.predict --dataset data/archive --output runs/predictions
 
 The data set, or a tree of DICOM files, streams by, so nothing of it is copied; every radiograph is set right and
@@ -36,7 +36,7 @@ from tqdm.auto import tqdm
 from lungfusion import Scorer
 from lungfusion.scorer import read_row
 from train.engine.arguments import command_line
-from train.engine.processes import start_accelerator
+from train.engine.processes import run, start_accelerator
 from train.io import weights_digest, write_json
 
 BATCH = 8  # images
@@ -53,8 +53,7 @@ def main(arguments=None):
     accelerator = start_accelerator()
     parts = stream_splits(arguments.dataset, arguments.split)
     scorer = Scorer(arguments.model, device=accelerator.device)
-    if accelerator.is_main_process:
-        keep_or_compare(arguments.output / "predict.json", about(arguments.model, arguments.dataset))
+    keep_or_compare(accelerator, arguments.output / "predict.json", about(arguments.model, arguments.dataset))
     started, scored = time.monotonic(), 0
     for split, rows in parts.items():
         own = own_shards(arguments.output, split, accelerator.process_index, accelerator.num_processes)
@@ -111,13 +110,20 @@ def about(model, dataset):
     return {"dataset": str(dataset), "weights": weights_digest(model), "rows_in_a_shard": SHARD}
 
 
-def keep_or_compare(path, content):
-    """Raises ValueError where the folder holds predictions of something else."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not path.exists():
-        return write_json(path, content)
-    if json.loads(path.read_text()) != content:
-        raise ValueError(f"{path.parent} holds predictions of another model or data set: give another --output.")
+def keep_or_compare(accelerator, path, content):
+    """Say in a file what the folder's predictions are of; no process goes on before all have read what is there.
+
+    Raises:
+        SystemExit: the folder holds predictions of something else.
+    """
+    there = json.loads(path.read_text()) if path.exists() else content
+    if there != content:
+        raise SystemExit(f"{path.parent} holds predictions of another model or data set: give another --output.")
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, content)
+    accelerator.wait_for_everyone()
 
 
 def own_shards(folder, split, index, processes):
@@ -201,4 +207,4 @@ def write_bad_rows(folder, splits):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

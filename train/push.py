@@ -101,6 +101,8 @@ def gather(source, repo_id, folder, license=None):
     with no_progress_bar():
         pipeline.model.save_pretrained(folder, state_dict=in_half_where_exact(pipeline.model.state_dict()))
     pipeline.processor.save_pretrained(folder)
+    if pipeline.evidence.findings:
+        pipeline.evidence.save_pretrained(folder)
     card = (source / "README.md").read_text(encoding="utf-8")
     (folder / "README.md").write_text(card.replace(PLACE, repo_id), encoding="utf-8")
     if license:

@@ -1,4 +1,4 @@
-"""Train a lung segmenter: accelerate launch -m train.segment --recipe train/recipes/lungs.yaml"""
+"""Train a lung segmenter: python -m train.segment --recipe train/recipes/lungs.yaml"""
 
 from functools import partial
 
@@ -17,7 +17,7 @@ from train.data.sampler import epoch_sampler
 from train.data.splits import load_part, with_mask
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
-from train.engine.processes import loader_workers, one_after_another, start_accelerator
+from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
 from train.engine.pseudo_labels import pseudo_labelled
 from train.engine.recipe import chosen, parse_arguments
 from train.engine.run import prepare_output, write_counts
@@ -30,7 +30,7 @@ VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": CorruptedRad
 
 def main(arguments=None):
     recipe, output = parse_arguments(__doc__, arguments)
-    accelerator = start_accelerator(recipe["mixed_precision"], log_with="tensorboard", project_dir=output)
+    accelerator = start_accelerator(recipe["mixed_precision"], log_with=recipe["log_with"], project_dir=output)
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
     with one_after_another():
@@ -110,4 +110,4 @@ def mean_scores(accelerator, loader, validate_on, model):
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

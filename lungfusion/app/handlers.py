@@ -15,6 +15,7 @@ from .view.comparison import comparison_html
 from .view.downloads import FILES, file_html
 from .view.phrases import GROUPS
 from .view.render import render
+from .view.score_strip import reference_scores
 from .view.viewer import pixels_html, to_analysed_geometry
 from .view.words import LANGUAGES, words_for
 
@@ -42,7 +43,7 @@ class Handlers:
         self.examples = examples
         self.made_by = {"model": model, "version": __version__}
         self.measured = {
-            "reference_scores": getattr(pipe.model.config, "reference_scores", {}),
+            "reference_scores": reference_scores(pipe.evidence),
             "limits": pipe.limits,
         }
 

@@ -25,7 +25,8 @@ class Lessons:
     """
 
     def __init__(self, pipe, handlers):
-        self.config, self.handlers, self.findings = pipe.model.config, handlers, pipe.findings
+        self.config, self.evidence, self.findings = pipe.model.config, pipe.evidence, pipe.findings
+        self.handlers = handlers
 
     def stepped(self, path, asked, request: gr.Request):
         """The way of the same radiograph through the model.
@@ -58,7 +59,7 @@ class Lessons:
 
     def people(self, request: gr.Request):
         """100 people under a threshold that can be moved; nothing where no scores ship with the checkpoint."""
-        html = people_html(words_of(request), self.config) if self.findings else ""
+        html = people_html(words_of(request), self.config, self.evidence) if self.findings else ""
         return gr.HTML(html, visible=bool(html))
 
     def quiz(self, request: gr.Request):

@@ -102,7 +102,7 @@ def cover(pipeline, image, alpha, covered):
 def probabilities(pipeline, output):
     """Finding told → its probability, of the first row of a model's output."""
     names = pipeline.model.config.findings
-    shares = dict(zip(names, output.logits[0].float().sigmoid().tolist(), strict=True))
+    shares = dict(zip(names, pipeline.model.probabilities(output.logits)[0].tolist(), strict=True))
     return {name: shares[name] for name in pipeline.findings}
 
 

@@ -100,7 +100,7 @@ def none_shown(config):
     if not learned or config.shown:
         return ()
     why = f"on patients not trained on none of {', '.join(learned)} proved to work"
-    how = "To be told of all of them, train with shown=all, or take `shown` out of config.json"
+    how = "To be told of all of them, train with shown=all, or set their `shown` to true in config.json"
     return (AnalysisWarning("none_shown", f"{len(learned)} learned, none shown: {why}. {how}."),)
 
 

@@ -12,7 +12,7 @@ from transformers import (
     AutoModelForSemanticSegmentation,
 )
 
-from .configuration_lungfusion import LungFusionConfig, LungUNetConfig
+from .configuration_lungfusion import FindingConfig, LungFusionConfig, LungUNetConfig
 from .image_processing_lungfusion import LungFusionImageProcessor
 from .modeling_lung_unet import LungUNetForSemanticSegmentation, LungUNetOutput
 from .modeling_lungfusion import (
@@ -40,6 +40,7 @@ for config, auto_model, model in (
 LungFusionImageProcessor.register_for_auto_class()
 
 __all__ = [
+    "FindingConfig",
     "LungFusionConfig",
     "LungFusionForImageClassification",
     "LungFusionImageProcessor",

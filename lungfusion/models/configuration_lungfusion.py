@@ -1,17 +1,19 @@
-"""Typed configurations: everything besides the weights that decides what the models compute."""
+"""Typed configurations: everything besides the weights that decides what the models compute and what is told of it."""
 
+import copy
 import math
+import re
+from dataclasses import asdict, dataclass, fields
 
 from huggingface_hub.dataclasses import strict
 from huggingface_hub.errors import StrictDataclassError
 from segmentation_models_pytorch.encoders import encoders
+from timm import is_model
 from transformers import PreTrainedConfig
-
-from .config_checks import check_finite, check_lesions, check_range, is_backbone, within
-from .config_labels import LABELS, OF_EACH_FINDING, names_of_labels, with_labels
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
 FUSIONS = ("concat", "gated", "lstm")
+PROBLEM_TYPES = ("multi_label_classification", "single_label_classification")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
 MAX_BRANCHES = 16
@@ -19,6 +21,173 @@ DEFAULT_FINDINGS = ("pneumonia", "tuberculosis")
 LUNGS = ("background", "right lung", "left lung")  # the patient's right is on the left of the picture
 INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest_quality", "min_mask_quality")
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
+LABELS = ("id2label", "label2id", "num_labels")  # how transformers names the findings
+PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
+OF_VERSION_0_2 = ("thresholds", "temperatures", "biases", "shown", "explained", "lesion_backbone")  # now findings
+
+
+@dataclass(frozen=True)
+class FindingConfig:
+    """What turns one finding's logit into an answer, and of whom it is given. It never changes:
+    `dataclasses.replace` makes another one.
+
+    Args:
+        threshold: float in (0, 1), the probability from which it counts as detected.
+        rule_out_threshold: float in (0, threshold], the probability below which it counts as not detected; between the
+            two the answer is unclear. None: the threshold, so that no answer is unclear.
+        temperature: float above 0, the divisor of its logit (Guo et al. 2017).
+        bias: float that is then added, for training draws the finding more often than it occurs (Platt 1999).
+        population: the people it was learned on, out of `child` and `adult`; it is not assessed in others. Empty: not
+            said, it is assessed in everybody.
+        max_ood_score: out-of-distribution score above which it is not assessed; None: it always is.
+        min_side: pixels of a radiograph's shorter side below which it is not assessed; None: it always is.
+        shown: whether users are told of it; others are learned, but were not shown to work.
+        explained: whether heat maps of it are offered: where they say more of a radiograph than their mean does.
+        rivals: findings that the same shadow sets off; it counts as detected only where its logit is not below theirs.
+
+    Raises:
+        ValueError: a value is no such thing; the sentence says which, and what to give.
+    """
+
+    threshold: float = 0.5
+    rule_out_threshold: float | None = None
+    temperature: float = 1.0
+    bias: float = 0.0
+    population: tuple[str, ...] = ()
+    max_ood_score: float | None = None
+    min_side: int | None = None
+    shown: bool = True
+    explained: bool = True
+    rivals: tuple[str, ...] = ()
+
+    def __post_init__(self):
+        for name in ("population", "rivals"):  # lists, as JSON has them
+            names = getattr(self, name)
+            if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
+                raise ValueError(f"{name} is {names!r}: give a list of names.")
+            object.__setattr__(self, name, tuple(names))
+        for name in ("shown", "explained"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} is {getattr(self, name)!r}: give true or false.")
+        if not is_number(self.threshold) or not 0 < self.threshold < 1:
+            raise ValueError(f"threshold is {self.threshold!r}: give a probability above 0 and below 1.")
+        if self.rule_out_threshold is not None and not (
+            is_number(self.rule_out_threshold) and 0 < self.rule_out_threshold <= self.threshold
+        ):
+            raise ValueError(
+                f"rule_out_threshold is {self.rule_out_threshold!r}: give a probability above 0, at most the threshold."
+            )
+        if not is_number(self.bias):
+            raise ValueError(f"bias is {self.bias!r}: it is added to a logit, so give a finite number.")
+        for name in ("temperature", "max_ood_score", "min_side"):
+            value = getattr(self, name)
+            if not (value is None and name != "temperature") and not (is_number(value) and value > 0):
+                raise ValueError(f"{name} is {value!r}: give a finite number above 0.")
+        if unknown := set(self.population) - set(AGE_GROUPS):
+            raise ValueError(f"population names {', '.join(sorted(unknown))}: choose out of {', '.join(AGE_GROUPS)}.")
+
+
+def finding_config(name, values):
+    """`FindingConfig` of a finding, from one or from its dict in config.json; a ValueError names the finding."""
+    if isinstance(values, FindingConfig):
+        return values
+    if not isinstance(values, dict):
+        raise ValueError(f"findings gives {name} {values!r}: give its settings by their names.")
+    known = [one.name for one in fields(FindingConfig)]
+    if unknown := set(values) - set(known):
+        raise ValueError(f"findings gives {name} {', '.join(map(str, unknown))}: choose out of {', '.join(known)}.")
+    try:
+        return FindingConfig(**values)
+    except ValueError as error:
+        raise ValueError(f"findings, {name}: {error}") from error
+
+
+def better_fit(name, rivals, scores):
+    """The rival of a finding that fits better than it: the one of the highest score, if that is above its own.
+
+    Args:
+        name: of the finding.
+        rivals: names, as `FindingConfig.rivals` has them.
+        scores: name → its logit or probability; None, or absent, of a rival that was not assessed.
+
+    Returns:
+        its name; None where no rival fits better.
+    """
+    known = [rival for rival in rivals if scores.get(rival) is not None and scores[rival] > scores[name]]
+    return max(known, key=scores.get, default=None)
+
+
+def is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_backbone(name):
+    return bool(PLAIN_NAME.fullmatch(name)) and is_model(name)
+
+
+def check_range(config, limits, *names):
+    for name in names:
+        if not within(getattr(config, name), limits):
+            raise ValueError(f"{name} is {getattr(config, name)}: give a value from {limits[0]} to {limits[1]}.")
+
+
+def within(value, limits):
+    return limits[0] <= value <= limits[1]
+
+
+def check_finite(config, *names):
+    for name in names:
+        if not math.isfinite(getattr(config, name)):
+            raise ValueError(f"{name} is {getattr(config, name)}: give a finite value.")
+
+
+def names_of_labels(labels):
+    """The findings that `findings`, `id2label`, `label2id` and `num_labels` name, as far as they are given.
+
+    Returns:
+        list of str in the order of the logits, or None where nothing is given. JSON sorts a dict of findings by name,
+        so `id2label` goes before it.
+
+    Raises:
+        ValueError: they name none, name one twice, are no names, or contradict each other.
+    """
+    findings, id2label = labels.get("findings"), labels.get("id2label")
+    label2id, count = labels.get("label2id"), labels.get("num_labels")
+    if id2label is not None:
+        by_number = {int(number): name for number, name in id2label.items()}
+        if sorted(by_number) != list(range(len(by_number))):
+            raise ValueError(f"id2label numbers the findings {sorted(by_number)}: number them from 0 on.")
+        id2label = [by_number[number] for number in range(len(by_number))]
+    elif label2id is not None:
+        return names_of_labels(labels | {"id2label": {number: name for name, number in label2id.items()}})
+    if findings is not None and not isinstance(findings, list | tuple | dict):
+        raise ValueError(f"findings is {findings!r}: give a list of names, or the settings of each.")
+    names = id2label if findings is None else list(findings)
+    if names is None:
+        return None if count is None else [f"LABEL_{number}" for number in range(count)]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"findings is {names}: give at least one finding, each by its name.")
+    if len(set(names)) != len(names):
+        raise ValueError(f"findings names one twice: {', '.join(names)}.")
+    if isinstance(findings, dict) and id2label is not None and sorted(names) == sorted(id2label):
+        names = id2label
+    numbered = {name: number for number, name in enumerate(names)}
+    if id2label not in (None, names) or label2id not in (None, {}, numbered) or count not in (None, len(names)):
+        raise ValueError(f"findings are {', '.join(names)}: findings, id2label, label2id and num_labels must agree.")
+    return names
+
+
+def with_labels(settings, changes):
+    """The settings of a configuration with other labels, as `from_pretrained` is given them: what was said of other
+    findings than these is left out.
+    """
+    names = names_of_labels(changes)
+    findings = changes.get("findings")
+    if not isinstance(findings, dict):
+        same = names == names_of_labels({key: settings.get(key) for key in ("findings", *LABELS)})
+        findings = settings.get("findings") if same else names
+    kept = {key: value for key, value in settings.items() if key not in LABELS}
+    return kept | {"findings": findings, "id2label": dict(enumerate(names))}
 
 
 class SentenceConfig(PreTrainedConfig):
@@ -105,45 +274,16 @@ class LungFusionConfig(SentenceConfig):
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
         fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
         dropout (`float`): dropout before each layer of the classifier.
-        lesion_backbone (`str`): timm name of the lesion branch's CNN, which looks closer and says where as well; None
-            for a model without it.
-        lesion_size (`int`): side in pixels of the square picture of the lungs that the lesion branch reads; a multiple
-            of 16.
-        lesion_findings (`list[str]`): the findings whose logits the lesion branch gives in place of the classifier.
-        coarse_size (`int`): side in pixels to which `pixel_values` are reduced for the other branches, where the lesion
-            branch wants finer ones than they were trained on; `image_size` if None.
-        findings (`list[str]`): the names of the findings, in the order of the logits: transformers' `id2label` as a
-            list, and saved as that. `from_pretrained` takes other ones, as `findings`, `id2label` or `num_labels`;
-            what was said of the old ones is then left out.
-        thresholds (`dict[str, float]`): finding → probability from which it counts as detected; 0.5 for each if none is
-            given.
-        rule_out_thresholds (`dict[str, float]`): finding → probability below which it counts as not detected; between
-            this and its threshold the answer is unclear. Its threshold where absent, so that no answer is unclear.
-        populations (`dict[str, list[str]]`): finding → the people it was learned on, out of `child` and `adult`; it is
-            not assessed in others. Not said where absent.
-        max_ood_scores (`dict[str, float]`): finding → out-of-distribution score above which it is not assessed; it
-            always is where absent.
-        min_sides (`dict[str, int]`): finding → pixels of a radiograph's shorter side below which it is not assessed; it
-            always is where absent.
-        shown (`list[str]`): the findings that the pipeline tells users of; all unless given. The others are learned,
-            but were not shown to work.
-        explained (`list[str]`): the findings that heat maps are offered of, whose maps tell more of a radiograph than
-            the finding's mean map does; all unless given.
-        temperatures (`dict[str, float]`): finding → divisor of its logit (Guo et al. 2017); 1 where absent.
-        biases (`dict[str, float]`): finding → what is then added to it (Platt 1999), for training draws the finding
-            more often than it occurs; 0 where absent.
-        operating_points (`dict[str, dict[str, float]]`): finding → `sensitivity` and `specificity` at its threshold, on
-            validation patients of the hospitals it was learned from; the same at the point of the largest sum of both
-            (Youden 1950): `youden_threshold`, `youden_sensitivity`, `youden_specificity`; and, where it was measured
-            in hospitals that training left out, `away_sensitivity`, `away_false_alarms` among their healthy people,
-            `away_auc`, `away_auc_low`, `away_auc_high`. Other shares may stand beside them.
-        hospitals (`dict[str, dict[str, dict]]`): finding → hospital that training left out → what was measured there:
-            `auc` (ill against healthy), `auc_without` (ill against all without it), `called_healthy`, `called_without`,
-            `found_ill` (shares, or None where there are none to measure), `n_healthy`, `n_ill`.
-        reference_scores (`dict[str, dict[str, dict[str, list[float]]]]`): finding → hospital that training left out →
-            `healthy` and `ill` → the probabilities that a few of its people were given, each by a model trained
-            without it: what one image's score is looked at among.
-        sources (`dict[str, str]`): finding → the data on which it was learned and measured, in plain words.
+        findings (`dict[str, FindingConfig]`): what is said of each finding, in the order of the logits; iterating gives
+            their names. Taken as a list of names too, or with a dict in place of each `FindingConfig`, as
+            config.json holds them; transformers' `id2label` follows from it. `from_pretrained` takes other ones, as
+            `findings`, `id2label` or `num_labels`; what was said of the old ones is then left out.
+        problem_type (`str`): `"multi_label_classification"`, each finding present or absent for itself, or
+            `"single_label_classification"`, one of them in each image: labels are its numbers, and the loss is
+            cross-entropy.
+
+    Raises:
+        ValueError: what is given makes no sense; the sentence says which value, and what to give.
     """
 
     model_type = "lungfusion"
@@ -155,7 +295,6 @@ class LungFusionConfig(SentenceConfig):
         "fused_features",
         "fusion_weights",
         "ood_score",
-        "lesion_map",
     ]
     sub_configs = {"segmenter": LungUNetConfig}
 
@@ -167,23 +306,7 @@ class LungFusionConfig(SentenceConfig):
     fusion: str = "concat"
     fusion_size: int = 256
     dropout: float = 0.3
-    lesion_backbone: str | None = None
-    lesion_size: int = 448
-    lesion_findings: list[str] | tuple[str, ...] = ()
-    coarse_size: int | None = None
-    shown: list[str] | tuple[str, ...] | None = None
-    explained: list[str] | tuple[str, ...] | None = None
-    thresholds: dict[str, float] | None = None
-    rule_out_thresholds: dict[str, float] | None = None
-    populations: dict[str, list[str] | tuple[str, ...]] | None = None
-    max_ood_scores: dict[str, float | int] | None = None
-    min_sides: dict[str, int] | None = None
-    temperatures: dict[str, float] | None = None
-    biases: dict[str, float] | None = None
-    operating_points: dict[str, dict[str, float | int]] | None = None
-    hospitals: dict[str, dict[str, dict[str, float | int | None]]] | None = None
-    reference_scores: dict[str, dict[str, dict[str, list[float | int]]]] | None = None
-    sources: dict[str, str] | None = None
+    findings: dict[str, FindingConfig | dict] | list[str] | tuple[str, ...] | None = None
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
@@ -192,37 +315,67 @@ class LungFusionConfig(SentenceConfig):
             config_dict = with_labels(config_dict, changes)
         return super().from_dict(config_dict, **kwargs)
 
-    def __post_init__(self, findings=None, num_labels=None, **kwargs):
-        labels = {"findings": findings, "num_labels": num_labels, "id2label": self.id2label, "label2id": self.label2id}
-        self.findings = names_of_labels(labels) or DEFAULT_FINDINGS
+    def __post_init__(self, num_labels=None, **kwargs):
+        if earlier := [name for name in OF_VERSION_0_2 if name in kwargs]:
+            raise ValueError(
+                f"The configuration holds {', '.join(earlier)}, as those of version 0.2 and earlier do; now findings "
+                "does. Load it with that version, or begin a training with it: a recipe's init_from takes it."
+            )
+        labels = {"findings": self.findings, "id2label": self.id2label, "label2id": self.label2id}
+        names = names_of_labels(labels | {"num_labels": num_labels}) or DEFAULT_FINDINGS
+        said = self.findings if isinstance(self.findings, dict) else {}
+        self.findings = {name: finding_config(name, said.get(name, {})) for name in names}
+        self.id2label = dict(enumerate(names))
+        self.label2id = {name: number for number, name in enumerate(names)}
         if not isinstance(self.segmenter, LungUNetConfig):
             self.segmenter = LungUNetConfig.from_dict(self.segmenter or {})
-        self.thresholds = self.thresholds or dict.fromkeys(self.findings, 0.5)
-        self.temperatures = dict.fromkeys(self.findings, 1.0) | (self.temperatures or {})
-        self.biases = dict.fromkeys(self.findings, 0.0) | (self.biases or {})
-        self.shown = list(self.findings) if self.shown is None else list(self.shown)
-        self.explained = list(self.findings) if self.explained is None else list(self.explained)
-        for name in OF_EACH_FINDING:
-            setattr(self, name, getattr(self, name) or {})
-        kwargs["problem_type"] = "multi_label_classification"
+        self.problem_type = self.problem_type or PROBLEM_TYPES[0]
         super().__post_init__(**kwargs)
         self._check()
 
     @property
-    def findings(self):
-        return list(self.id2label.values())
+    def shown(self):
+        """Names of the findings that users are told of."""
+        return tuple(name for name, finding in self.findings.items() if finding.shown)
 
-    @findings.setter
-    def findings(self, names):
-        self.id2label = dict(enumerate(names))
-        self.label2id = {name: number for number, name in enumerate(names)}
+    @property
+    def explained(self):
+        """Names of the findings that heat maps are offered of."""
+        return tuple(name for name, finding in self.findings.items() if finding.explained)
+
+    def with_findings(self, findings):
+        """The same configuration with other settings of some findings; this one stays as it is.
+
+        Args:
+            findings: name → `FindingConfig`; the others keep theirs.
+
+        Raises:
+            ValueError: one of them is not among the findings.
+        """
+        if unknown := set(findings) - set(self.findings):
+            raise ValueError(f"There is no finding {', '.join(sorted(unknown))}: it has {', '.join(self.findings)}.")
+        changed = copy.deepcopy(self)
+        changed.findings = self.findings | findings
+        changed._check()
+        return changed
+
+    def to_dict(self):
+        findings = {name: asdict(finding) for name, finding in self.findings.items()}
+        for finding in findings.values():
+            finding |= {"population": list(finding["population"]), "rivals": list(finding["rivals"])}
+        return super().to_dict() | {"findings": findings}
 
     def _check(self):
-        names_of_labels({"id2label": self.id2label, "label2id": self.label2id})
+        names_of_labels({"findings": list(self.findings), "id2label": self.id2label, "label2id": self.label2id})
+        for name, finding in self.findings.items():
+            if unknown := set(finding.rivals) - (set(self.findings) - {name}):
+                raise ValueError(f"findings, {name}: rivals names {', '.join(unknown)}: give other findings' names.")
         if self.concatenation not in CONCATENATIONS:
             raise ValueError(f"concatenation is {self.concatenation!r}: choose one of {', '.join(CONCATENATIONS)}.")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion is {self.fusion!r}: choose one of {', '.join(FUSIONS)}.")
+        if self.problem_type not in PROBLEM_TYPES:
+            raise ValueError(f"problem_type is {self.problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}.")
         if not self.branches:
             raise ValueError("A LungFusionConfig needs at least one branch and one finding: branches is empty.")
         check_range(self, SIDES, "image_size", "branch_size")
@@ -234,40 +387,6 @@ class LungFusionConfig(SentenceConfig):
         for name in self.branches:
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
-        check_lesions(self, SIDES)
-        for name in ("shown", "explained", "lesion_findings", *OF_EACH_FINDING):
-            if unknown := set(getattr(self, name)) - set(self.findings):
-                raise ValueError(f"{name} names {', '.join(sorted(unknown))}, which is not among the findings.")
-        if missing := set(self.findings) - set(self.thresholds):
-            raise ValueError(
-                f"thresholds lacks {', '.join(sorted(missing))}: give one for each finding, or none at all."
-            )
-        if not all(0 < value < 1 for value in self.thresholds.values()):
-            raise ValueError("Each threshold is a probability: give values between 0 and 1, both exclusive.")
-        for name, value in self.rule_out_thresholds.items():
-            if not 0 < value <= self.thresholds[name]:
-                raise ValueError(
-                    f"rule_out_thresholds gives {name} {value}: it lies above 0, and at most at the threshold."
-                )
-        if unknown := {group for groups in self.populations.values() for group in groups} - set(AGE_GROUPS):
-            raise ValueError(f"populations names {', '.join(sorted(unknown))}: choose out of {', '.join(AGE_GROUPS)}.")
-        if not all(value > 0 for value in self.max_ood_scores.values()):
-            raise ValueError("max_ood_scores holds scores of 1 or so: give values above 0.")
-        if not all(value > 0 for value in self.min_sides.values()):
-            raise ValueError("min_sides holds pixels: give values above 0.")
-        if not all(0 < value < math.inf for value in self.temperatures.values()):
-            raise ValueError("Each temperature divides a logit: give values above 0.")
-        if not all(map(math.isfinite, self.biases.values())):
-            raise ValueError("Each bias is added to a logit: give finite values.")
-        if not all(0 <= value <= 1 for point in self.operating_points.values() for value in point.values()):
-            raise ValueError("operating_points holds shares and thresholds: give values from 0 to 1.")
-        figures = [one.items() for of_finding in self.hospitals.values() for one in of_finding.values()]
-        for key, value in (figure for one in figures for figure in one):
-            if value is not None and not 0 <= value <= (math.inf if key.startswith("n_") else 1):
-                raise ValueError(f"hospitals gives {key} {value}: give shares from 0 to 1, and n_… for how many.")
-        for groups in (groups for of_finding in self.reference_scores.values() for groups in of_finding.values()):
-            if set(groups) - {"healthy", "ill"} or not all(0 <= x <= 1 for scores in groups.values() for x in scores):
-                raise ValueError("reference_scores holds, of healthy and ill, probabilities: give values from 0 to 1.")
 
 
-__all__ = ["LungFusionConfig", "LungUNetConfig"]
+__all__ = ["FindingConfig", "LungFusionConfig", "LungUNetConfig"]

@@ -39,7 +39,7 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
     def __init__(self, config: LungUNetConfig):
         super().__init__(config)
         self.unet = PlainUNet(config.width) if config.encoder == "plain" else EncoderUNet(config)
-        self.novelty = MahalanobisDistance(self.unet.num_features)
+        self.ood_head = MahalanobisDistance(self.unet.num_features)
         self.post_init()
 
     def forward(self, pixel_values, labels=None, return_dict=None):
@@ -54,7 +54,7 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
         features = self.encode(pixel_values.to(self.dtype))
         logits = resize(self.unet.decode(features), pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
-        output = LungUNetOutput(loss=loss, logits=logits, ood_score=self.novelty(features[-1]))
+        output = LungUNetOutput(loss=loss, logits=logits, ood_score=self.ood_head(features[-1]))
         return output.to_tuple() if return_dict is False else output
 
     def encode(self, pixel_values):
@@ -177,7 +177,7 @@ def initialize(model, module):
             init.zeros_(module.bias)
     elif isinstance(module, MahalanobisDistance):
         init.zeros_(module.mean)
-        init.zeros_(module.whitening)
+        init.zeros_(module.precision_cholesky)
     else:
         PreTrainedModel._init_weights(model, module)
 

@@ -12,8 +12,7 @@ from .branches import Branch
 from .concatenation import CONCATENATION_MODULES
 from .configuration_lungfusion import LungFusionConfig
 from .fusion import FUSION_MODULES
-from .lesion_branch import LesionBranch, pool_lesions
-from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize, resize
+from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize
 
 
 @dataclass
@@ -47,11 +46,10 @@ class LungFusionOutput(ModelOutput):
     """What [`LungFusionForImageClassification`] returns.
 
     Attributes:
-        loss: () float, binary cross-entropy over the known labels; only with `labels`.
-        logits: (B, findings) float, calibrated; `sigmoid(logits)` are the probabilities.
+        loss: () float, binary cross-entropy over the known labels (cross-entropy for a single label); only with
+            `labels`.
+        logits: (B, findings) float, calibrated; see `probabilities`.
         fused_features: (B, D) float, the `pooler_output` of [`LungFusionModel`].
-        lesion_map: (B, lesion findings, h, w) float logits over the region that `roi_affine` says: where lesions are;
-            only with a `lesion_backbone`.
         alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score: see [`LungFusionModelOutput`].
     """
 
@@ -64,7 +62,6 @@ class LungFusionOutput(ModelOutput):
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
-    lesion_map: torch.FloatTensor | None = None
 
 
 class LungFusionModel(PreTrainedModel):
@@ -77,7 +74,7 @@ class LungFusionModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
-    _keys_to_ignore_on_load_unexpected = (r"^classifier\.", r"^lesions\.")
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
 
     def __init__(self, config: LungFusionConfig):
         config._check()
@@ -118,9 +115,7 @@ class LungFusionModel(PreTrainedModel):
         if alpha is None:
             drawn = self.segmenter(pixel_values)
             alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
-        coarse = [self.config.coarse_size or pixel_values.shape[-1]] * 2  # what the branches were trained on
-        image, mask = (resize(x, coarse) for x in (pixel_values, alpha.to(self.dtype)))
-        cnn_input, roi_affine = self.concatenation(image, mask)
+        cnn_input, roi_affine = self.concatenation(pixel_values, alpha.to(self.dtype))
         feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -156,7 +151,7 @@ class LungFusionForImageClassification(LungFusionModel):
     _keys_to_ignore_on_load_unexpected = ()
 
     def add_head(self, config):
-        """A shallow classifier: one logit for each finding; and the lesion branch, where there is one."""
+        """A shallow classifier: one logit for each finding."""
         self.num_labels = config.num_labels
         self.classifier = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -165,26 +160,19 @@ class LungFusionForImageClassification(LungFusionModel):
             nn.Dropout(config.dropout),
             nn.Linear(config.fusion_size, config.num_labels),
         )
-        self.lesions = None
-        if config.lesion_backbone:
-            self.lesions = LesionBranch(config.lesion_backbone, config.lesion_size, len(config.lesion_findings))
 
     def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None):
         """Name the findings.
 
         Args:
-            labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`.
+            labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`. With the problem type
+                `single_label_classification` (B,) int: the number of the one that is present.
             pixel_values, alpha, output_hidden_states, return_dict: see [`LungFusionModel`].
         """
         base = self.fuse(pixel_values, alpha, output_hidden_states)
-        logits, lesion_map = self.classifier(base.pooler_output), None
-        if self.lesions is not None:
-            lesion_map = self.lesions(pixel_values.to(self.dtype), base.roi_affine)
-            logits = self.with_lesions(logits, pool_lesions(lesion_map))
-        logits = self.calibrate(logits)
-        loss = None if labels is None else masked_bce_loss(logits, labels)
-        seen_too = seen(base) | {"lesion_map": lesion_map}
-        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen_too)
+        logits = self.calibrate(self.classifier(base.pooler_output))
+        loss = None if labels is None else self.loss_of(logits, labels)
+        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen(base))
         return output.to_tuple() if return_dict is False else output
 
     def save_pretrained(self, *args, **kwargs):
@@ -193,22 +181,28 @@ class LungFusionForImageClassification(LungFusionModel):
                 f"The configuration names {self.config.num_labels} findings, the classifier has "
                 f"{self.classifier[-1].out_features}: give from_pretrained the new names, with ignore_mismatched_sizes."
             )
+        if self._auto_class:  # AutoModel, too, finds its class without the package: the features alone
+            base = f"{LungFusionModel.__module__.rpartition('.')[2]}.{LungFusionModel.__name__}"
+            self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | {"AutoModel": base}
         super().save_pretrained(*args, **kwargs)
-
-    def with_lesions(self, logits, of_lesions):
-        """The classifier's logits (B, findings), those of the lesion findings by the lesion branch instead."""
-        columns = list(logits.unbind(1))
-        for name, of_branch in zip(self.config.lesion_findings, of_lesions.unbind(1), strict=True):
-            columns[self.config.findings.index(name)] = of_branch
-        return torch.stack(columns, dim=1)
 
     def calibrate(self, logits):
         """Divide by each finding's temperature and add its bias: (B, findings) → the same."""
-        temperatures, biases = (
-            logits.new_tensor([of_finding[name] for name in self.config.findings])
-            for of_finding in (self.config.temperatures, self.config.biases)
-        )
+        findings = self.config.findings.values()
+        temperatures = logits.new_tensor([finding.temperature for finding in findings])
+        biases = logits.new_tensor([finding.bias for finding in findings])
         return logits / temperatures + biases
+
+    @property
+    def is_single_label(self):
+        return self.config.problem_type == "single_label_classification"
+
+    def probabilities(self, logits):
+        """(B, findings) logits → float32 in [0, 1]: each finding's own; of a single label they sum to 1."""
+        return logits.float().softmax(1) if self.is_single_label else logits.float().sigmoid()
+
+    def loss_of(self, logits, labels):
+        return F.cross_entropy(logits.float(), labels) if self.is_single_label else masked_bce_loss(logits, labels)
 
 
 def seen(output):

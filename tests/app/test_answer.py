@@ -13,7 +13,8 @@ from lungfusion.app.view.downloads import file_html
 from lungfusion.app.view.render import render
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.orientation import UPRIGHT
-from tests.support.answers import EFFUSION, ENGLISH, GOUT, MADE_BY, MAPS, PNEUMONIA, TUBERCULOSIS, Page, page
+from lungfusion.evidence import FindingEvidence, Place, Share
+from tests.support.answers import EFFUSION, ENGLISH, GOUT, MADE_BY, MAPS, PNEUMONIA, TUBERCULOSIS, Page, at_home, page
 from tests.support.tiny import analysis
 
 
@@ -29,20 +30,24 @@ def test_a_finding_is_said_with_its_people_and_how_often_it_is_wrong():
     assert ENGLISH.meaning("tuberculosis") in shown.text
 
 
+def elsewhere(**figures):
+    return FindingEvidence(home={"sensitivity": 0.9, "specificity": 0.8}, places={"Oak": Place(**figures)})
+
+
 def test_the_headline_counts_false_alarms_of_other_hospitals():
-    away = replace(TUBERCULOSIS, away={"false_alarms": 0.741})
+    away = replace(TUBERCULOSIS, evidence=elsewhere(called_healthy=Share(0.741, 0.7, 0.78, 500)))
     shown = page(away, EFFUSION)
     assert "signs of tuberculosis is a false alarm in 75 of 100 healthy people" in shown.text
     assert "Unclear: fluid around the lung (effusion)." in shown.text
     assert "is not known" not in shown.text
-    rare = replace(PNEUMONIA, probability=0.5, away={"false_alarms": 0.0})
+    rare = replace(PNEUMONIA, probability=0.5, evidence=elsewhere(called_healthy=Share.of(0, 300)))
     shown = page(away, rare)
     assert "false alarms among 100 healthy people: signs of tuberculosis 75 and pneumonia 1." in shown.text
     assert shown.text.count("Away from the hospitals") == 1
 
 
 def test_a_card_tells_how_many_are_found_in_other_hospitals():
-    away = replace(TUBERCULOSIS, away={"sensitivity": 0.637})
+    away = replace(TUBERCULOSIS, evidence=elsewhere(found=Share(0.637, 0.6, 0.67, 500)))
     assert "Away from the hospitals it learned from, it finds 63 of 100 people with it." in page(away).text
     assert "it finds" not in page(TUBERCULOSIS).text
 
@@ -178,7 +183,7 @@ def test_nothing_is_asserted_of_an_image_that_has_to_be_set_right_first():
 
 def test_strangers_text_is_escaped():
     bad = '<script>"&'
-    finding = Finding(f"a_{bad}", 0.5, 0.2, 0.9, 0.8, source=bad)
+    finding = Finding(f"a_{bad}", 0.5, 0.2, evidence=at_home(0.9, 0.8, bad))
     warning = AnalysisWarning("code", f"warning {bad}")
     strange = analysis(findings=[finding], warnings=[warning], name=f"{bad}.png", areas=(0.1, 0.1))
     maps = {finding.name: np.ones((8, 8), np.float32)}

@@ -8,6 +8,7 @@ import sys
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from types import SimpleNamespace
@@ -229,7 +230,9 @@ def test_no_file_of_a_deleted_radiograph(app, monkeypatch):
 
 def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, monkeypatch):
     asked = []
-    monkeypatch.setitem(app.pipe.model.config.populations, "pneumonia", ["child"])
+    config = app.pipe.model.config
+    of_children = replace(config.findings["pneumonia"], population=("child",))
+    monkeypatch.setattr(app.pipe.model, "config", config.with_findings({"pneumonia": of_children}))
     for who in (None, "child", "older_child", "adult"):
         event = SimpleNamespace(angle=0, invert=0, by_hand=0, who=who)
         asked.append(app.handlers.asked_again(radiograph_files["chest.png"], event, request())[0])

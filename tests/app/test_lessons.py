@@ -5,13 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from lungfusion import LungFusionPipeline
+from lungfusion import Evidence, LungFusionConfig, LungFusionPipeline
 from lungfusion.app.answers import Request
 from lungfusion.app.examples import DRAWN, Examples, KnownExample
 from lungfusion.app.handlers import Handlers
 from lungfusion.app.lessons import Lessons, cells
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.quiz import model_guess, verdict_html
+from lungfusion.evidence import FindingEvidence, Place
 from tests.support.answers import EFFUSION, ENGLISH, GOUT, PNEUMONIA, TUBERCULOSIS, Page
 from tests.support.app_server import ROOT
 from tests.support.tiny import analysis
@@ -28,13 +29,15 @@ def lessons(checkpoint):
     return Lessons(pipe, Handlers(pipe, Examples(ROOT / "examples" / "radiographs")))
 
 
-def config(**scores):
-    return SimpleNamespace(shown=["pneumonia", "tuberculosis"], reference_scores=scores, thresholds={"pneumonia": 0.5})
+def people(**scores):
+    places = {name: {place: Place(scores=groups) for place, groups in of.items()} for name, of in scores.items()}
+    evidence = Evidence({name: FindingEvidence(places=of) for name, of in places.items()})
+    return people_html(ENGLISH, LungFusionConfig(), evidence)
 
 
 def test_people_are_those_whose_scores_ship_with_the_checkpoint():
     scores = {"nih": SCORES, "elm": {"healthy": [0.5] * 9}, "oak": {"ill": [0.9]}}
-    page = Page(people_html(ENGLISH, config(pneumonia=scores)))
+    page = Page(people(pneumonia=scores))
     (option,) = page.having("data-scores")
     assert json.loads(option["data-scores"]) == {"healthy": [SCORES["healthy"], [0.5] * 9], "ill": [SCORES["ill"]]}
     assert option["data-at"] == "0.5" and "Elm" in option["data-where"] and "Oak" not in option["data-where"]
@@ -42,7 +45,7 @@ def test_people_are_those_whose_scores_ship_with_the_checkpoint():
 
 @pytest.mark.parametrize("scores", [{}, {"pneumonia": {"nih": {"healthy": [0.1] * 9}}}, {"nodule": {"nih": SCORES}}])
 def test_without_scores_of_both_there_are_no_people(scores):
-    assert people_html(ENGLISH, config(**scores)) == ""
+    assert people(**scores) == ""
 
 
 def test_the_tab_shows_no_people_where_none_ship(lessons):

@@ -1,13 +1,14 @@
 """The tab that teaches, and the lungs on another background, in a browser."""
 
 from importlib.resources import files
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image, ImageChops
 
+from lungfusion import Evidence, LungFusionConfig
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.words import LANGUAGES
+from lungfusion.evidence import FindingEvidence, Place
 from tests.support.browser import barriers, go, shoot, upload
 
 pytestmark = pytest.mark.browser
@@ -60,9 +61,9 @@ def test_a_walk_a_brush_and_a_quiz(visit, radiograph_files, width, scheme):
 
 def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
     scores = {"nih": {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}}
-    known = {"shown": ["pneumonia"], "reference_scores": {"pneumonia": scores}, "thresholds": {"pneumonia": 0.5}}
+    evidence = Evidence({"pneumonia": FindingEvidence(places={"nih": Place(scores=scores)})})
     page = browser.new_page()
-    shown = people_html(LANGUAGES["en"], SimpleNamespace(**known))
+    shown = people_html(LANGUAGES["en"], LungFusionConfig(), evidence)
     page.set_content(f"<html lang=en><title>People</title><div id=people>{shown}</div>")
     script = (files("lungfusion.app.view") / "people.js").read_text(encoding="utf-8")
     page.evaluate("script => new Function('element', script)(document.querySelector('#people'))", script)

@@ -28,7 +28,7 @@ def text_of(pages):
 
 @pytest.mark.parametrize("count", [0, 2, 16])
 def test_the_printed_page_is_one_and_says_what_the_screen_does(count):
-    findings = [Finding(f"finding_{i}", 0.63, 0.31, 0.9149, 0.88, "the Elm set (adults)") for i in range(count)]
+    findings = [Finding(f"finding_{i}", 0.63, 0.31, evidence=TUBERCULOSIS.evidence) for i in range(count)]
     findings += [GOUT] * bool(count)
     pages = printed(analysis(findings=findings, warnings=[gate.LOW_RESOLUTION], name="胸片 ☃ <b>&.png"))
     assert len(pages) == 1

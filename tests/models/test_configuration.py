@@ -2,10 +2,12 @@
 
 import json
 import shutil
+from dataclasses import FrozenInstanceError
 
 import pytest
+from transformers import AutoConfig
 
-from lungfusion import LungFusionConfig, LungFusionPipeline, LungUNetConfig
+from lungfusion import FindingConfig, LungFusionConfig, LungFusionPipeline, LungUNetConfig
 
 WRONG = {
     "image_size": [0, -32, 10**9, "96", None, 96.5],
@@ -15,23 +17,22 @@ WRONG = {
     "branches": [[], ["no_such_net"], ["hf-hub:owner/name"], ["../x"], "test_resnet", [1], ["test_resnet"] * 100],
     "concatenation": ["zip", 3],
     "fusion": ["zip"],
-    "findings": [[], ["a", "a"], "pneumonia", [1, 2]],
-    "thresholds": [{"pneumonia": 0.5}, {"pneumonia": 0.5, "tuberculosis": 2.0}, {"zzz": 0.5}, [0.5], 0.5],
-    "temperatures": [{"pneumonia": 0.0}, {"pneumonia": float("nan")}, {"pneumonia": "1"}],
-    "biases": [{"pneumonia": float("inf")}],
-    "operating_points": [{"pneumonia": {"sensitivity": 5.0}}, {"pneumonia": 0.9}],
-    "rule_out_thresholds": [{"zzz": 0.1}, {"pneumonia": 0.0}, {"pneumonia": 0.6}, {"pneumonia": float("nan")}, 0.1],
-    "populations": [{"zzz": ["child"]}, {"pneumonia": ["elder"]}, {"pneumonia": "child"}, ["child"]],
-    "max_ood_scores": [{"zzz": 1.0}, {"pneumonia": 0.0}, {"pneumonia": float("nan")}],
-    "min_sides": [{"zzz": 256}, {"pneumonia": 0}, {"pneumonia": -1}, {"pneumonia": "256"}],
-    "hospitals": [
-        {"zzz": {}},
-        {"pneumonia": {"Elm": {"auc": 2.0}}},
-        {"pneumonia": {"Elm": {"n_ill": -1}}},
-        {"pneumonia": {"Elm": 0.5}},
-    ],
-    "shown": [["zzz"], "pneumonia"],
+    "findings": [[], ["a", "a"], "pneumonia", [1, 2], {"pneumonia": 3}, {}],
+    "problem_type": ["regression", "sorting"],
     "segmenter": [3],
+}
+WRONG_FINDING = {
+    "threshold": [0.0, 1.0, 2, float("nan"), "0.5", None, True],
+    "rule_out_threshold": [0.0, 0.6, float("nan"), "0.1"],
+    "temperature": [0.0, -1.0, float("nan"), float("inf"), "1", None],
+    "bias": [float("inf"), float("nan"), "1", None],
+    "population": ["child", ["elder"], [1], 3],
+    "max_ood_score": [0.0, float("nan"), float("inf")],
+    "min_side": [0, -1, "256"],
+    "shown": [1, "yes", None],
+    "explained": [0],
+    "rivals": ["tuberculosis", ["gout"], ["pneumonia"], [2]],
+    "treshold": [0.5],
 }
 WRONG_SEGMENTER = {
     "input_limits": [{"max_novelty": 2.0}, {"max_ood_score": -1.0}, 3, {"max_ood_score": "much"}],
@@ -44,18 +45,38 @@ WRONG_SEGMENTER = {
 }
 
 
-def test_figures_of_other_hospitals_survive_saving(tmp_path):
-    said = {
-        "rule_out_thresholds": {"pneumonia": 0.2},
-        "populations": {"pneumonia": ["child"], "tuberculosis": []},
-        "max_ood_scores": {"tuberculosis": 1.7},
-        "min_sides": {"pneumonia": 256},
-        "operating_points": {"pneumonia": {"sensitivity": 0.9, "away_auc_low": 0.7, "away_n": 1}},
-        "hospitals": {"pneumonia": {"Elm": {"auc": None, "called_healthy": 0.1, "n_healthy": 200, "n_ill": 0}}},
+def test_findings_survive_saving_in_the_order_of_the_logits(tmp_path):
+    findings = {
+        "tuberculosis": FindingConfig(0.4, 0.2, 1.5, -0.5, ("adult",), 1.7, 256, rivals=("pneumonia",)),
+        "pneumonia": FindingConfig(shown=False, explained=False),
     }
-    LungFusionConfig(branches=["test_resnet"], **said).save_pretrained(tmp_path)
+    config = LungFusionConfig(branches=["test_resnet"], findings=findings)
+    config.save_pretrained(tmp_path)
     again = LungFusionConfig.from_pretrained(tmp_path)
-    assert {key: getattr(again, key) for key in said} == said
+    assert again.findings == findings and list(again.findings) == ["tuberculosis", "pneumonia"]
+    assert again.id2label == {0: "tuberculosis", 1: "pneumonia"}
+    assert again.shown == again.explained == ("tuberculosis",)
+    assert json.loads((tmp_path / "config.json").read_text())["findings"]["pneumonia"]["shown"] is False
+    assert AutoConfig.from_pretrained(tmp_path).findings == findings
+    for told in (config.to_dict(), config.to_diff_dict()):
+        assert json.loads(json.dumps(told))["findings"]["tuberculosis"]["population"] == ["adult"]
+
+
+def test_other_findings_make_another_configuration():
+    config = LungFusionConfig(branches=["test_resnet"])
+    changed = config.with_findings({"pneumonia": FindingConfig(bias=1.0)})
+    assert changed.findings == config.findings | {"pneumonia": FindingConfig(bias=1.0)}
+    assert config.findings["pneumonia"] == FindingConfig() and list(changed.findings) == list(config.findings)
+    with pytest.raises(ValueError, match="no finding gout"):
+        config.with_findings({"gout": FindingConfig()})
+    with pytest.raises(FrozenInstanceError):
+        config.findings["pneumonia"].bias = 1.0
+
+
+@pytest.mark.parametrize("old", ["thresholds", "temperatures", "lesion_backbone"])
+def test_a_configuration_of_an_earlier_version_is_not_taken_for_todays(old):
+    with pytest.raises(ValueError, match=r"version 0\.2 and earlier"):
+        LungFusionConfig.from_dict({"branches": ["test_resnet"], old: {}})
 
 
 def cases(wrong):
@@ -66,6 +87,12 @@ def cases(wrong):
 def test_what_is_wrong_is_said_and_named(key, value):
     with pytest.raises(ValueError, match=f"(?i){key[:4]}"):
         LungFusionConfig.from_dict({"branches": ["test_resnet"], key: value})
+
+
+@pytest.mark.parametrize(("key", "value"), cases(WRONG_FINDING))
+def test_what_is_wrong_of_a_finding_is_said_and_named(key, value):
+    with pytest.raises(ValueError, match=rf"pneumonia.*{key}"):
+        LungFusionConfig.from_dict({"branches": ["test_resnet"], "findings": {"pneumonia": {key: value}}})
 
 
 @pytest.mark.parametrize(("key", "value"), cases(WRONG_SEGMENTER))

@@ -101,7 +101,7 @@ def test_return_dict_false_gives_a_tuple(pixel_values):
 
 def test_temperature_divides_the_logits(pixel_values):
     plain = tiny_model()(pixel_values).logits
-    cooled = tiny_model(temperatures={"tuberculosis": 2.0})(pixel_values).logits
+    cooled = tiny_model(findings={"pneumonia": {}, "tuberculosis": {"temperature": 2.0}})(pixel_values).logits
     assert torch.allclose(cooled, plain / torch.tensor([1.0, 2.0]))
 
 
@@ -156,9 +156,9 @@ def test_what_is_frozen_does_not_change_in_training(pixel_values):
         ({"fusion": "sum"}, "choose one of concat"),
         ({"branches": []}, "at least one branch"),
         ({"findings": ["a", "a"]}, "names one twice"),
-        ({"thresholds": {"gout": 0.5}}, "gout"),
-        ({"thresholds": {"pneumonia": 1.0, "tuberculosis": 0.5}}, "probability"),
-        ({"temperatures": {"pneumonia": 0.0}}, "above 0"),
+        ({"findings": {"gout": {"rivals": ["mass"]}}}, "give other findings' names"),
+        ({"findings": {"pneumonia": {"threshold": 1.0}}}, "probability"),
+        ({"findings": {"pneumonia": {"temperature": 0.0}}}, "above 0"),
         ({"segmenter": {"image_size": 100}}, "multiple of 32"),
     ],
 )

@@ -1,29 +1,22 @@
 """The Hub's own idiom for a new head: labels have one source, and what is said of old findings does not survive."""
 
-import json
-import shutil
-
 import pytest
 import torch
-from transformers import AutoModelForImageClassification
+from PIL import Image
+from transformers import AutoModelForImageClassification, pipeline
 
-from lungfusion import LungFusionConfig, LungFusionForImageClassification, LungFusionPipeline
-from tests.support.tiny import tiny_model
+from lungfusion import FindingConfig, LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
+from tests.support.tiny import SIDE, tiny_model
 
 NAMES = ["mass", "nodule", "effusion"]
 ID2LABEL = dict(enumerate(NAMES))
 LABEL2ID = {name: number for number, name in ID2LABEL.items()}
-SAID = {
-    "thresholds": {"pneumonia": 0.9, "tuberculosis": 0.1},
-    "operating_points": {"pneumonia": {"sensitivity": 0.9}},
-    "sources": {"pneumonia": "phantoms"},
-    "shown": ["pneumonia"],
-}
+SAID = {"pneumonia": FindingConfig(threshold=0.9), "tuberculosis": FindingConfig(threshold=0.1, shown=False)}
 
 
 @pytest.fixture
 def folder(tmp_path):
-    tiny_model(**SAID).save_pretrained(tmp_path / "saved")
+    tiny_model(findings=SAID).save_pretrained(tmp_path / "saved")
     return tmp_path / "saved"
 
 
@@ -46,20 +39,18 @@ def test_a_new_head_has_the_new_labels_and_keeps_them(folder, labels, auto, tmp_
     assert not any(parameter.requires_grad for parameter in model.segmenter.parameters())
     model.save_pretrained(tmp_path / "again")
     config = LungFusionConfig.from_pretrained(tmp_path / "again")
-    assert config.findings == config.shown == NAMES
+    assert config.findings == dict.fromkeys(NAMES, FindingConfig()) and config.shown == tuple(NAMES)
     assert (config.id2label, config.label2id) == (ID2LABEL, LABEL2ID)
-    assert config.thresholds == dict.fromkeys(NAMES, 0.5)
-    assert config.operating_points == config.sources == {}
 
 
 def test_the_same_labels_keep_what_was_said(folder):
     config = LungFusionConfig.from_pretrained(folder, id2label={0: "pneumonia", 1: "tuberculosis"})
-    assert {key: getattr(config, key) for key in SAID} == SAID
+    assert config.findings == SAID
 
 
 def test_a_number_alone_gives_names_as_elsewhere(folder):
-    assert LungFusionConfig.from_pretrained(folder, num_labels=1).findings == ["LABEL_0"]
-    assert LungFusionConfig(num_labels=2).findings == ["LABEL_0", "LABEL_1"]
+    assert LungFusionConfig.from_pretrained(folder, num_labels=1).findings == {"LABEL_0": FindingConfig()}
+    assert list(LungFusionConfig(num_labels=2).findings) == ["LABEL_0", "LABEL_1"]
 
 
 @pytest.mark.parametrize(
@@ -93,18 +84,15 @@ def test_labels_changed_without_the_head_are_not_saved(tmp_path):
         LungFusionForImageClassification(model.config)
 
 
-def test_a_configuration_of_version_0_1_0_is_read(checkpoint, tmp_path):
-    """It named the findings beside id2label, and the segmenter's only label was lung."""
-    folder = tmp_path / "old"
-    shutil.copytree(checkpoint, folder)
-    config = json.loads((folder / "config.json").read_text())
-    assert "findings" not in config
-    config["findings"] = ["pneumonia", "tuberculosis"]
-    config["segmenter"] |= {"id2label": {"0": "lung"}, "label2id": {"lung": 0}}
-    for name in ("rule_out_thresholds", "populations", "max_ood_scores", "min_sides", "hospitals"):
-        config.pop(name, None)
-    (folder / "config.json").write_text(json.dumps(config))
-    pipe, new = (LungFusionPipeline.from_pretrained(place) for place in (folder, checkpoint))
-    assert pipe.findings == ("pneumonia", "tuberculosis")
-    assert pipe.model.config.to_dict() | {"_name_or_path": ""} == new.model.config.to_dict() | {"_name_or_path": ""}
-    assert "segmenter.novelty.mean" in pipe.model.state_dict()
+def test_single_label_heads_take_integer_labels(folder, pixel_values, tmp_path):
+    """As examples of the Hub make them: cross-entropy, and probabilities that sum to one."""
+    new = {"num_labels": 3, "problem_type": "single_label_classification", "ignore_mismatched_sizes": True}
+    model = AutoModelForImageClassification.from_pretrained(folder, **new)
+    output = model(pixel_values, labels=torch.tensor([2, 0]))
+    expected = torch.nn.functional.cross_entropy(output.logits, torch.tensor([2, 0]))
+    assert torch.equal(output.loss, expected)
+    torch.testing.assert_close(model.probabilities(output.logits).sum(1), torch.ones(2))
+    model.save_pretrained(tmp_path / "again")
+    LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(tmp_path / "again")
+    answer = pipeline("image-classification", str(tmp_path / "again"), top_k=3)(Image.new("L", (SIDE, SIDE)))
+    assert sum(one["score"] for one in answer) == pytest.approx(1, abs=1e-5)

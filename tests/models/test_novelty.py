@@ -1,4 +1,4 @@
-"""Novelty: the Mahalanobis distance, fitted to what a run learned from."""
+"""Out-of-distribution score: the Mahalanobis distance, fitted to what a run learned from."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from train.calibrate.ood import fit_ood, mahalanobis
 def fitted(features):
     mean, whitening = mahalanobis(features)
     ood_score = MahalanobisDistance(features.shape[1])
-    ood_score.load_state_dict({"mean": torch.from_numpy(mean), "whitening": torch.from_numpy(whitening)})
+    ood_score.load_state_dict({"mean": torch.from_numpy(mean), "precision_cholesky": torch.from_numpy(whitening)})
     return ood_score
 
 
@@ -52,7 +52,7 @@ def test_until_it_is_fitted_nothing_is_novel(pixel_values):
     assert tiny_model()(pixel_values).ood_score.tolist() == [0, 0]
 
 
-def test_a_known_alpha_leaves_novelty_open(pixel_values):
+def test_a_known_alpha_leaves_the_ood_score_open(pixel_values):
     assert tiny_model()(pixel_values, alpha=torch.ones_like(pixel_values)).ood_score is None
 
 
@@ -71,5 +71,5 @@ def test_a_run_is_fitted_to_its_training_patients(phantom_segmenter, tmp_path):
     assert pipeline(np.rot90(1 - pixels, 2).copy()).correction == Correction(180, True)
     assert pipeline(pixels).correction == UPRIGHT
     assert max(of_phantoms) < min(of_noise)
-    weights = pipeline.model.segmenter.novelty.whitening
+    weights = pipeline.model.segmenter.ood_head.precision_cholesky
     assert torch.equal(weights, weights.half().float())  # as it will be stored

@@ -8,11 +8,17 @@ from lungfusion.analysis import Finding
 from lungfusion.app.view import answer
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.orientation import UPRIGHT
+from lungfusion.evidence import FindingEvidence
 from tests.support.tiny import analysis
 
-TUBERCULOSIS = Finding("tuberculosis", 0.63, 0.31, sensitivity=0.9149, specificity=0.88, source="the Elm set (adults)")
-PNEUMONIA = Finding("pneumonia", 0.2, 0.5, sensitivity=0.93, specificity=0.85, population=("child",))
-EFFUSION = Finding("effusion", 0.3, 0.6, 0.9, 0.47, rule_out_threshold=0.1, population=("adult",))
+
+def at_home(sensitivity, specificity, *sources):
+    return FindingEvidence(sources, {"sensitivity": sensitivity, "specificity": specificity})
+
+
+TUBERCULOSIS = Finding("tuberculosis", 0.63, 0.31, evidence=at_home(0.9149, 0.88, "the Elm set (adults)"))
+PNEUMONIA = Finding("pneumonia", 0.2, 0.5, population=("child",), evidence=at_home(0.93, 0.85))
+EFFUSION = Finding("effusion", 0.3, 0.6, 0.1, population=("adult",), evidence=at_home(0.9, 0.47))
 GOUT = Finding("gout", None, 0.5, population=("adult",), reason="age")
 MADE_BY = {"model": "owner/model", "version": "9.9"}
 ENGLISH = LANGUAGES["en"]

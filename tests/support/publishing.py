@@ -7,7 +7,8 @@ import pytest
 from huggingface_hub import HfApi, constants
 from PIL import Image
 
-from lungfusion import LungFusionImageProcessor
+from lungfusion import Evidence, LungFusionImageProcessor
+from lungfusion.evidence import FindingEvidence
 from tests.support.hub_server import HubServer
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +27,7 @@ SENT = CODE | {
     "README.md",
     "config.json",
     "curves.png",
+    "evidence.json",
     "metrics.json",
     "model.safetensors",
     "preprocessor_config.json",
@@ -40,6 +42,7 @@ def finished_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     tiny_model().save_pretrained(folder / "model")
     LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}).save_pretrained(folder / "model")
+    Evidence({"pneumonia": FindingEvidence(("phantoms",))}).save_pretrained(folder / "model")
     (folder / "README.md").write_text(CARD)
     (folder / "metrics.json").write_text('{"shenzhen": {}}')
     Image.new("RGB", (8, 8)).save(folder / "curves.png")

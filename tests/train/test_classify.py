@@ -8,8 +8,8 @@ from datasets import Dataset
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
-from train.calibrate.away import MIN_AUC
-from train.calibrate.findings import calibrate, lowest_auc
+from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
+from train.calibrate.operating_points import MIN_AUC
 from train.classify import groups, init_from_checkpoint
 from train.data.arrays import LungArrays
 from train.data.sampler import balanced_sampler
@@ -71,13 +71,12 @@ def test_calibration_makes_probabilities_true_and_names_two_operating_points():
     rng = np.random.default_rng(0)
     logits = rng.normal(-1, 2, 4000)
     labels = (rng.random(4000) < sigmoid(logits)).astype(int)
-    config = tiny_model(findings=["mass"]).config
     stretched = sigmoid(2 * logits + 3)
-    calibrate(config, "mass", labels, stretched)
-    again = sigmoid((2 * logits + 3) / config.temperatures["mass"] + config.biases["mass"])
+    finding = fit_finding("mass", labels, stretched)
+    again = calibrated(finding, stretched)
     assert expected_calibration_error(labels, stretched) > 0.15
     assert expected_calibration_error(labels, again) < 0.02
-    point = config.operating_points["mass"]
+    point = figures_at_home(labels, again, finding.threshold)
     assert point["sensitivity"] >= 0.9
     detected = again >= point["youden_threshold"]
     assert point["youden_sensitivity"] == pytest.approx(detected[labels == 1].mean())

@@ -114,7 +114,7 @@ def write_run(folder, probabilities, labels, source="adults"):
         writer = csv.writer(file)
         writer.writerow(["source", "patient_id", "refused", "probability_mass", "label_mass"])
         for i, (p, y) in enumerate(zip(probabilities, labels, strict=True)):
-            writer.writerow([source, str(i), int(p == ""), p, y])
+            writer.writerow([source, str(i), int(p == ""), "" if p == "not assessed" else p, y])
         writer.writerow(["children", "x", 0, 0.5, ""])  # not labelled there
     return folder
 
@@ -154,6 +154,16 @@ def test_a_refused_image_counts_as_without_finding(tmp_path):
     run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
     figures = summarise_variant("classification", [run], [run])["sources"]["adults"]
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+
+
+def test_a_finding_that_was_not_assessed_has_no_probability_of_0(tmp_path):
+    """Neither model is scored on an image that one of them does not assess; a refused one is scored as 0."""
+    labels = [0, 0, 1, 1, 1]
+    run = write_run(tmp_path / "run", [0.2, 0.4, 0.6, 0.7, 0.1], labels)
+    other = write_run(tmp_path / "other", [0.2, 0.4, 0.6, 0.7, "not assessed"], labels)
+    for folders, first in (([run], [other]), ([other], [run])):
+        figures = summarise_variant("classification", folders, first)["sources"]["adults"]
+        assert figures["auc"]["value"] == 1 and figures["auc_difference"]["value"] == 0
 
 
 def test_a_second_call_trains_only_what_is_not_finished_in_a_process_of_its_own(compared, capfd):

@@ -91,7 +91,7 @@ def test_a_fault_of_the_data_is_said_before_training(prepared, trained, tmp_path
 
 
 def test_where_training_fails_so_does_the_command(prepared, trained, tmp_path, monkeypatch):
-    monkeypatch.setattr("subprocess.run", lambda command: SimpleNamespace(returncode=3))
+    monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=3))
     with pytest.raises(SystemExit) as ended:
         finetune.main(["--data", str(prepared), "--findings", "a", "--model", str(trained), "--output", str(tmp_path)])
     assert ended.value.code == 3

@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState
 from datasets import Dataset
 from torch.utils.data import DataLoader
 
-from lungfusion import LungFusionImageProcessor, LungFusionPipeline
+from lungfusion import FindingConfig, LungFusionImageProcessor, LungFusionPipeline
 from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
@@ -27,7 +27,7 @@ from train.engine import loop
 from train.engine.losses import own_loss
 from train.engine.pseudo_labels import predict_masks
 from train.scoring.images import score_parts
-from train.scoring.saliency import falls, look
+from train.scoring.saliency import explain_positives, falls
 from train.segment import mean_scores
 
 SIDE = 64
@@ -125,9 +125,7 @@ def test_lungs_are_drawn_there_and_kept_as_bytes(gpu, arrays):
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_radiographs_are_scored_and_explained(fusion, gpu):
-    model = tiny_model(
-        fusion=fusion, concatenation="crop", findings=["mass"], shown=["mass"], thresholds={"mass": 0.01}
-    )
+    model = tiny_model(fusion=fusion, concatenation="crop", findings={"mass": FindingConfig(threshold=0.01)})
     find_lungs_everywhere(model.segmenter)
     pipeline = LungFusionPipeline(model.to(gpu.device), PROCESSOR)
     pixels = [draw_phantom(seed=index, size=SIDE)[0] for index in range(2)]
@@ -136,7 +134,7 @@ def test_radiographs_are_scored_and_explained(fusion, gpu):
     )
     scored = score_parts(pipeline, {"source": data})
     assert all(0 < row["probability_mass"] < 1 for row in scored)
-    seen = look(pipeline, data, "mass")
+    seen = explain_positives(pipeline, data, "mass")
     assert falls(pipeline, seen, "mass")["images"] == 2
     saliency = pipeline.explain(pixels[0], "mass")
     assert saliency.shape == (SIDE, SIDE)

@@ -4,11 +4,18 @@ import numpy as np
 import pytest
 from datasets import ClassLabel, Dataset, Features, Image, Value
 
-from lungfusion import LungFusionPipeline
+from lungfusion import Evidence, FindingConfig, LungFusionPipeline
+from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.helpers import png
-from tests.support.tiny import tiny_model
 from train.augment.phantom.radiograph import draw_phantom
-from train.calibrate.local import MIN_HEALTHY, apply_local_points, local_point, local_points, local_report
+from train.calibrate.local import (
+    MIN_HEALTHY,
+    local_evidence,
+    local_findings,
+    local_point,
+    local_points,
+    local_report,
+)
 from train.finetune import main
 
 RNG = np.random.default_rng(0)
@@ -16,16 +23,29 @@ RNG = np.random.default_rng(0)
 
 def rows_of(healthy, ill):
     rows = [{"label_mass": 0, "probability_mass": float(p)} for p in healthy]
-    return rows + [{"label_mass": 1, "probability_mass": float(p)} for p in ill]
+    rows += [{"label_mass": 1, "probability_mass": float(p)} for p in ill]
+    return [row | {"patient_id": str(number)} for number, row in enumerate(rows)]
 
 
 def test_no_more_healthy_people_are_called_than_allowed():
     for count in (20, 57, 200):
         healthy = RNG.random(count)
-        point = local_point(np.zeros(count, int), healthy, 0.1)
-        assert point["called_without"]["value"] <= 0.1 < np.mean(healthy >= point["threshold"] - 1e-9) + 1.01 / count
+        point = local_point(np.arange(count), np.zeros(count, int), healthy, 0.1)
+        called = np.mean(healthy >= point["threshold"])
+        assert called <= 0.1 < np.mean(healthy >= point["threshold"] - 1e-9) + 1.01 / count
         low, high = point["called_without"]["interval"]
-        assert low < point["called_without"]["value"] < high
+        assert low <= point["called_without"]["value"] <= high and point["called_without"]["images"] == count
+
+
+def test_the_figures_are_of_people_whom_the_threshold_was_not_fitted_to():
+    """In the same people, it would call one in ten; in others, on average, it calls more."""
+    quoted, fitted = [], []
+    for _ in range(60):
+        healthy = RNG.random(40)
+        point = local_point(np.arange(40), np.zeros(40, int), healthy, 0.1)
+        quoted.append(point["called_without"]["value"])
+        fitted.append(np.mean(healthy >= point["threshold"]))
+    assert np.mean(fitted) == pytest.approx(0.1) and 0.11 < np.mean(quoted) < 0.16
 
 
 def test_the_ill_decide_what_is_ruled_out():
@@ -39,15 +59,17 @@ def test_the_ill_decide_what_is_ruled_out():
 
 
 def test_the_hospital_takes_the_place_of_others_in_the_figures():
-    config = tiny_model(findings=["mass"]).config
-    config.hospitals["mass"] = {"elsewhere": {"called_healthy": 0.5}}
-    config.operating_points["mass"] = {"sensitivity": 0.9, "away_auc": 0.8, "away_false_alarms": 0.5}
+    elsewhere = {"elsewhere": Place(called_healthy=Share.of(50, 100), auc_healthy=Share(0.8, 0.7, 0.9, 90))}
+    before = Evidence({"mass": FindingEvidence(("phantoms",), {"sensitivity": 0.9}, elsewhere)})
     points = local_points(rows_of(np.linspace(0, 0.5, 100), np.linspace(0.3, 1, 50)), ["mass"], 0.05)
-    apply_local_points(config, points, "St Mary's")
-    assert list(config.hospitals["mass"]) == ["St Mary's"]
-    assert config.hospitals["mass"]["St Mary's"]["n_healthy"] == 100
-    assert config.operating_points["mass"]["away_false_alarms"] <= 0.05
-    assert "away_auc" not in config.operating_points["mass"] and config.operating_points["mass"]["sensitivity"] == 0.9
+    after = local_evidence(before, points, "St Mary's")
+    (place,) = after["mass"].places.items()
+    assert place[0] == "St Mary's" and place[1].called_healthy.n == 100 and place[1].called_healthy.value <= 0.1
+    assert place[1].auc_healthy is None and after["mass"].home == {"sensitivity": 0.9}
+    old = {"mass": FindingConfig(temperature=2.0)}
+    (finding,) = local_findings(old, points).values()
+    assert finding.threshold == points["mass"]["threshold"] and finding.temperature == 2.0
+    assert old == {"mass": FindingConfig(temperature=2.0)}
     report = "\n".join(local_report(points, "St Mary's", 0.05))
     assert "St Mary's" in report and "| 800 |" in report
 
@@ -66,7 +88,7 @@ def test_a_folder_of_healthy_people_is_enough(checkpoint, tmp_path):
     main([*arguments, "--model", str(checkpoint), "--alarms", "0.25"])
     pipe = LungFusionPipeline.from_pretrained(run / "model")
     for name in pipe.findings:
-        figures = pipe.model.config.hospitals[name]["St Mary"]
-        assert figures["n_healthy"] == count and figures["called_healthy"] <= 0.25
+        called = pipe.evidence[name].places["St Mary"].called_healthy
+        assert called.n == count and called.value <= 0.5
     with pytest.raises(SystemExit):
         main([*arguments, "--findings", "mass"])

@@ -1,8 +1,10 @@
 """Scoring an archive: every row answered as the pipeline answers it, by two processes and after a cut-off."""
 
 import csv
+import json
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -128,7 +130,7 @@ def test_a_command_cut_off_goes_on_where_it_was(predictions, checkpoint, archive
 
 def test_predictions_of_another_data_set_are_not_mixed(predictions, checkpoint, archive):
     command = ["--model", str(checkpoint), "--dataset", f"{archive}/", "--output", str(predictions)]
-    with pytest.raises(ValueError, match="predictions of another model or data set: give another --output"):
+    with pytest.raises(SystemExit, match="predictions of another model or data set: give another --output"):
         predict.main(command)
 
 
@@ -176,3 +178,15 @@ def test_a_split_or_column_that_is_not_there_is_named(archive, tmp_path):
     Dataset.from_dict({"picture": [1]}).to_parquet(tmp_path / "train.parquet")
     with pytest.raises(ValueError, match="no column named image: it has picture"):
         predict.stream_splits(tmp_path)
+
+
+@pytest.mark.parametrize("is_main", [True, False])
+def test_no_process_scores_before_all_have_compared_the_folder(tmp_path, is_main):
+    """Whichever finds another model's predictions there ends, and nobody writes before all have looked."""
+    path, waited = tmp_path / "predict.json", []
+    accelerator = SimpleNamespace(is_main_process=is_main, wait_for_everyone=lambda: waited.append(path.exists()))
+    predict.keep_or_compare(accelerator, path, {"weights": "a"})
+    assert waited == [False, is_main]
+    path.write_text(json.dumps({"weights": "b"}))
+    with pytest.raises(SystemExit, match="predictions of another model"):
+        predict.keep_or_compare(accelerator, path, {"weights": "a"})

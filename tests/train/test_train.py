@@ -79,11 +79,12 @@ def test_classification_run_holds_all_it_should(findings_run):
     } <= names
     pipeline = LungFusionPipeline.from_pretrained(findings_run / "model")
     config = pipeline.model.config
-    assert config.findings == ["pneumonia", "tuberculosis", "effusion"]
+    assert list(config.findings) == ["pneumonia", "tuberculosis", "effusion"]
     assert set(pipeline.findings) == set(config.shown) <= set(config.findings)
-    assert config.sources["pneumonia"] == "Kermany pneumonia set, children of 1 to 5 years, Guangzhou"
-    assert config.sources["tuberculosis"].startswith("Shenzhen")
-    assert all(point["sensitivity"] >= 0.9 for point in config.operating_points.values())
+    evidence = pipeline.evidence
+    assert evidence["pneumonia"].sources == ("Kermany pneumonia set, children of 1 to 5 years, Guangzhou",)
+    assert evidence["tuberculosis"].sources[0].startswith("Shenzhen")
+    assert all(evidence[name].home["sensitivity"] >= 0.9 for name in config.findings)
 
 
 def test_card_repeats_the_metrics_and_nothing_else(findings_run):
@@ -179,19 +180,19 @@ def test_two_processes_train_together_and_go_on_as_if_undisturbed(training_data,
     assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
     command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "cut", *overrides]
     share(segment_then_die, command, tmp_path / "logs", fails=True)
-    assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-1"]
-    assert "Resuming after epoch 1" in share(segment.main, command, tmp_path / "logs")
+    assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-0-1"]
+    assert "Resuming after epoch 0 and 1 steps" in share(segment.main, command, tmp_path / "logs")
     assert_same_weights(tmp_path / "two", tmp_path / "cut")
 
 
 def segment_then_die(arguments):
-    """`train.segment`, killed after an epoch."""
+    """`train.segment`, killed after its first step."""
 
     def save_then_die(*these):
         save_checkpoint(*these)
         os._exit(9)
 
-    loop.save_checkpoint = save_then_die
+    loop.SAVE_EVERY, loop.save_checkpoint = 0, save_then_die
     segment.main(arguments)
 
 

@@ -1,8 +1,10 @@
-"""Calibration on validation patients: temperature, bias and threshold of each finding, kept in the configuration.
+"""Calibration on validation patients: temperature, bias and threshold of each finding, and what was measured of it.
 
 `train.classify` ends with it; `train.evaluate --run RUN --recalibrate` does it again.
 """
 
+import copy
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -10,19 +12,29 @@ import numpy as np
 import yaml
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from train.calibrate.away import MIN_AUC, healthy_scores, is_shown
-from train.calibrate.handover import age_groups, apply_point, copy_tables, read_points
+from lungfusion.evidence import Evidence, FindingEvidence
+from lungfusion.models import FindingConfig
+from train.calibrate.operating_points import (
+    MIN_AUC,
+    copy_tables,
+    healthy_scores,
+    is_shown,
+    places_of,
+    read_points,
+    told_of_anything,
+    with_thresholds,
+)
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
-from train.scoring.hospitals import auc_of
+from train.scoring.hospitals import auc_of, heed_rivals, score_of
 from train.scoring.images import patients, score_parts, validation_parts
 from train.scoring.metrics import (
     bootstrap,
-    finding_scores,
     finite_logit,
     fit_platt,
     operating_threshold,
     sigmoid,
+    threshold_figures,
     youden_threshold,
 )
 
@@ -38,8 +50,9 @@ def replace_segmenter(name_or_path, recipe, run):
         rows: as `calibrate_run` returns them.
     """
     segmenter, model = load_segmenter(name_or_path), load_classifier(run / "model")
-    model.config.segmenter, model.segmenter = segmenter.config, segmenter
-    side = model.config.image_size = max(model.config.image_size, segmenter.config.image_size)
+    side = max(model.config.image_size, segmenter.config.image_size)
+    model.config = copy.deepcopy(model.config)
+    model.config.segmenter, model.config.image_size, model.segmenter = segmenter.config, side, segmenter
     recipe = recipe | {"segmenter": str(name_or_path), "segmenter_replaced": True}
     with TemporaryDirectory(dir=run) as beside:
         new = Path(beside) / "model"
@@ -51,94 +64,122 @@ def replace_segmenter(name_or_path, recipe, run):
 
 
 def calibrate_run(recipe, output):
-    """Fit each finding to what the pipeline says of the validation patients; choose those to show; save the model.
+    """Fit each finding to what the pipeline says of the validation patients; choose those to show; save model and
+    evidence.
 
     Returns:
         the rows of `score_parts`, as the calibrated model would give them.
     """
-    pipeline = LungFusionPipeline.from_pretrained(output / "model")
-    config = pipeline.model.config
-    fitted_here = [name for name in config.findings if name not in config.lesion_findings]
-    config.temperatures |= dict.fromkeys(fitted_here, 1.0)
-    config.biases |= dict.fromkeys(fitted_here, 0.0)
+    loaded = LungFusionPipeline.from_pretrained(output / "model")
+    model, names, points = loaded.model, list(loaded.model.config.findings), read_points(recipe)
+    model.config = model.config.with_findings({name: FindingConfig() for name in names})
+    pipeline = LungFusionPipeline(model, loaded.processor)
     rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
-    config.shown, points = [name for name in config.shown if name not in fitted_here], read_points(recipe)
     copy_tables(recipe, output)
-    for name in fitted_here:
-        known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
-        if not known:
-            raise ValueError(f"All validation images with a label for {name} were refused: train a better segmenter.")
-        taught_by = [
-            recipe["sources"][source]
-            for source in dict.fromkeys(row["source"] for row in known if row[f"label_{name}"])
-        ]
-        config.sources[name] = "; ".join(f"{source['title']}, {source['population']}" for source in taught_by)
-        labels = np.array([row[f"label_{name}"] for row in known])
-        probabilities = np.array([row[f"probability_{name}"] for row in known])
-        calibrate(config, name, labels, probabilities, points.get(name), healthy_scores(rows, name))
-        config.populations[name] = age_groups(taught_by)
-        low = lowest_auc(patients(known), labels, probabilities)
-        told = recipe.get("shown") == "all" or proves_to_work(points.get(name), config.operating_points[name], low)
-        if told and name not in recipe.get("auxiliary", ()):
-            config.shown.append(name)
+    known = {name: with_label_and_answer(rows, name) for name in names}
+    fitted = {name: fit_finding(name, *labels_and_scores(known[name], name)) for name in names}
+    for name, finding in fitted.items():
         for row in rows:
             if row[f"probability_{name}"] is not None:
-                row[f"probability_{name}"] = float(calibrated(config, name, row[f"probability_{name}"]))
-    save_model(pipeline.model, pipeline.processor, output / "model")
+                row[f"probability_{name}"] = float(calibrated(finding, row[f"probability_{name}"]))
+    rivals = recipe.get("rivals", {})
+    heed_rivals(rows, rivals)
+    findings, evidence = {}, {}
+    for name, finding in fitted.items():
+        point = points.get(name)
+        if point:
+            finding = with_thresholds(finding, point, healthy_scores(rows, name))
+        taught_by = [
+            recipe["sources"][source]
+            for source in dict.fromkeys(row["source"] for row in known[name] if row[f"label_{name}"])
+        ]
+        home = figures_at_home(*labels_and_scores(known[name], name), finding.threshold)
+        low = lowest_auc(patients(known[name]), *labels_and_scores(known[name], name))
+        told = recipe.get("shown") == "all" or proves_to_work(point, home, low)
+        findings[name] = replace(
+            finding,
+            population=tuple(dict.fromkeys(source["age"] for source in taught_by if source.get("age"))),
+            shown=told and name not in recipe.get("auxiliary", ()),
+            rivals=tuple(rivals.get(name, ())),
+        )
+        sources = tuple(f"{source['title']}, {source['population']}" for source in taught_by)
+        evidence[name] = FindingEvidence(sources, home, places_of(point, finding.threshold) if point else {})
+    model.config = model.config.with_findings(findings)
+    save_model(model, pipeline.processor, output / "model")
+    anything = told_of_anything([points[name] for name in model.config.shown if name in points])
+    Evidence(evidence, anything, titles_of(recipe["sources"], evidence)).save_pretrained(output / "model")
     return rows
 
 
-def calibrate(config, name, labels, probabilities, away=None, healthy=None):
-    """Fit one finding and write it into the configuration.
+def with_label_and_answer(rows, name):
+    known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+    if not known:
+        raise ValueError(f"All validation images with a label for {name} were refused: train a better segmenter.")
+    return known
+
+
+def labels_and_scores(rows, name):
+    """(N,) labels and (N,) scores (see `score_of`) of rows of which both are known."""
+    return np.array([row[f"label_{name}"] for row in rows]), np.array([score_of(row, name) for row in rows])
+
+
+def fit_finding(name, labels, probabilities):
+    """`FindingConfig` of one finding: temperature, bias and threshold.
 
     Args:
-        config: `LungFusionConfig`.
         name: of the finding.
         labels: (N,) in {0, 1}.
-        probabilities: (N,) float in [0, 1], of the model at temperature 1.
-        away: what `train.calibrate.away.operating_point` says of the finding, whose threshold then is by the healthy.
-        healthy: source → (N,) probabilities of its healthy people, as those of all.
+        probabilities: (N,) float in [0, 1], of the model at temperature 1 and bias 0.
 
     Raises:
         ValueError: all labels are alike.
     """
     if len(np.unique(labels)) < 2:
         raise ValueError(f"{name} cannot be calibrated: the validation patients need some with it and some without.")
-    config.temperatures[name], config.biases[name] = fit_platt(finite_logit(probabilities), labels)
-    probabilities = calibrated(config, name, probabilities)
-    config.thresholds[name] = operating_threshold(labels, probabilities)
-    if away:
-        calibrated_healthy = {source: calibrated(config, name, scores) for source, scores in healthy.items()}
-        apply_point(config, name, away, calibrated_healthy)
+    temperature, bias = fit_platt(finite_logit(probabilities), labels)
+    finding = FindingConfig(temperature=temperature, bias=bias)
+    return replace(finding, threshold=operating_threshold(labels, calibrated(finding, probabilities)))
+
+
+def calibrated(finding, probabilities):
+    """Probabilities of the model at temperature 1 and bias 0 → what it gives with those of a `FindingConfig`."""
+    return sigmoid(finite_logit(probabilities) / finding.temperature + finding.bias)
+
+
+def figures_at_home(labels, probabilities, threshold):
+    """`FindingEvidence.home`: at the threshold, and at the point of the largest sum of both (Youden 1950)."""
     youden = youden_threshold(labels, probabilities)
-    config.operating_points[name] = config.operating_points.get(name, {}) | {
-        **point(labels, probabilities, config.thresholds[name]),
-        "youden_threshold": youden,
-        **{f"youden_{key}": value for key, value in point(labels, probabilities, youden).items()},
-    }
+    of_youden = {f"youden_{key}": value for key, value in point_at(labels, probabilities, youden).items()}
+    return point_at(labels, probabilities, threshold) | {"youden_threshold": youden} | of_youden
 
 
-def calibrated(config, name, probabilities):
-    """Probabilities of the model at temperature 1 and bias 0 → what it gives with its own."""
-    return sigmoid(finite_logit(probabilities) / config.temperatures[name] + config.biases[name])
+def point_at(labels, probabilities, threshold):
+    figures = threshold_figures(labels, probabilities, threshold, range(len(labels)))
+    return {key: figures[key]["value"] for key in ("sensitivity", "specificity")}
 
 
-def point(labels, probabilities, threshold):
-    scores = finding_scores(labels, probabilities, threshold)
-    return {key: scores[key] for key in ("sensitivity", "specificity")}
+def titles_of(sources, evidence):
+    """Hospital → what it is in plain words, of those that evidence has figures of."""
+    measured = {hospital for of_finding in evidence.values() for hospital in of_finding.places}
+    titles = {}
+    for source in sources.values():
+        if source.get("hospital") in measured:
+            titles.setdefault(source["hospital"], f"{source['title']}: {source['population']}")
+    return titles
 
 
 def lowest_auc(patient_ids, labels, probabilities):
     """The lower end of the ROC AUC's 95 % interval, by bootstrap over patients."""
-    return bootstrap(auc_of, patient_ids, labels, probabilities)["auc"][0]
+    interval = bootstrap(auc_of, patient_ids, labels, probabilities)["auc"]
+    return interval[0] if interval else 0.0  # too few patients prove nothing
 
 
 def proves_to_work(away, home, low):
     """Whether users are told of a finding: by hospitals left out where there are any, else by `low` alone.
 
     Args:
-        away: as `train.calibrate.away.operating_point` gives it, or None.
-        home: its operating point on the validation patients.
-        low: `lowest_auc` on them.
+        away: its operating point, as `operating_points` gives it, or None.
+        home: as `figures_at_home` gives it.
+        low: `lowest_auc`.
     """
     return is_shown(away, home["specificity"], low) if away else low > MIN_AUC

@@ -1,14 +1,18 @@
 """Thresholds for one hospital, fitted on its own people: what a hospital does before it trusts any such model."""
 
+from dataclasses import replace
+
 import numpy as np
 
-from train.calibrate.away import SENSITIVITY, threshold_of_alarms
+from lungfusion.evidence import FindingEvidence, Place, Share
+from train.calibrate.operating_points import SENSITIVITY, threshold_of_alarms
 from train.io import cell, markdown_table
 from train.scoring.metrics import CERTAIN, proportion
 
-MIN_HEALTHY = 20  # images without a finding, for a threshold to be fitted
+MIN_HEALTHY = 20  # patients without a finding, for a threshold to be fitted
 MIN_ILL = 10  # images with it, for a sensitivity to be told
 LABELS = {"normal": {"absent": "all", "aliases": ["healthy", "no_finding"]}}  # of a hospital's own images
+FOLDS = 5  # parts of the patients, each counted at the threshold that the others give
 EXAMPLES = (50, 100, 200, 400, 800)  # numbers of healthy images of which the precision is told
 
 
@@ -22,28 +26,34 @@ def local_points(rows, findings, alarms):
 
     Returns:
         finding → dict: `threshold`, `rule_out_threshold`; `called_without`, and `found_ill` where there are `MIN_ILL`
-        ill: each {"value", "interval" (Wilson 1927, 95 %), "images"}. A finding that too few images are without is
-        not in it.
+        ill: each {"value", "interval" (Wilson 1927, 95 %), "images"}, of every fifth of the patients at the threshold
+        that the others give. A finding that too few patients are without is not in it.
     """
     points = {}
     for name in findings:
         known = [row for row in rows if f"label_{name}" in row and row.get(f"probability_{name}") is not None]
         labels = np.array([row[f"label_{name}"] for row in known])
-        probabilities = np.array([row[f"probability_{name}"] for row in known])
-        if (labels == 0).sum() >= MIN_HEALTHY:
-            points[name] = local_point(labels, probabilities, alarms)
+        patient_ids = np.array([row["patient_id"] for row in known])
+        if len(np.unique(patient_ids[labels == 0])) >= MIN_HEALTHY:
+            probabilities = np.array([row[f"probability_{name}"] for row in known])
+            points[name] = local_point(patient_ids, labels, probabilities, alarms)
     return points
 
 
-def local_point(labels, probabilities, alarms):
-    """One finding: as `local_points`. labels (N,) in {0, 1}; probabilities (N,) float in [0, 1]."""
-    without, ill = probabilities[labels == 0], probabilities[labels == 1]
-    threshold = threshold_of_alarms({"here": without}, alarms)
-    point = {"threshold": threshold, "rule_out_threshold": threshold}
-    point["called_without"] = counted(without >= threshold)
+def local_point(patient_ids, labels, probabilities, alarms):
+    """One finding: as `local_points`. (N,) ids, labels in {0, 1}, probabilities float in [0, 1]."""
+    fold_of = np.unique(patient_ids, return_inverse=True)[1] % FOLDS
+    called = np.zeros(len(labels), bool)
+    for fold in range(FOLDS):
+        others = fold_of != fold
+        unseen = threshold_of_alarms({"here": probabilities[others & (labels == 0)]}, alarms)
+        called[~others] = probabilities[~others] >= unseen
+    threshold = threshold_of_alarms({"here": probabilities[labels == 0]}, alarms)
+    point = {"threshold": threshold, "rule_out_threshold": threshold, "called_without": counted(called[labels == 0])}
+    ill = probabilities[labels == 1]
     if len(ill) >= MIN_ILL:
         point["rule_out_threshold"] = min(threshold, max(float(np.quantile(ill, 1 - SENSITIVITY)), CERTAIN))
-        point["found_ill"] = counted(ill >= threshold)
+        point["found_ill"] = counted(called[labels == 1])
     return point
 
 
@@ -51,29 +61,34 @@ def counted(called):
     return proportion(called.sum(), len(called)) | {"images": len(called)}
 
 
-def apply_local_points(config, points, hospital):
-    """Write them into a `LungFusionConfig`, in place, under the hospital's name.
+def local_findings(findings, points):
+    """Name → `FindingConfig` with the thresholds of its point. findings: name → `FindingConfig`, as they were."""
+    return {
+        name: replace(findings[name], threshold=point["threshold"], rule_out_threshold=point["rule_out_threshold"])
+        for name, point in points.items()
+    }
+
+
+def local_evidence(evidence, points, hospital):
+    """`Evidence` of a model with those thresholds.
 
     The figures away from home are that hospital's alone from then on; those of other hospitals, which were measured at
     other thresholds, are left out.
     """
-    for name, point in points.items():
-        config.thresholds[name] = point["threshold"]
-        config.rule_out_thresholds[name] = point["rule_out_threshold"]
-        ill = point.get("found_ill")
-        figures = {
-            "called_healthy": point["called_without"]["value"],
-            "found_ill": ill["value"] if ill else None,
-            "n_healthy": point["called_without"]["images"],
-            "n_ill": ill["images"] if ill else 0,
-        }
-        config.hospitals[name] = {hospital: figures}
-        config.reference_scores.pop(name, None)
-        kept = {k: v for k, v in config.operating_points.get(name, {}).items() if not k.startswith("away_")}
-        kept["away_false_alarms"] = figures["called_healthy"]
-        if ill:
-            kept["away_sensitivity"] = figures["found_ill"]
-        config.operating_points[name] = kept
+    findings = {
+        name: FindingEvidence(
+            evidence[name].sources,
+            evidence[name].home,
+            {hospital: Place(found=share_of(point.get("found_ill")), called_healthy=share_of(point["called_without"]))},
+        )
+        for name, point in points.items()
+    }
+    return replace(evidence, findings=evidence.findings | findings, anything={}, places={hospital: hospital})
+
+
+def share_of(figure):
+    """{"value", "interval", "images"} → `Share`; None stays None."""
+    return figure and Share(figure["value"], *figure["interval"], figure["images"])
 
 
 def with_count(figure):
@@ -101,8 +116,8 @@ def local_report(points, hospital, alarms):
     return [
         f"# Thresholds for {hospital}",
         "",
-        f"Fitted so that at most {100 * alarms:.0f} in 100 without a finding are called; 95 % intervals (Wilson). They "
-        "were measured on the same people, so they flatter: look at people of later months before you rely on them.",
+        f"Fitted so that at most {100 * alarms:.0f} in 100 without a finding are called. Counted in each fifth of the "
+        "patients at the threshold that the others give; 95 % intervals (Wilson).",
         "",
         *markdown_table(titles, rows),
         "",

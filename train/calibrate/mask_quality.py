@@ -32,7 +32,8 @@ def calibrate_quality(recipe, output):
     config.quality_slope, config.quality_offset = 1.0, 0.0
     rows = []
     for name, data in validation_parts(recipe).items():
-        rows += score_altered(pipeline, data, name, MILD_CORRUPTIONS | SEVERE_CORRUPTIONS)
+        declared = recipe["sources"][name]
+        rows += score_altered(pipeline, data, name, MILD_CORRUPTIONS | SEVERE_CORRUPTIONS, declared)
     fitted = fit_quality([row["mask_quality"] for row in rows], [row["dice"] for row in rows])
     config.quality_slope, config.quality_offset = fitted
     fit_ood(pipeline, recipe)

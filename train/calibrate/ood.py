@@ -22,10 +22,10 @@ def fit_ood(pipeline, recipe):
     segmenter = pipeline.segmenter
     sources = recipe["sources"] | recipe.get("unlabelled", {})
     features = [features_of(pipeline, segmenter, load_part(recipe, s, "train"), name) for name, s in sources.items()]
-    mean, whitening = mahalanobis(np.concatenate(features))
-    segmenter.novelty.mean.copy_(torch.from_numpy(mean))
-    segmenter.novelty.whitening.copy_(torch.from_numpy(whitening))
-    round_weights(segmenter.novelty)
+    mean, precision_cholesky = mahalanobis(np.concatenate(features))
+    segmenter.ood_head.mean.copy_(torch.from_numpy(mean))
+    segmenter.ood_head.precision_cholesky.copy_(torch.from_numpy(precision_cholesky))
+    round_weights(segmenter.ood_head)
 
 
 @torch.inference_mode()
@@ -33,7 +33,7 @@ def features_of(pipeline, segmenter, data, name, batch_size=4):
     """The segmenter's deepest features, mean over places, of radiographs drawn at random: (N, channels)."""
     data = data.shuffle(seed=0).select(range(min(IMAGES, len(data))))
     features = []
-    for start in tqdm(range(0, len(data), batch_size), desc=f"Novelty: {name}"):
+    for start in tqdm(range(0, len(data), batch_size), desc=f"Out of distribution: {name}"):
         images = data[start : start + batch_size]["image"]
         pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(image)) for image in images])
         features.append(segmenter.encode(pixel_values)[-1].mean((2, 3)).cpu().double().numpy())
@@ -41,7 +41,8 @@ def features_of(pipeline, segmenter, data, name, batch_size=4):
 
 
 def mahalanobis(features):
-    """(N, C) → mean (C,) and whitening (C, C): |(x − mean) @ whitening| is the Mahalanobis distance over √C.
+    """(N, C) → mean (C,) and precision_cholesky (C, C): |(x − mean) @ precision_cholesky| is the Mahalanobis distance
+    over √C.
 
     The covariance is shrunk (Ledoit and Wolf 2004), after each feature was scaled to a variance of 1.
     """

@@ -15,7 +15,7 @@ def balanced_sampler(groups, length, max_draws=None, shares=None):
 
     Args:
         groups: one (source, label) for each image, None being the label of those without a finding.
-        length: images in an epoch.
+        length: images in an epoch; fewer where that would draw all of them more than `max_draws` times.
         max_draws: how often one image is drawn in an epoch, on average, at most; None for no limit. What is cut off a
             small source is spread over the others.
         shares: source → how often it is drawn, beside 1 for a source not named there.
@@ -25,8 +25,22 @@ def balanced_sampler(groups, length, max_draws=None, shares=None):
     weights = torch.tensor([of_groups[group] for group in groups], dtype=torch.float64)
     weights /= weights.sum()
     if max_draws:
-        weights = weights.clamp(max=max_draws / length)
+        length = min(length, int(max_draws * len(groups)))
+        weights = capped(weights, max_draws / length)
     return WeightedRandomSampler(weights, length, generator=torch.Generator())
+
+
+def capped(weights, most):
+    """(N,) weights with a sum of 1 → the same, none above `most`: what is cut off goes to the others, by their weights.
+
+    most: at least 1 / N.
+    """
+    full = torch.zeros_like(weights, dtype=torch.bool)
+    while (over := weights > most * (1 + 1e-9)).any():
+        full |= over
+        rest = weights * ~full
+        weights = torch.where(full, most, rest * (1 - most * full.sum()).clamp(min=0) / rest.sum().clamp(min=1e-300))
+    return weights
 
 
 def share_of(group, counts):

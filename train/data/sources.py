@@ -12,7 +12,7 @@ SOURCES = Path(__file__).parents[1] / "recipes" / "sources.yaml"
 KEYS = {  # of a source, there and in a recipe
     *("base", "dataset", "hub_id", "title", "hospital", "population", "age", "about", "citation", "licence"),
     *("hub_licence", "link", "redistributable", "confounded", "labels", "findings", "always_absent", "readers"),
-    *("unused_labels", "images", "share"),
+    *("unused_labels", "images", "share", "patients"),
 }
 
 
@@ -37,6 +37,16 @@ def find_source(place):
     return next(
         (source for source in known.values() if last == source["dataset"] or str(place) == source.get("hub_id")), {}
     )
+
+
+def hospital_of(name, source=None):
+    """The hospital whose patients a data set is of: what it declares, else its own name, for it may be any other.
+
+    Args:
+        name: of the data set, a name of sources.yaml, folder or id.
+        source: its declaration; None for what sources.yaml says of that name.
+    """
+    return (find_source(name) if source is None else source).get("hospital") or name
 
 
 def resolve_sources(written):

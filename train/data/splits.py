@@ -52,8 +52,8 @@ def load_source(place, split, fold=0, source=None):
             "`python -m train.prepare table` makes the columns that training needs."
         )
     data = without_copies(parts, name)
-    patients = [patient(name) for name in data["patient_id"]]
-    data = data.remove_columns("patient_id").add_column("patient_id", patients)
+    data = with_patients(data, source.get("patients"))
+    patients = data["patient_id"]
     if readers := source.get("readers"):
         data = join_readers(data, readers, Path(place).parent)
     if derived:
@@ -63,20 +63,28 @@ def load_source(place, split, fold=0, source=None):
     return data
 
 
+def with_patients(data, rule=None):
+    """The data set with the column `patient_id`: as text, and by the source's rule where it has one.
+
+    Args:
+        rule: `patients` of a source, a pattern whose first group that matched is the patient, in `patient_id` where
+            there is such a column, else in `file_name`; what it does not match names a patient of its own.
+    """
+    column = "patient_id" if "patient_id" in data.column_names else "file_name"
+    names = [str(name) for name in data[column]]
+    if rule:
+        matches = [re.match(rule, name) for name in names]
+        names = [
+            next(filter(None, match.groups())) if match else name for match, name in zip(matches, names, strict=True)
+        ]
+    kept = data.remove_columns("patient_id") if column == "patient_id" else data
+    return kept.add_column("patient_id", names)
+
+
 def undecoded(data):
     for column in sorted({"image", "mask"} & set(data.column_names)):
         data = data.cast_column(column, Image(decode=False))
     return data
-
-
-def patient(name):
-    """The patient behind an id: of Kermany's `IM-0429-0001` and `NORMAL2-IM-0429` the number after IM, else all of it.
-
-    Kermany et al. number the normal children so, some of them with several images; the two series share numbers, and
-    whether these are the same children is not published, so they are kept together.
-    """
-    number = re.match(r"(?:NORMAL2-)?IM-(\d+)", str(name))
-    return f"IM-{number[1]}" if number else str(name)
 
 
 def patient_fold(patient_id):

@@ -31,7 +31,7 @@ def head_of(model):
 def logits_of(model, batch):
     """Of a batch of radiographs with their lungs, as bytes, or of one of `features`: (B, findings) float32."""
     if "features" in batch:
-        return head_of(model)(batch["features"]).logits.float()
+        return head_of(model)(one_view(batch)["features"]).logits.float()
     batch = to_floats(batch)
     return model(batch["pixel_values"], alpha=batch["alpha"]).logits.float()
 
@@ -85,23 +85,25 @@ def fused_features(model, arrays, name="", view=0, augment=None):
 
     Returns:
         (N, D) float16 array, its rows those of `arrays`. All of the file behind them is kept in the Hugging Face cache,
-        under a digest of that file's name, of the branches' weights and of what alters the pictures.
+        under a digest of that file's name, of the configuration and all weights before the classifier, of what alters
+        the pictures and of the kind of device.
     """
-    digest = hashlib.sha256(f"{Path(arrays.pixels.filename).parent.name} {model.config.branch_size}".encode())
-    digest.update(model.config.concatenation.encode())
-    if view:
-        digest.update(f"{view} {augment}".encode())
-    add_weights(digest, model.branches)
+    seen = [Path(arrays.pixels.filename).parent.name, model.config.to_json_string(), model.device.type]
+    digest = hashlib.sha256(" ".join([*seen, f"{view} {augment}" if view else ""]).encode())
+    for part in (model.concatenation, model.branches, model.fusion):
+        add_weights(digest, part)
     path = Path(HF_CACHE_HOME) / "lungfusion" / f"features-{digest.hexdigest()[:32]}.npy"
     if not path.exists():
-        found = look(model.eval(), LungArrays(arrays.pixels, arrays.alpha), f"{name}, view {view}", view, augment)
+        found = extract_features(
+            model.eval(), LungArrays(arrays.pixels, arrays.alpha), f"{name}, view {view}", view, augment
+        )
         beside = path.with_suffix(f".{os.getpid()}.npy")
         np.save(beside, found)
         beside.rename(path)
     return np.load(path)[arrays.rows]
 
 
-def look(model, arrays, name, view=0, augment=None):
+def extract_features(model, arrays, name, view=0, augment=None):
     """(N, D) float16, each row what `model` sees of one of the `arrays`; a view looks the same each time."""
     labels, found = np.zeros((len(arrays), 1), np.float32), []
     with torch.random.fork_rng():
@@ -115,7 +117,7 @@ def look(model, arrays, name, view=0, augment=None):
 
 
 class LabelledFeatures(Dataset):
-    """Each item `features` (D,) float32, of one of its views, and `labels` (findings,) float32.
+    """Each item `features` (views, D) float32, and `labels` (findings,) float32; `one_view` picks.
 
     parts: list of (`FusedFeatures`, labels).
     """
@@ -128,8 +130,15 @@ class LabelledFeatures(Dataset):
         return len(self.labels)
 
     def __getitem__(self, row):
-        view = self.views[int(torch.randint(len(self.views), ()))] if len(self.views) > 1 else self.views[0]
-        return {"features": torch.from_numpy(view[row]).float(), "labels": torch.from_numpy(self.labels[row])}
+        features = torch.from_numpy(np.stack([view[row] for view in self.views])).float()
+        return {"features": features, "labels": torch.from_numpy(self.labels[row])}
+
+
+def one_view(batch):
+    """A batch of `LabelledFeatures` with one view of each image, at random: features (B, D)."""
+    features = batch["features"]
+    chosen = torch.randint(features.shape[1], (len(features),), device=features.device)
+    return batch | {"features": features[torch.arange(len(features), device=features.device), chosen]}
 
 
 def labelled_rows(parts):

@@ -1,12 +1,15 @@
 """The processes that share a command's work: how many there are, on which device, in which precision."""
 
 import os
+import subprocess
+import sys
 from contextlib import contextmanager
 from pathlib import Path
 
 import datasets
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import get_available_trackers
 from accelerate.utils import parse_flag_from_env
 from filelock import FileLock
 
@@ -21,11 +24,16 @@ def start_accelerator(mixed_precision="no", **settings):
 
     Args:
         mixed_precision: `no`, `fp16` or `bf16`; float32 takes the place of a bfloat16 that would have to be emulated.
-        settings: more of what `Accelerator` takes.
+        settings: more of what `Accelerator` takes; `log_with` is a tracker that is installed, `all` of them, or None.
 
     Raises:
-        ValueError: several processes were asked for, but they would not work together.
+        ValueError: several processes were asked for, but they would not work together; or there is no such tracker.
     """
+    log_with = settings.get("log_with")
+    if log_with not in (None, "all", *get_available_trackers()):
+        raise ValueError(
+            f"log_with is {log_with!r}: give null, all or one of {', '.join(get_available_trackers())}, or install it."
+        )
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     device = torch.device("cpu") if cpu else torch.accelerator.current_accelerator()
     emulated = mixed_precision == "bf16" and not has_bfloat16(device)
@@ -67,13 +75,52 @@ def one_after_another():
 
 
 def set_up_cpu(accelerator):
-    """Where a CPU computes, its cores are shared out among the processes, and freed memory is kept.
-
-    `accelerate launch` gives each process one thread unless told otherwise, which leaves cores idle.
-    """
+    """Where a CPU computes: in as many threads as there are cores for it, and freed memory is kept."""
     if accelerator.device.type == "cpu":
         keep_freed_memory()
-        torch.set_num_threads(max(1, os.cpu_count() // accelerator.num_processes))
+        threads, why = threads_for(accelerator.num_processes)
+        torch.set_num_threads(threads)
+        accelerator.print(f"Computing in {threads} thread{'s' * (threads > 1)} a process: {why}.")
+
+
+def threads_for(processes):
+    """How many threads each of the processes computes in, and why.
+
+    OMP_NUM_THREADS says so where it is set. Else it is the share of the cores that the scheduler gives this process:
+    more would wait for each other, and for others' work.
+    """
+    said, cores = os.environ.get("OMP_NUM_THREADS", ""), free_cores()
+    if said.isdigit() and int(said):
+        return int(said), f"OMP_NUM_THREADS is {said}, {cores} cores are free to it"
+    return max(1, cores // processes), f"{cores} cores are free to it; OMP_NUM_THREADS changes that"
+
+
+def free_cores():
+    """How many cores this process may run on, which may be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def launch(module, *arguments):
+    """Run a command by `accelerate launch`, as the machine's own configuration says; returns its exit status.
+
+    It gives each process one thread unless told otherwise, and hides a sentence behind a traceback of its own.
+    """
+    threads = {"OMP_NUM_THREADS": str(free_cores())} | os.environ
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "-m", module, *map(str, arguments)]
+    return subprocess.run(command, env=threads).returncode  # noqa: S603 (the user's own arguments, no shell)
+
+
+def run(main):
+    """A command's end on the terminal: what can't be done is said in a sentence, without a traceback.
+
+    LUNGFUSION_TRACEBACK=1 shows where it was.
+    """
+    try:
+        main()
+    except (OSError, ValueError) as error:
+        if os.environ.get("LUNGFUSION_TRACEBACK"):
+            raise
+        sys.exit(f"{error} (LUNGFUSION_TRACEBACK=1 shows where.)")
 
 
 def loader_workers(accelerator, recipe):

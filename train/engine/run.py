@@ -5,11 +5,11 @@ import yaml
 from train.io import write_json
 
 # Of a recipe, what may change in a run's folder: what another machine may need otherwise, and what users are told of
-FREE = "data_root", "workers", "shown"
+FREE = "data_root", "workers", "shown", "log_with"
 
 
 def prepare_output(accelerator, recipe, output):
-    """Make the folder, keep the recipe in it, start the TensorBoard log.
+    """Make the folder, keep the recipe in it, start the log.
 
     Raises:
         ValueError: the folder holds a run of another recipe.
@@ -20,7 +20,8 @@ def prepare_output(accelerator, recipe, output):
         output.mkdir(parents=True, exist_ok=True)
         (output / "recipe.yaml").write_text(yaml.safe_dump(recipe, sort_keys=False))
     accelerator.wait_for_everyone()
-    accelerator.init_trackers("tensorboard")
+    name = "tensorboard" if recipe["log_with"] == "tensorboard" else "lungfusion"  # a folder of the run's, or a project
+    accelerator.init_trackers(name, init_kwargs={"wandb": {"name": output.name}})
 
 
 def check_recipe(recipe, output):

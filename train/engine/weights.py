@@ -13,6 +13,7 @@ from timm.models import adapt_input_conv
 
 from lungfusion.loading import load_model
 from lungfusion.models import LungFusionForImageClassification
+from train.engine.earlier_versions import in_todays_form
 
 STAGES = ("blocks", "stages", "features")  # what timm's networks call the list of their stages
 
@@ -44,7 +45,8 @@ def load_classifier(name_or_path):
 
 def load_trained(name_or_path, wanted):
     try:
-        return load_model(name_or_path).eval()
+        with in_todays_form(name_or_path) as place:
+            return load_model(place).eval()
     except (OSError, ValueError) as error:
         there = Path(name_or_path or ".").is_dir()
         said = error if there else f"There is no folder {name_or_path}, and the Hub gave no model of that name."
@@ -90,7 +92,13 @@ def adapt_channels(weight, channels):
 
 
 def hub_weights(name):
-    return timm.create_model(name, pretrained=True).state_dict()
+    try:
+        return timm.create_model(name, pretrained=True).state_dict()
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"The Hub gave no pretrained weights of {name} ({str(error).splitlines()[0]}): say pretrained=FOLDER, one "
+            "with their .safetensors, or pretrained=null to begin without."
+        ) from error
 
 
 def folder_weights(name, folder):

@@ -13,6 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lungfusion.evidence import Evidence
+from lungfusion.models import LungFusionConfig
+from train.data.sources import find_source
 from train.io import cell, markdown_table
 from train.report.tables import metrics_tables
 
@@ -20,7 +23,7 @@ ROOT = Path(__file__).parent.parent.parent
 TABLE = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- /table -->", re.DOTALL)
 OUTPUT = re.compile(r"```python\n(?P<code>[^`]*)```\n\n<!-- output -->\n(?P<printed>.*?)<!-- /output -->", re.DOTALL)
 NOT_MEASURED = "not measured"
-TITLES = ("finding", "learned from", "ROC AUC at home", "ROC AUC away", "found away", "false alarms away")
+TITLES = ("finding", "ROC AUC at home", "ROC AUC away", "found away", "healthy called away")
 
 
 def with_tables(text, folder):
@@ -57,27 +60,33 @@ def file_lines(path):
 
 
 def findings_table(checkpoint):
-    """Lines of a table: each finding that is told, at home and in the hospitals that training left out."""
-    config = json.loads((checkpoint / "config.json").read_text())
+    """Lines of a table: each finding that is told, at home and in the hospitals that training left out, the worst."""
+    config, evidence = LungFusionConfig.from_pretrained(checkpoint), Evidence.from_pretrained(checkpoint)
     metrics = json.loads((checkpoint / "metrics.json").read_text())
     rows = []
-    for name in config["shown"]:
-        home = [summary["findings"][name]["auc"] for summary in metrics.values() if name in summary["findings"]]
-        away = away_figures(config["operating_points"].get(name, {}))
-        learned_from = config["sources"][name].replace("; ", "<br>")
-        rows.append([name, learned_from, "<br>".join(map(cell, home)) or NOT_MEASURED, *away])
+    for name in config.shown:
+        away = [worst_away(evidence[name], figure) for figure in ("auc_healthy", "found", "called_healthy")]
+        rows.append([name, worst_at_home(metrics, name), *away])
     return markdown_table(TITLES, rows)
 
 
-def away_figures(point):
-    """ROC AUC with its interval, sensitivity and false alarms in hospitals left out, as text.
-
-    Args:
-        point: one of a configuration's `operating_points`.
+def worst_at_home(metrics, name):
+    """The lowest ROC AUC of a finding among data sets learned from, with n; not of those where class and device go
+    together.
     """
-    auc = NOT_MEASURED
-    if "away_auc" in point:
-        interval = [point["away_auc_low"], point["away_auc_high"]]
-        auc = cell({"value": point["away_auc"], "interval": interval})
-    shares = [point.get(key) for key in ("away_sensitivity", "away_false_alarms")]
-    return [auc, *[NOT_MEASURED if share is None else f"{share:.0%}" for share in shares]]
+    figures = [
+        summary["findings"][name]
+        for source, summary in metrics.items()
+        if name in summary["findings"] and not find_source(source).get("confounded")
+    ]
+    worst = min(figures, key=lambda one: one["auc"]["value"], default=None)
+    return NOT_MEASURED if worst is None else f"{cell(worst['auc'])}, n = {worst['images']}"
+
+
+def worst_away(evidence, figure):
+    """A figure of `FindingEvidence` in the hospital left out where it is worst, with n and the hospital's name."""
+    measured = evidence.measured(figure)
+    if not measured:
+        return NOT_MEASURED
+    place, share = measured[0]
+    return f"{cell({'value': share.value, 'interval': [share.low, share.high]})}, n = {share.n}, {place}"

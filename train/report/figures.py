@@ -117,11 +117,11 @@ def draw_changes(curves, finding):
     for row, (score, title) in enumerate((("auc", "ROC AUC"), ("accuracy", "accuracy at the threshold"))):
         for axes, change in zip(panels[row], changes, strict=True):
             for name, of_model in curves.items():
-                levels = [point["level"] for point in of_model[change]]
-                low, high = zip(*(point[score]["interval"] for point in of_model[change]), strict=True)
-                label = f"{name}, n = {next(iter(of_model.values()))[0]['images']}"
-                axes.plot(levels, [point[score]["value"] for point in of_model[change]], "o-", label=label)
-                axes.fill_between(levels, low, high, alpha=0.15)
+                points = [(point["level"], point[score]) for point in of_model[change] if point[score]]
+                axes.plot([level for level, _ in points], [one["value"] for _, one in points], "o-", label=name)
+                known = [(level, *one["interval"]) for level, one in points if one["interval"]]
+                if known:
+                    axes.fill_between(*zip(*known, strict=True), alpha=0.15)
             axes.set(xlabel=change)
         panels[row][0].set(ylabel=title)
     panels[0][0].legend(fontsize=8)

@@ -69,9 +69,6 @@ def metrics_tables(metrics, shown_alone=False):
         lines += [*markdown_table(titles, rows), ""]
         if "ece_if_calibrated" in names:
             lines += [IF_CALIBRATED, ""]
-        for source, summary in metrics.items():
-            if "mean_auc" in summary:
-                lines += [f"Mean ROC AUC of the findings shown, {source}: {cell(summary['mean_auc'])}.", ""]
         lines += healthy_tables(metrics, findings)
         refused = [f"{summary['refused']} of {summary['images']} of {source}" for source, summary in metrics.items()]
         lines += [f"Refused, and in no figure of the findings: {', '.join(refused)}.", ""]

@@ -14,7 +14,7 @@ from sklearn.svm import SVC
 from tqdm.auto import tqdm
 
 from train.io import cell, markdown_table
-from train.scoring.metrics import roc_auc, with_interval
+from train.scoring.metrics import roc_auc, share, with_interval
 
 CLASSIFIERS = {
     "support vector machine": lambda: SVC(random_state=0),
@@ -53,7 +53,8 @@ def compare_classifiers(train, validation):
             ranks = scored(x_validation)
             ranks = ranks[:, 1] if ranks.ndim == 2 else ranks
             of_finding[name] = {"images": len(y_validation), "positive": int(y_validation.sum())}
-            of_finding[name] |= with_interval(scores, patient_ids, y_validation, ranks, fitted.predict(x_validation))
+            of_finding[name] |= with_interval(auc, patient_ids, y_validation, ranks)
+            of_finding[name]["accuracy"] = share(fitted.predict(x_validation) == y_validation, patient_ids)
     return figures
 
 
@@ -64,14 +65,12 @@ def known(data, column):
 
 
 def patients(data):
-    """One name for each radiograph's patient, for whom the sources have names of their own."""
-    return [f"{source} {patient}" for source, patient in zip(data["source"], data["patient_id"], strict=True)]
+    """One name for each radiograph's patient, for whom hospitals have names of their own."""
+    return [f"{hospital} {patient}" for hospital, patient in zip(data["hospital"], data["patient_id"], strict=True)]
 
 
-def scores(labels, ranks, predicted):
-    if len(np.unique(labels)) < 2:
-        return None
-    return {"auc": roc_auc(labels, ranks), "accuracy": float((labels == predicted).mean())}
+def auc(labels, ranks):
+    return {"auc": roc_auc(labels, ranks)} if len(np.unique(labels)) == 2 else None
 
 
 def classical_table(figures):

@@ -60,22 +60,29 @@ def summarise_findings(rows, rows_of_first):
     """A variant of a classifier: for each source the ROC AUC of its findings and their mean, the runs' mean each.
 
     Args:
-        rows: of all of the variant's runs, one for each fold and seed: `run` (its number), source, patient_id and of
-            each finding `probability_…` and, where known, `label_…`.
+        rows: of all of the variant's runs, one for each fold and seed: `run` (its number), source, hospital, patient_id
+            and of each finding `probability_…` (None where it was not assessed) and, where known, `label_…`.
         rows_of_first: those of the first variant's.
     """
     sources = {}
     for source in dict.fromkeys(row["source"] for row in rows):
         pairs = [pair for pair in zip(rows, rows_of_first, strict=True) if pair[0]["source"] == source]
-        labels = {key: np.array([row.get(key, np.nan) for row, _ in pairs]) for key in labels_of(pairs)}
+        labels = {key: np.array([known_of_both(key, pair) for pair in pairs], float) for key in labels_of(pairs)}
         run = np.array([row["run"] for row, _ in pairs])
         names = [key.removeprefix("label_") for key in labels if all(has_both(labels[key], run == n) for n in set(run))]
         if names:
             truth = np.stack([labels[f"label_{name}"] for name in names], axis=1)  # (N, F)
-            said = np.array([[[row[f"probability_{name}"] for row in pair] for name in names] for pair in pairs])
+            said = [[[row[f"probability_{name}"] for row in pair] for name in names] for pair in pairs]
+            said = np.array(said, float)  # (N, F, 2); NaN where the label counts as unknown
             figures = with_interval(partial(mean_auc, names), patients([row for row, _ in pairs]), truth, run, said)
             sources[source] = {"images": len(pairs), "findings": names, **figures}
     return {"sources": sources}
+
+
+def known_of_both(key, pair):
+    """An image's label; NaN where it is unknown, or one of the two models did not assess the finding."""
+    assessed = all(row.get(key.replace("label_", "probability_")) is not None for row in pair)
+    return pair[0].get(key, np.nan) if assessed else np.nan
 
 
 def labels_of(pairs):

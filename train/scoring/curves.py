@@ -1,9 +1,8 @@
 """Robustness curves: how far each finding is told when radiographs are tilted, shifted, magnified, changed in contrast,
 inverted, or compressed; models and sources side by side, every model on the same images. An image that a model refuses
-counts as not detected.
+counts as not detected; one in which it does not assess the finding does not count.
 """
 
-from functools import partial
 from io import BytesIO
 
 import numpy as np
@@ -17,8 +16,9 @@ from lungfusion import load_radiograph
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
 from train.io import cell, markdown_table
+from train.scoring.hospitals import auc_with_interval
 from train.scoring.images import every_finding_of, reported
-from train.scoring.metrics import roc_auc, with_interval
+from train.scoring.metrics import share
 
 
 def measure_curves(pipelines, parts, declared=None, images=200):
@@ -97,27 +97,40 @@ def curves_of(pipeline, data, labels, finding, name):
     """change → list of one dict for each level: level, images, and auc and accuracy with their intervals."""
     steps = [(change, level) for change, (_, levels) in CHANGES.items() for level in levels]
     probabilities = {step: [] for step in steps}
-    threshold = pipeline.model.config.thresholds[finding]
+    threshold = pipeline.model.config.findings[finding].threshold
     for row in tqdm(data, desc=f"Changing images for {name}"):
         pixels = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         versions = [CHANGES[change][0](pixels, level)[0].numpy() for change, level in steps]
         with every_finding_of(pipeline):
             analyses = pipeline(versions)
         for step, analysis in zip(steps, analyses, strict=True):
-            probabilities[step].append((analysis[finding].probability or 0.0) if analysis.findings else 0.0)
+            probabilities[step].append(probability_of(analysis, finding))
     curves = {change: [] for change in CHANGES}
     for (change, level), values in probabilities.items():
-        score = partial(auc_and_accuracy, threshold=threshold)
-        figures = with_interval(score, list(data["patient_id"]), labels, np.array(values))
-        curves[change].append({"level": level, "images": len(values)} | figures)
+        values, patient_ids = np.array(values, float), np.array(data["patient_id"])
+        curves[change].append({"level": level, **figures_at(labels, values, patient_ids, threshold)})
     return curves
 
 
-def auc_and_accuracy(labels, probabilities, threshold):
+def probability_of(analysis, finding):
+    """0 where the image was refused: it is not detected; NaN where the finding was not assessed, which is no answer."""
+    if not analysis.findings:
+        return 0.0
+    probability = analysis[finding].probability
+    return np.nan if probability is None else probability
+
+
+def figures_at(labels, probabilities, patient_ids, threshold):
+    """images, and auc and accuracy with their intervals, of those in which the finding was assessed; None if all alike.
+
+    labels, probabilities, patient_ids: (N,); a probability of NaN: not assessed.
+    """
+    known = ~np.isnan(probabilities)
+    labels, probabilities, patient_ids = labels[known], probabilities[known], patient_ids[known]
     if len(np.unique(labels)) < 2:
-        return None
-    accuracy = float(((probabilities >= threshold) == labels).mean())
-    return {"auc": roc_auc(labels, probabilities), "accuracy": accuracy}
+        return {"images": len(labels), "auc": None, "accuracy": None}
+    accuracy = share((probabilities >= threshold) == labels, patient_ids)
+    return {"images": len(labels), "auc": auc_with_interval(patient_ids, labels, probabilities), "accuracy": accuracy}
 
 
 def curves_table(curves):
@@ -126,13 +139,15 @@ def curves_table(curves):
     Args:
         curves: "model, source" → as `curves_of` returns.
     """
-    titles = ["change", "level", *(f"{name}, n = {images_in(curve)}: ROC AUC" for name, curve in curves.items())]
+    titles = ["change", "level", *(f"{name}: ROC AUC" for name in curves)]
     rows = []
     for change, points in next(iter(curves.values())).items():
         for number, point in enumerate(points):
-            rows.append([change, point["level"], *(cell(curve[change][number]["auc"]) for curve in curves.values())])
+            points_of_all = [curve[change][number] for curve in curves.values()]
+            rows.append([change, point["level"], *(told(point) for point in points_of_all)])
     return markdown_table(titles, rows)
 
 
-def images_in(curve):
-    return next(iter(curve.values()))[0]["images"]
+def told(point):
+    """The ROC AUC of one level; of how many, for where radiographs are too coarse findings are not assessed."""
+    return f"{cell(point['auc'])}, n = {point['images']}" if point["auc"] else f"not assessed, n = {point['images']}"

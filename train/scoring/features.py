@@ -5,6 +5,7 @@ from datasets import Dataset
 from tqdm.auto import tqdm
 
 from train.data.labels import known_labels
+from train.data.sources import hospital_of
 from train.scoring.images import read_or_say_why
 
 
@@ -17,10 +18,10 @@ def feature_rows(pipeline, parts, declared=None, batch_size=8):
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
 
     Returns:
-        `datasets.Dataset` in the same order: source, file_name, patient_id, `label_…` for each finding the model
-        learned (1 present, 0 absent, null unknown) and features, a list of float32.
+        `datasets.Dataset` in the same order: source, hospital, file_name, patient_id, `label_…` for each finding the
+        model learned (1 present, 0 absent, null unknown) and features, a list of float32.
     """
-    columns = {"source": [], "file_name": [], "patient_id": [], "features": []}
+    columns = {"source": [], "hospital": [], "file_name": [], "patient_id": [], "features": []}
     findings = pipeline.model.config.findings
     columns |= {f"label_{name}": [] for name in findings}
     for source, data in parts.items():
@@ -33,6 +34,7 @@ def feature_rows(pipeline, parts, declared=None, batch_size=8):
             print(f"{len(data) - len(kept)} of the {len(data)} radiographs of {source} can't be read: left out.")
         data = data.select(kept)
         columns["source"] += [source] * len(data)
+        columns["hospital"] += [hospital_of(source, (declared or {}).get(source))] * len(data)
         for name in ("file_name", "patient_id"):
             columns[name] += list(data[name])
         labels = known_labels(data, findings, (declared or {}).get(source, source))

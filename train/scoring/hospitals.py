@@ -9,9 +9,10 @@ import torch
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
+from lungfusion.models.configuration_lungfusion import better_fit
 from train.engine.head import labelled_rows, logits_of
 from train.io import cell, markdown_table
-from train.scoring.metrics import bootstrap, proportion, roc_auc
+from train.scoring.metrics import bootstrap, roc_auc, share
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
 MAX_IMAGES = 4000  # of the hospital left out, drawn at random
@@ -71,39 +72,59 @@ def is_healthy(row):
     return not any(labels) and row.get("label_pneumonia") == 0 and row.get("label_tuberculosis") == 0
 
 
+def heed_rivals(rows, rivals):
+    """Give each row the `score_…` of each finding with rivals: its probability, or 0 where a rival fits better.
+
+    rivals: finding → names; see `FindingConfig.rivals`.
+    """
+    for row in rows:
+        for finding, names in rivals.items():
+            known = {name: row.get(f"probability_{name}") for name in (finding, *names)}
+            if known[finding] is not None:
+                row[f"score_{finding}"] = 0.0 if better_fit(finding, names, known) else known[finding]
+
+
+def score_of(row, finding):
+    """What is compared with a finding's threshold: its probability, or 0 where a rival fits better; None if refused."""
+    return row.get(f"score_{finding}", row.get(f"probability_{finding}"))
+
+
+def group_of(row, finding):
+    """Whom an image is of whose label of a finding is known, one of `lungfusion.evidence.GROUPS`."""
+    return "ill" if row[f"label_{finding}"] == 1 else "healthy" if is_healthy(row) else "otherwise_ill"
+
+
 def summarise_hospital(rows, finding, threshold):
     """One finding in one hospital.
 
     Args:
-        rows: of that hospital's images, `probability_…` in them.
+        rows: of that hospital's images, `probability_…` in them, and `score_…` where other findings may fit better: the
+            probability, or 0 where one does.
         finding: its name.
         threshold: probability from which it is called.
 
     Returns:
-        dict: `auc`, the ill against people with nothing; `auc_without`, the ill against all who are known not to have
-        it, some of whom have something else (both not where class and device go together); `called_healthy` and
-        `called_without`, among the same people; `found_ill`: each {"value", "interval", "images"}, with 95 % intervals:
-        of an AUC by bootstrap over patients, of shares after Wilson.
+        dict, by the names of `lungfusion.evidence.Place`: `auc_healthy`, the ill against people with nothing, and
+        `auc_otherwise_ill`, against people with something else (both not where class and device go together);
+        `called_healthy` and `called_otherwise_ill`, among the same people; `found`, among the ill: each {"value",
+        "interval", "images"}, with 95 % intervals: of an AUC by bootstrap over patients, of shares after Wilson.
     """
     known = [row for row in rows if f"label_{finding}" in row]
-    labels = np.array([row[f"label_{finding}"] for row in known])
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
-    healthy = np.array([is_healthy(row) for row in known], bool)
+    called = np.array([score_of(row, finding) for row in known]) >= threshold
+    groups = np.array([group_of(row, finding) for row in known])
+    patients, ill = np.array([row["patient_id"] for row in known]), groups == "ill"
+    confounded = any(row.get("confounded") == "yes" for row in known)
     figures = {}
-    ill, without, ailing = labels == 1, labels == 0, (labels == 0) & ~healthy
-    if not any(row.get("confounded") == "yes" for row in known):
-        patients = np.array([row["patient_id"] for row in known])
-        for name, others in (("auc", healthy & without), ("auc_without", without if ailing.any() else ailing)):
-            if min(ill.sum(), others.sum()) >= MIN_IMAGES:
-                chosen = ill | others
-                figures[name] = auc_with_interval(patients[chosen], labels[chosen], probabilities[chosen])
-    for name, chosen in (
-        ("called_healthy", healthy & without),
-        ("called_without", without),
-        ("found_ill", ill),
-    ):
-        if chosen.sum() >= MIN_IMAGES:
-            figures[name] = share(probabilities[chosen] >= threshold)
+    for group in ("healthy", "otherwise_ill"):
+        of_group = groups == group
+        if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
+            chosen = ill | of_group
+            auc = auc_with_interval(patients[chosen], ill[chosen].astype(int), probabilities[chosen])
+            figures |= {f"auc_{group}": auc} if auc["interval"] else {}
+    for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
+        if (groups == group).sum() >= MIN_IMAGES:
+            figures[name] = share(called[groups == group], patients[groups == group])
     return figures
 
 
@@ -118,26 +139,21 @@ def auc_of(labels, probabilities):
     return {"auc": roc_auc(labels, probabilities)} if len(np.unique(labels)) == 2 else None
 
 
-def share(called):
-    """(N,) bool → {"value", "interval" (Wilson 1927, 95 %), "images"}."""
-    return proportion(called.sum(), len(called)) | {"images": len(called)}
-
-
 def hospitals_table(figures):
     """Markdown: one row for each finding and hospital left out. figures: finding → hospital → `summarise_hospital`."""
     titles = [
         "finding",
         "hospital left out",
         "ROC AUC, ill against healthy",
-        "ROC AUC, ill against all without it",
+        "ROC AUC, ill against otherwise ill",
         "called among its healthy",
-        "called among all without it",
+        "called among its otherwise ill",
         "found",
     ]
     rows = []
     for finding, of_finding in figures.items():
         for hospital, found in of_finding.items():
-            keys = ("auc", "auc_without", "called_healthy", "called_without", "found_ill")
+            keys = ("auc_healthy", "auc_otherwise_ill", "called_healthy", "called_otherwise_ill", "found")
             cells = [f"{cell(found[key])}, n = {found[key]['images']}" if key in found else "" for key in keys]
             if any(cells):
                 rows.append([finding, hospital, *cells])

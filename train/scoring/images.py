@@ -1,7 +1,7 @@
 """Score a model on radiographs: rows, one for each image, and figures of them."""
 
 from contextlib import contextmanager
-from functools import partial
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,9 +10,17 @@ from tqdm.auto import tqdm
 from lungfusion import RadiographError
 from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
+from train.data.sources import find_source, hospital_of
 from train.data.splits import load_part, sample_labelled_rows
-from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, is_healthy, share
-from train.scoring.metrics import finding_scores, mask_scores, outline_scores, proportion, roc_auc, with_interval
+from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, heed_rivals, is_healthy, score_of
+from train.scoring.metrics import (
+    mask_scores,
+    outline_scores,
+    ranking_scores,
+    share,
+    threshold_figures,
+    with_interval,
+)
 
 LUNG_SCORES = ("dice", "iou", "pixel_accuracy", "precision", "recall", "hd95", "assd", "hd95_width", "assd_width")
 
@@ -65,14 +73,14 @@ def summarise_parts(pipeline, parts, rows, split):
 @contextmanager
 def every_finding_of(pipeline):
     """Meanwhile the pipeline tells of every finding it learned, those too that are not shown to users."""
-    config, shown = pipeline.model.config, list(pipeline.findings)
-    if hasattr(config, "shown"):
-        config.shown = list(config.findings)
+    config = pipeline.model.config
+    if hasattr(config, "findings"):
+        shown = {name: replace(finding, shown=True) for name, finding in config.findings.items()}
+        pipeline.model.config = config.with_findings(shown)
     try:
         yield
     finally:
-        if hasattr(config, "shown"):
-            config.shown = shown
+        pipeline.model.config = config
 
 
 def reported(pipeline):
@@ -86,12 +94,15 @@ def score_images(pipeline, data, source, declared=None, batch_size=8):
     Images that can't be read are named on the terminal.
 
     Returns:
-        one dict for each image: source, index (its place in `data`), patient_id, file_name; refused (1 or 0); for each
-        finding its `probability_…` (None where the image was refused, or the finding not assessed) and, where known,
-        `label_…`; where there is a mask `LUNG_SCORES`. Of an image that can't be read no labels and no scores, but why:
-        `error`.
+        one dict for each image: source, index (its place in `data`), patient_id, file_name, hospital; `confounded`
+        where the source is (see sources.yaml); refused (1 or 0); for each finding its `probability_…` (None where the
+        image was refused, or the finding not assessed), its `score_…` where it has rivals (see `hospitals.heed_rivals`)
+        and, where known, `label_…`; where there is a mask
+        `LUNG_SCORES`. Of an image that can't be read no labels and no scores, but why: `error`.
     """
-    labels = known_labels(data, pipeline.findings, source if declared is None else declared)
+    declared = find_source(source) if declared is None else declared
+    labels, facts = known_labels(data, pipeline.findings, declared), {"hospital": hospital_of(source, declared)}
+    facts |= {"confounded": "yes"} if declared.get("confounded") else {}
     rows = []
     for start in tqdm(range(0, len(data), batch_size), desc=f"Scoring {source}"):
         batch = [data[i] for i in range(start, min(start + batch_size, len(data)))]
@@ -99,6 +110,7 @@ def score_images(pipeline, data, source, declared=None, batch_size=8):
         analyses = iter(pipeline([radiograph for radiograph, _ in read if radiograph]))
         for i, (content, (radiograph, error)) in enumerate(zip(batch, read, strict=True), start):
             row = {"source": source, "index": i, "patient_id": content["patient_id"], "file_name": content["file_name"]}
+            row |= facts
             row |= {f"probability_{name}": None for name in pipeline.findings}
             if radiograph is None:
                 tqdm.write(f"Left out: row {i} of {source}, {row['file_name']}: {error}")
@@ -112,6 +124,8 @@ def score_images(pipeline, data, source, declared=None, batch_size=8):
             if content.get("mask"):
                 row |= lung_scores(analysis.alpha, read_mask(content["mask"]))
             rows.append(row)
+    findings = getattr(pipeline.model.config, "findings", {})
+    heed_rivals(rows, {name: finding.rivals for name, finding in findings.items() if finding.rivals})
     return rows
 
 
@@ -136,11 +150,12 @@ def lung_scores(alpha, mask):
 
 
 def summarise(rows, pipeline):
-    """Figures over the images of one source, each with a 95 % interval by bootstrap over patients.
+    """Figures over the images of one source, each with a 95 % interval over patients: by bootstrap, of shares Wilson's.
 
     A finding goes into `findings` where the source knows images with it and images without it, into `off_source` where
-    it knows only one of them; `auc_healthy` there is that of the ill against people with nothing, where others have
-    something else. `healthy` says in how many people with nothing any finding shown is detected.
+    it knows only one of them, and its two classes apart where it is confounded; `auc_healthy` there is that of the ill
+    against people with nothing, where others have something else. `healthy` says in how many people with nothing any
+    finding shown is detected.
     """
     unreadable, rows = [row for row in rows if "error" in row], [row for row in rows if "error" not in row]
     summary = {"images": len(rows), "patients": len({row["patient_id"] for row in rows})}
@@ -153,35 +168,43 @@ def summarise(rows, pipeline):
     findings = list(getattr(pipeline.model.config, "findings", ()))
     summary["refused"] = sum(row.get("refused", 0) for row in rows)
     summary["findings"], summary["off_source"] = {}, {}
-    summary |= mean_auc_of_shown(rows, pipeline.findings) | healthy_called(rows, pipeline)
+    summary |= healthy_called(rows, pipeline)
     for name in findings:
         known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
         if not known:
             continue
         truth = np.array([row[f"label_{name}"] for row in known])
         probabilities = np.array([row[f"probability_{name}"] for row in known])
-        threshold = pipeline.model.config.thresholds[name]
+        scores = np.array([score_of(row, name) for row in known])
+        threshold = pipeline.model.config.findings[name].threshold
         figures = {"images": len(known), "positive": int(truth.sum()), "threshold": threshold}
         figures["shown"] = name in pipeline.findings
-        if 0 < truth.sum() < len(truth):
-            score = partial(finding_scores, threshold=threshold)
-            figures |= with_interval(score, patients(known), truth, probabilities, biased=["ece"])
+        if any(row.get("confounded") for row in known):  # class and device go together: no AUC within it
+            for value, words in ((1, "with it"), (0, "without it")):
+                if (truth == value).any():
+                    chosen = [row for row, label in zip(known, truth, strict=True) if label == value]
+                    detected = share(scores[truth == value] >= threshold, patients(chosen))
+                    counts = {"images": len(chosen), "positive": value * len(chosen)}
+                    summary["off_source"][f"{name}, {words}"] = figures | counts | {"detected": detected}
+        elif 0 < truth.sum() < len(truth):
+            figures |= with_interval(ranking_scores, patients(known), truth, probabilities, biased=["ece"])
+            figures |= threshold_figures(truth, scores, threshold, patients(known))
             figures |= against_healthy(known, truth, probabilities)
             summary["findings"][name] = figures
         else:
-            detected = proportion((probabilities >= threshold).sum(), len(known))
+            detected = share(scores >= threshold, patients(known))
             summary["off_source"][name] = figures | {"detected": detected}
     return summary
 
 
 def healthy_called(rows, pipeline):
     """`healthy`: of people with nothing, in how many any finding shown is detected."""
-    names, thresholds = pipeline.findings, getattr(pipeline.model.config, "thresholds", {})
+    names, findings = pipeline.findings, getattr(pipeline.model.config, "findings", {})
     healthy = [row for row in rows if is_healthy(row) and not row["refused"]]
     if len(healthy) < MIN_IMAGES:
         return {}
-    called = [any((row[f"probability_{name}"] or 0) >= thresholds[name] for name in names) for row in healthy]
-    return {"healthy": {"images": len(healthy), "detected": share(np.array(called))}}
+    called = [any((score_of(row, name) or 0) >= findings[name].threshold for name in names) for row in healthy]
+    return {"healthy": {"images": len(healthy), "detected": share(np.array(called), patients(healthy))}}
 
 
 def against_healthy(rows, truth, probabilities):
@@ -194,28 +217,9 @@ def against_healthy(rows, truth, probabilities):
     return {"auc_healthy": auc_with_interval(patient_ids, truth[chosen], probabilities[chosen])}
 
 
-def mean_auc_of_shown(rows, names):
-    """`mean_auc`, of the findings shown to users that a source labels, if those are several."""
-    labels = {
-        name: {row.get(f"label_{name}") for row in rows if row[f"probability_{name}"] is not None} for name in names
-    }
-    names = [name for name, known in labels.items() if len(known - {None}) == 2]
-    answered = [row for row in rows if all(row[f"probability_{name}"] is not None for name in names)]
-    if len(names) < 2 or any(f"label_{name}" not in row for row in answered for name in names):
-        return {}
-    truth = np.array([[row[f"label_{name}"] for name in names] for row in answered])
-    probabilities = np.array([[row[f"probability_{name}"] for name in names] for row in answered])
-
-    def mean_auc(truth, probabilities):
-        if (truth.min(0) == truth.max(0)).any():
-            return None
-        return {"mean_auc": float(np.mean([roc_auc(*column) for column in zip(truth.T, probabilities.T, strict=True)]))}
-
-    return with_interval(mean_auc, patients(answered), truth, probabilities)
-
-
 def patients(rows):
-    return [row["patient_id"] for row in rows]
+    """One name for each image's patient: hospitals number theirs alike, data sets of one hospital share patients."""
+    return [f"{row.get('hospital', row['source'])} {row['patient_id']}" for row in rows]
 
 
 def mean_of_columns(table):

@@ -6,7 +6,7 @@ import torch
 from scipy.ndimage import binary_erosion
 from scipy.spatial import KDTree
 from scipy.special import logit
-from scipy.stats import binomtest, rankdata
+from scipy.stats import norm, rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_curve
 
@@ -15,6 +15,8 @@ MIN_SLOPE = 0.01
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
 ROUNDS = 1000  # draws of a bootstrap
+MIN_DEFINED = 0.2  # of the draws that must hold a value, for there to be an interval
+Z = float(norm.ppf(0.975))
 SENSITIVITY = 0.90  # of the operating point: the WHO's target for tuberculosis triage
 
 
@@ -65,39 +67,25 @@ def outline_scores(drawn, true):
     return {"hd95": hd95, "assd": assd, "hd95_width": hd95 / width, "assd_width": assd / width}
 
 
-def finding_scores(labels, probabilities, threshold):
-    """How well one finding is named.
+def ranking_scores(labels, probabilities):
+    """How well one finding's probabilities rank and how true they are, at no threshold.
 
     Args:
         labels: (N,) in {0, 1}.
         probabilities: (N,) float in [0, 1].
-        threshold: probability from which the finding counts as detected.
 
     Returns:
-        dict of numbers; sensitivity, specificity, accuracy, counts and `ppv_…`, the share of the detected that have the
-        finding where so many of 100 have it, are at `threshold`. None if all labels are alike.
+        dict of numbers; None if all labels are alike.
     """
     if len(np.unique(labels)) < 2:
         return None
     labels, probabilities = np.asarray(labels, bool), np.asarray(probabilities)
-    detected = probabilities >= threshold
-    tp, fn = int((detected & labels).sum()), int((~detected & labels).sum())
-    fp, tn = int((detected & ~labels).sum()), int((~detected & ~labels).sum())
-    sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
     return {
         "auc": roc_auc(labels, probabilities),
         "average_precision": average_precision(labels, probabilities),
-        "sensitivity": sensitivity,
-        "specificity": specificity,
-        "accuracy": (tp + tn) / len(labels),
         "brier": float(((probabilities - labels) ** 2).mean()),
         "ece": expected_calibration_error(labels, probabilities),
         "ece_if_calibrated": expected_calibration_error_if_calibrated(probabilities),
-        "tp": tp,
-        "fp": fp,
-        "fn": fn,
-        "tn": tn,
-        **{f"ppv_{p}": positive_predictive_value(sensitivity, specificity, p / 100) for p in PREVALENCES},
     }
 
 
@@ -142,7 +130,8 @@ def bootstrap(score, patients, *arrays, biased=(), rounds=None, seed=0):
         rounds: how many draws; `ROUNDS` if None.
 
     Returns:
-        dict: name → [lower, upper].
+        dict: name → [lower, upper]; None where fewer than a fifth of the draws are defined: the few that are do not
+        say how far the value is off. {} where none is.
     """
     generator = np.random.default_rng(seed)
     _, patient_of = np.unique(np.asarray(patients), return_inverse=True)
@@ -156,6 +145,8 @@ def bootstrap(score, patients, *arrays, biased=(), rounds=None, seed=0):
         drawn = score(*[array[by_patient[place]] for array in arrays])
         if drawn is not None:
             draws.append(drawn)
+    if len(draws) < MIN_DEFINED * (rounds or ROUNDS):
+        return dict.fromkeys(score(*arrays) or ())
     columns = {name: np.array([drawn[name] for drawn in draws]) for name in draws[0]}
     for name in biased:
         columns[name] = np.maximum(columns[name] - columns[name].mean() + score(*arrays)[name], 0)
@@ -163,15 +154,68 @@ def bootstrap(score, patients, *arrays, biased=(), rounds=None, seed=0):
 
 
 def with_interval(score, patients, *arrays, biased=()):
-    """Figures of a score, each as `{"value": …, "interval": [lower, upper]}`; arguments as for `bootstrap`."""
+    """Figures of a score, each as `{"value": …, "interval": [lower, upper] or None}`; arguments as for `bootstrap`."""
     intervals = bootstrap(score, patients, *arrays, biased=biased)
-    return {name: {"value": value, "interval": intervals[name]} for name, value in score(*arrays).items()}
+    return {name: {"value": value, "interval": intervals[name]} for name, value in (score(*arrays) or {}).items()}
 
 
 def proportion(count, total):
     """`count` of `total` as `{"value": …, "interval": [lower, upper]}`, the 95 % interval after Wilson (1927)."""
-    interval = binomtest(int(count), total).proportion_ci(0.95, "wilson")
-    return {"value": count / total, "interval": [interval.low, interval.high]}
+    return {"value": float(count / total), "interval": wilson(count / total, total)}
+
+
+def share(hits, patients):
+    """The share of the images that are hits, with its 95 % interval after Wilson (1927) over their patients.
+
+    A bootstrap of a share of 0 or 1 knows no other value. Images of one patient are taken to say the same thing, so the
+    interval is that of as many images as there are patients: somewhat wide where they do not.
+
+    Args:
+        hits: (N,) bool, N of at least 1.
+        patients: (N,) ids.
+
+    Returns:
+        {"value", "interval", "images"}.
+    """
+    value = float(np.mean(hits))
+    return {"value": value, "interval": wilson(value, len(set(patients))), "images": len(hits)}
+
+
+def wilson(value, n):
+    """95 % interval of a share, `value`, of n: [lower, upper]."""
+    middle, reach = value + Z**2 / (2 * n), Z * np.sqrt(value * (1 - value) / n + Z**2 / (4 * n**2))
+    low, high = (middle - reach) / (1 + Z**2 / n), (middle + reach) / (1 + Z**2 / n)
+    return [float(max(low, 0)), float(min(high, 1))]
+
+
+def threshold_figures(labels, probabilities, threshold, patients):
+    """How well one finding is named at a threshold, each figure with its 95 % interval, shares after Wilson (`share`).
+
+    Args:
+        labels: (N,) in {0, 1}, both among them.
+        probabilities: (N,) float in [0, 1].
+        threshold: probability from which the finding counts as detected.
+        patients: (N,) ids.
+
+    Returns:
+        dict: sensitivity, specificity, accuracy; `ppv_…`, the share of the detected that have the finding where so many
+        of 100 have it, its interval from the ends of sensitivity's and specificity's; tp, fp, fn, tn, which are counts.
+    """
+    labels, patients = np.asarray(labels, bool), np.asarray(patients)
+    detected = np.asarray(probabilities) >= threshold
+    figures = {
+        "sensitivity": share(detected[labels], patients[labels]),
+        "specificity": share(~detected[~labels], patients[~labels]),
+        "accuracy": share(detected == labels, patients),
+    }
+    found, spared = figures["sensitivity"], figures["specificity"]
+    for percent in PREVALENCES:
+        at_ends = zip(found["interval"], spared["interval"], strict=True)
+        pairs = [(found["value"], spared["value"]), *at_ends]
+        value, low, high = (positive_predictive_value(*pair, percent / 100) for pair in pairs)
+        figures[f"ppv_{percent}"] = {"value": value, "interval": [low, high]}
+    counts = {"tp": detected & labels, "fp": detected & ~labels, "fn": ~detected & labels, "tn": ~detected & ~labels}
+    return figures | {name: int(rows.sum()) for name, rows in counts.items()}
 
 
 def fit_platt(logits, labels):

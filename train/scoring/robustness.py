@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 from lungfusion import load_radiograph
 from train.augment.corruptions import MILD_CORRUPTIONS, corrupt
 from train.data.pictures import image_bytes, read_mask
+from train.data.sources import hospital_of
 from train.data.splits import with_mask
 from train.io import cell, markdown_table
 from train.scoring.images import patients
@@ -15,7 +16,7 @@ from train.scoring.metrics import mask_scores, with_interval
 UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
 
 
-def measure_robustness(pipeline, parts):
+def measure_robustness(pipeline, parts, declared=None):
     """`score_altered` of all sources that have masks.
 
     Args:
@@ -28,17 +29,23 @@ def measure_robustness(pipeline, parts):
     masked = {name: data for name, data in parts.items() if "mask" in data.column_names and len(with_mask(data))}
     if not masked:
         raise ValueError(f"No radiograph of {', '.join(parts)} has a mask to compare the lungs with.")
-    return [row for name, data in masked.items() for row in score_altered(pipeline, data, name)]
+    rows = []
+    for name, data in masked.items():
+        rows += score_altered(pipeline, data, name, declared=(declared or {}).get(name))
+    return rows
 
 
-def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
+def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS, declared=None):
     """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
 
+    Args:
+        source: its name; its declaration is `declared`, or what sources.yaml says.
+
     Returns:
-        one dict for each image and alteration: source, patient_id, file_name, alteration, mask_quality and
+        one dict for each image and alteration: source, hospital, patient_id, file_name, alteration, mask_quality and
         `mask_scores`.
     """
-    rows = []
+    rows, hospital = [], hospital_of(source, declared)
     for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
         image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         mask = torch.from_numpy(read_mask(row["mask"]))[None]
@@ -46,7 +53,7 @@ def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS):
         versions = {UNALTERED: (image, mask)} | corrupted
         analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()], correct=False)
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
-            of_image = {"source": source, "patient_id": row["patient_id"], "file_name": row["file_name"]}
+            of_image = {"source": source, "hospital": hospital} | {key: row[key] for key in ("patient_id", "file_name")}
             scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
             of_version = of_image | {"alteration": name, "mask_quality": analysis.mask_quality}
             rows.append(of_version | {key: float(value[0]) for key, value in scores.items()})

@@ -16,6 +16,7 @@ from lungfusion.explanation import grad_cam, share_inside
 from lungfusion.models.concatenation import paste_back, sample
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
+from train.data.sources import hospital_of
 from train.io import cell, markdown_table
 from train.scoring.images import reported
 from train.scoring.metrics import with_interval
@@ -45,7 +46,9 @@ def measure_saliency(pipeline, parts, declared=None, images=40):
         labels = known_labels(data, reported(pipeline), (declared or {}).get(name, name))
         for finding, label in zip(reported(pipeline), labels.T, strict=True):
             with_it = data.select(np.flatnonzero(label == 1)[:images])
-            seen = look(pipeline, with_it, finding)
+            hospital = hospital_of(name, (declared or {}).get(name))
+            seen = explain_positives(pipeline, with_it, finding)
+            seen = [(f"{hospital} {patient_id}", *of_image) for patient_id, *of_image in seen]
             every[finding] += seen
             if len(seen) >= MIN_IMAGES:
                 figures[f"{finding}, {name}"] = falls(pipeline, seen, finding)
@@ -67,23 +70,23 @@ def explained_findings(figures):
 
 def tells_more(row):
     """Whether a row of the table proves that maps are about their own radiograph."""
-    return all(row[key]["interval"][0] > 0 for key in ("difference", "above_mean"))
+    return all((row[key]["interval"] or [0])[0] > 0 for key in ("difference", "above_mean"))
 
 
 @torch.no_grad()
-def look(pipeline, data, finding):
+def explain_positives(pipeline, data, finding):
     """patient_id, pixel values, output and heat map of each radiograph in which the finding is detected, those that are
     too coarse for it left out.
     """
     config, seen = pipeline.model.config, []
-    index = config.findings.index(finding)
+    index = config.label2id[finding]
     for row in tqdm(data, desc=f"Explaining {finding}"):
         radiograph = load_radiograph(image_bytes(row["image"]))
-        if min(radiograph.pixels.shape) < config.min_sides.get(finding, 0):
+        if min(radiograph.pixels.shape) < (config.findings[finding].min_side or 0):
             continue
         pixel_values = pipeline.pixel_values([radiograph])
         output = pipeline.compiled(pixel_values)
-        if output.logits[0, index].sigmoid() >= config.thresholds[finding]:
+        if output.logits[0, index].sigmoid() >= config.findings[finding].threshold:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
             seen.append((row["patient_id"], pixel_values, output, saliency))
     return seen
@@ -94,13 +97,13 @@ def falls(pipeline, seen, finding):
     """How far the logit falls with the map's own tenth hidden, and with that of the next radiograph's map.
 
     Args:
-        seen: as `look` returns.
+        seen: as `explain_positives` returns, a patient named by hospital and number.
 
     Returns:
         dict: images; and with 95 % intervals inside (share of the map within the lungs), own, other, difference of the
         two, mean (with the others' mean map), above_mean (own less that).
     """
-    index, rows = pipeline.model.config.findings.index(finding), []
+    index, rows = pipeline.model.config.label2id[finding], []
     regions = torch.stack([sample(saliency, output.roi_affine, REGION) for *_, output, saliency in seen])
     for number, (_, pixel_values, output, saliency) in enumerate(seen):
         other = seen[(number + 1) % len(seen)][-1]

@@ -21,6 +21,7 @@ from tqdm.auto import tqdm
 from lungfusion import load_radiograph
 from train.data.labels import known_labels
 from train.data.pictures import image_bytes
+from train.data.sources import hospital_of
 from train.io import cell, markdown_table
 from train.scoring.images import reported
 from train.scoring.metrics import roc_auc, with_interval
@@ -40,15 +41,15 @@ def measure_shortcuts(pipeline, parts, declared=None):
         parts: source → `datasets.Dataset` as `load_source` gives it.
         declared: source → its declaration, of a recipe; None for what sources.yaml says of data sets of these names.
     """
-    seen = {name: look(pipeline, data, name) for name, data in parts.items()}
+    seen = {name: ablate_regions(pipeline, data, name) for name, data in parts.items()}
     figures = {"findings": findings_figures(pipeline, parts, seen, declared)}
     if len(parts) > 1:
-        figures["source"] = source_figures(parts, seen)
+        figures["source"] = source_figures(parts, seen, declared)
     return figures
 
 
 @torch.inference_mode()
-def look(pipeline, data, name, batch_size=8):
+def ablate_regions(pipeline, data, name, batch_size=8):
     """What the model makes of each radiograph: as it is, without its lungs, and of its border alone.
 
     Returns:
@@ -124,11 +125,12 @@ def groups(data):
     return found
 
 
-def source_figures(sources, seen):
+def source_figures(sources, seen, declared=None):
     """How well a logistic regression tells the data sets apart by the fused features, patients held out."""
     features = np.concatenate([seen[name]["features"] for name in sources])
     truth = np.concatenate([[name] * len(data) for name, data in sources.items()])
-    patient_ids = [f"{name} {patient}" for name, data in sources.items() for patient in data["patient_id"]]
+    hospitals = {name: hospital_of(name, (declared or {}).get(name)) for name in sources}
+    patient_ids = [f"{hospitals[name]} {patient}" for name, data in sources.items() for patient in data["patient_id"]]
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
     told = cross_val_predict(model, features, truth, groups=patient_ids, cv=GroupKFold(5))
 

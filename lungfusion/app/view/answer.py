@@ -49,7 +49,7 @@ def answer_html(
         correction: `Correction` that the visitor gave the radiograph before it was analysed.
         who: one of `GROUPS`, whom the visitor says it is of; None where the file alone may tell.
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
-        reference_scores: finding → what `score_strip.score_strip` takes; as the model's configuration has them.
+        reference_scores: finding → what `score_strip.score_strip` takes; see `score_strip.reference_scores`.
         limits: `Limits` of the model.
         truth: what is known to be true of an example, by its name in `examples`; None of what is uploaded.
     """

@@ -3,17 +3,19 @@
 import json
 
 from .render import render
-from .score_strip import GROUPS, MIN_DOTS
+from .score_strip import GROUPS, MIN_DOTS, reference_scores
 
 
-def people_html(words, config):
+def people_html(words, config, evidence):
     """What people.js moves; empty where no finding has the scores of both healthy and ill people.
 
     Args:
         words: `Words`.
-        config: `LungFusionConfig`: `reference_scores` and `thresholds` of the findings that are `shown`.
+        config: `LungFusionConfig`, of which the findings that are shown and their thresholds are told.
+        evidence: `Evidence`, with the scores.
     """
-    known = {name: hospitals_of(config.reference_scores.get(name, {})) for name in config.shown}
+    scores = reference_scores(evidence)
+    known = {name: hospitals_of(scores.get(name, {})) for name in config.shown}
     known = {name: groups for name, groups in known.items() if all(groups[group] for group in GROUPS)}
     if not known:
         return ""
@@ -21,9 +23,9 @@ def people_html(words, config):
         {
             "name": name,
             "title": words.title(name),
-            "threshold": config.thresholds[name],
+            "threshold": config.findings[name].threshold,
             "scores": json.dumps(groups),
-            "where": words.joined(sorted(map(words.hospital, asked(config.reference_scores[name])))),
+            "where": words.joined(sorted(map(words.hospital, asked(scores[name])))),
         }
         for name, groups in known.items()
     ]

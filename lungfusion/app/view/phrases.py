@@ -50,14 +50,14 @@ def false_alarms(words, findings):
 
 def away_false_alarms(finding):
     """Of 100 healthy people of other hospitals, at least 1: none of a few hundred is not never. None: not measured."""
-    share = finding.away.get("false_alarms")
-    return None if share is None else max(1, math.ceil(round(100 * share, 6)))
+    worst = finding.evidence.worst_false_alarms()
+    return None if worst is None else max(1, math.ceil(round(100 * worst[1].value, 6)))
 
 
 def away_found(words, finding):
     """How many with it are found in hospitals the model did not learn from, in a sentence; empty where not measured."""
-    share = finding.away.get("sensitivity")
-    return "" if share is None else words("away_found", number=of_100(share))
+    worst = finding.evidence.worst_found()
+    return "" if worst is None else words("away_found", number=of_100(worst[1].value))
 
 
 def to_be_set_right(analysis):
@@ -76,7 +76,12 @@ def population(words, finding):
     """Whom a finding was learned on, in a sentence; empty where that is not known."""
     if finding.population:
         return words("population_" + "_".join(sorted(finding.population, reverse=True)))
-    return words("learned_from", source=finding.source) if finding.source else ""
+    return words("learned_from", source=source(finding)) if finding.evidence.sources else ""
+
+
+def source(finding):
+    """The data that a finding was learned from."""
+    return "; ".join(finding.evidence.sources)
 
 
 def percentage(words, share):
@@ -97,7 +102,7 @@ def change(words, before, after):
 
 def mistakes(words, finding):
     """How often what is said of a finding is wrong: how many it misses, or how many it names without reason."""
-    share = finding.specificity if finding.detected else finding.sensitivity
+    share = finding.evidence.home.get("specificity" if finding.detected else "sensitivity")
     if share is None:
         return words("mistakes_unknown")
     return words("false_alarms" if finding.detected else "misses", number=100 - of_100(share))
@@ -105,10 +110,11 @@ def mistakes(words, finding):
 
 def reliability(words, finding):
     """How often the model was right about a finding, and on whom that was measured."""
-    if finding.sensitivity is None or finding.specificity is None:
+    home = finding.evidence.home
+    if "sensitivity" not in home or "specificity" not in home:
         return words("mistakes_unknown")
-    found, passed = of_100(finding.sensitivity), of_100(finding.specificity)
-    of_whom = words("measured_on", source=finding.source) if finding.source else words("measured")
+    found, passed = of_100(home["sensitivity"]), of_100(home["specificity"])
+    of_whom = words("measured_on", source=source(finding)) if finding.evidence.sources else words("measured")
     return f"{words('reliability', found=found, passed=passed)} {of_whom}"
 
 

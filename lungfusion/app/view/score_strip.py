@@ -10,13 +10,21 @@ LANE = 22  # pixels, the height of one group
 GOLDEN = (math.sqrt(5) - 1) / 2  # spreads dots over a lane's height without two alike
 
 
+def reference_scores(evidence):
+    """`Evidence` → finding → hospital → group → probabilities."""
+    return {
+        name: {hospital: place.scores for hospital, place in of_finding.places.items()}
+        for name, of_finding in evidence.findings.items()
+    }
+
+
 def score_strip(words, finding, scores):
     """What the strip of a finding shows.
 
     Args:
         words: `Words`.
         finding: `Finding` with a probability.
-        scores: hospital → {"healthy", "ill"} → probabilities, as `LungFusionConfig.reference_scores` has them.
+        scores: hospital → {"healthy", "ill"} → probabilities, as `reference_scores` gives them.
 
     Returns:
         dict for dots.html; None where there are too few scores.

@@ -13,7 +13,8 @@ from tests.support.helpers import ROOT, png, write_source
 from train.data import splits
 from train.data.pictures import read_mask
 from train.data.sampler import balanced_sampler, epoch_sampler
-from train.data.splits import load_source, patient, patient_fold
+from train.data.sources import known_sources
+from train.data.splits import load_source, patient_fold, with_patients
 from train.engine.recipe import load_recipe
 from train.engine.weights import load_pretrained_backbone
 
@@ -130,7 +131,11 @@ def test_a_column_of_the_contract_that_is_not_there(tmp_path):
     ],
 )
 def test_all_images_of_a_patient_share_an_id(name, is_of):
-    assert patient(name) == is_of
+    rule = known_sources()["kermany"]["patients"]
+    for column in ("patient_id", "file_name"):
+        data = Dataset.from_dict({column: [name]})
+        assert list(with_patients(data, rule)["patient_id"]) == [is_of]
+        assert list(with_patients(data)["patient_id"]) == [name]  # a rule is of one source alone
 
 
 @pytest.mark.parametrize("white", [1, 255])

@@ -110,7 +110,7 @@ def test_a_run_is_not_relabelled_with_another_recipe(tmp_path):
 def test_only_checkpoints_are_resumed_from(tmp_path):
     for name in ("checkpoint-best", "checkpoint-3-copy", "checkpoint-"):
         (tmp_path / name).mkdir()
-    assert resume(start_accelerator(), tmp_path) == []
+    assert resume(start_accelerator(), tmp_path) == ([], [])
 
 
 def test_the_average_follows_the_weights():

@@ -1,5 +1,7 @@
 """The classifier alone: features are those the whole model would make, looked at once, and learned from."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,15 @@ import torch
 from tests.support.tiny import tiny_model
 from train.data.arrays import LungArrays
 from train.engine import head
-from train.engine.head import FusedFeatures, fused_features, labelled_rows, learns_head_alone, logits_of, with_features
+from train.engine.head import (
+    FusedFeatures,
+    fused_features,
+    labelled_rows,
+    learns_head_alone,
+    logits_of,
+    one_view,
+    with_features,
+)
 from train.engine.losses import by_finding
 from train.scoring.hospitals import hospitals_of, score_parts
 
@@ -47,7 +57,7 @@ def test_features_stand_for_the_radiographs(arrays):
     with torch.no_grad():
         expected = logits_of(model, whole)
         torch.testing.assert_close(logits_of(model, alone), expected, rtol=1e-3, atol=1e-4)
-    loss = by_finding(head.head_of(model), alone)
+    loss = by_finding(head.head_of(model), one_view(alone))
     loss.backward()
     assert all(p.grad is None for p in model.branches.parameters())
     assert all(p.grad is not None for p in model.classifier.parameters())
@@ -56,12 +66,26 @@ def test_features_stand_for_the_radiographs(arrays):
 def test_an_image_is_looked_at_once(arrays, monkeypatch):
     model = tiny_model(fusion="concat", image_size=64)
     first = fused_features(model, arrays)
-    monkeypatch.setattr(head, "look", lambda *_: pytest.fail("It was looked at already."))
+    monkeypatch.setattr(head, "extract_features", lambda *_: pytest.fail("It was looked at already."))
     np.testing.assert_array_equal(fused_features(model, arrays.select(np.array([1]))), first[1:2])
     with torch.no_grad():
         next(model.branches.parameters()).add_(1)
     with pytest.raises(pytest.fail.Exception):
         fused_features(model, arrays)
+
+
+def test_another_models_features_are_not_taken(arrays):
+    """Of the same branches, but with another configuration, whatever it is that differs."""
+    settings = {"fusion": "concat", "image_size": 64, "branch_size": 32}
+    one, other = (tiny_model(concatenation=name, **settings) for name in ("crop", "align"))
+    other.branches.load_state_dict(one.branches.state_dict())
+    kept = [fused_features(model, arrays) for model in (one, other)]
+    with torch.inference_mode():
+        for model, features in zip((one, other), kept, strict=True):
+            np.testing.assert_array_equal(features, head.extract_features(model.eval(), arrays, ""))
+    one.config.dropout += 0.1
+    fused_features(one, arrays)
+    assert len(list((Path(head.HF_CACHE_HOME) / "lungfusion").glob("features-*"))) == 3
 
 
 def test_hospitals_are_scored_by_features_too(arrays):
@@ -94,8 +118,8 @@ def test_altered_pictures_are_looked_at_a_given_number_of_times(arrays):
     assert not np.array_equal(plain, first) and not np.array_equal(first, second)
     [(_, _, again, _)] = with_features(model, [("own", None, arrays.select(np.array([3, 4])), labels)], 1, Brighter())
     np.testing.assert_array_equal(again.views[1], first[3:5])  # kept, whatever part of the file is asked for
-    drawn = labelled_rows([(features, labels)])
-    seen = {drawn[0]["features"].numpy().tobytes() for _ in range(40)}
+    batch = torch.utils.data.default_collate([labelled_rows([(features, labels)])[0]])
+    seen = {one_view(batch)["features"].numpy().tobytes() for _ in range(40)}
     assert seen == {view[0].astype(np.float32).tobytes() for view in features.views}
     assert learns_head_alone(FROZEN | {"augmentation": {"preset": "hospitals"}, "views": 2})
 

@@ -74,22 +74,6 @@ def test_tables_show_what_a_run_measured_and_no_more():
     assert table.count("0.500 (0.400–0.600)") == 7  # those in pixels are left to metrics.json
 
 
-def test_mean_auc_is_that_of_the_findings_shown():
-    values = [(0.1, 0, 0.9, 0), (0.9, 1, 0.1, 1), (0.2, 0, 0.8, 0), (0.8, 1, 0.7, 1), (None, 1, None, 1)]
-    rows = [
-        {"patient_id": str(i), "probability_mass": p, "label_mass": y, "probability_edema": q, "label_edema": z}
-        for i, (p, y, q, z) in enumerate(values)
-    ]
-    mean = images.mean_auc_of_shown(rows, ["mass", "edema"])["mean_auc"]
-    assert mean["value"] == pytest.approx((1 + 0) / 2)  # mass ranks right, edema the wrong way round
-    assert images.mean_auc_of_shown(rows, ["mass"]) == {}
-    coarse = [row | {"probability_nodule": None, "label_nodule": i % 2} for i, row in enumerate(rows)]  # not assessed
-    assert images.mean_auc_of_shown(coarse, ["mass", "edema", "nodule"])["mean_auc"] == mean
-    for row in rows[:2]:
-        del row["label_edema"]
-    assert images.mean_auc_of_shown(rows, ["mass", "edema"]) == {}
-
-
 def test_figures_are_of_the_findings_shown_and_can_be_drawn_anew_from_the_file(tmp_path, monkeypatch):
     rows = [
         {"source": "elm", "index": i, "patient_id": str(i), "file_name": f"{i}.png"}

@@ -1,6 +1,7 @@
 """Robustness curves: each change is what its name says, and the command draws them for several models."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,11 +16,12 @@ from train.data.splits import load_source
 from train.io import weights_digest
 from train.scoring.curves import (
     CHANGES,
-    auc_and_accuracy,
     compressed,
     contrasted,
+    figures_at,
     inverted,
     magnified,
+    probability_of,
     rotated,
     shifted,
 )
@@ -60,8 +62,29 @@ def test_each_change_by_hand(pixels):
 
 def test_scores_by_hand():
     labels, probabilities = np.array([0, 0, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9])
-    assert auc_and_accuracy(labels, probabilities, 0.5) == {"auc": 0.75, "accuracy": 0.5}
-    assert auc_and_accuracy(np.ones(4), probabilities, 0.5) is None
+    figures = figures_at(labels, probabilities, np.arange(4), 0.5)
+    assert figures["auc"]["value"] == 0.75 and figures["accuracy"]["value"] == 0.5
+    assert figures_at(np.ones(4), probabilities, np.arange(4), 0.5)["auc"] is None
+
+
+def test_what_is_not_assessed_is_no_probability_of_0():
+    """It says nothing of ranking; a refused image is one in which nothing is detected."""
+    answers = [SimpleNamespace(findings=()), Answer(None), Answer(0.3)]
+    assert probability_of(answers[0], "mass") == 0 and probability_of(answers[2], "mass") == 0.3
+    assert np.isnan(probability_of(answers[1], "mass"))
+    labels, probabilities = np.array([0, 0, 1, 1, 1]), np.array([0.1, 0.6, 0.4, 0.9, np.nan])
+    figures = figures_at(labels, probabilities, np.arange(5), 0.5)
+    assert (figures["images"], figures["auc"]["value"], figures["accuracy"]["images"]) == (4, 0.75, 4)
+
+
+class Answer:
+    findings = ("mass",)
+
+    def __init__(self, probability):
+        self.probability = probability
+
+    def __getitem__(self, name):
+        return self
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +104,8 @@ def test_models_are_compared_side_by_side(checkpoint, source, tmp_path, capsys):
     images = len(load_source(source, "validation"))
     assert {point["images"] for point in points} == {images}
     table = (tmp_path / "curves_tuberculosis.md").read_text().splitlines()
-    assert table[0] == f"| change | level | one, source, n = {images}: ROC AUC | two, source, n = {images}: ROC AUC |"
+    assert table[0] == "| change | level | one, source: ROC AUC | two, source: ROC AUC |"
+    assert f", n = {images} |" in table[6]
     upright = points[4]["auc"]
     assert len(table) == 2 + sum(len(levels) for _, levels in CHANGES.values())
     assert table[6].startswith(f"| tilt, degrees | 0 | {upright['value']:.3f} (")

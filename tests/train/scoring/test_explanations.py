@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -82,12 +83,14 @@ def test_command_writes_a_table(checkpoint, tmp_path):
 
 def test_a_finding_without_a_map_worth_a_look_has_none(checkpoint, phantom):
     pipe = LungFusionPipeline.from_pretrained(checkpoint)
-    first, *others = pipe.findings
-    pipe.model.config.explained = others
+    first, *_ = pipe.findings
+    config = pipe.model.config
+    pipe.model.config = config.with_findings({first: replace(config.findings[first], explained=False)})
     assert first not in pipe.analyse_and_explain(phantom[0])[1]
     with pytest.raises(ValueError, match=f"There is no heat map of {first}"):
         pipe.explain(phantom[0], first)
-    pipe.model.config.explained = []
+    none = {name: replace(finding, explained=False) for name, finding in config.findings.items()}
+    pipe.model.config = config.with_findings(none)
     analysis, saliency = pipe.analyse_and_explain(phantom[0])
     assert saliency == {} and analysis.findings
 
@@ -96,4 +99,4 @@ def test_a_run_offers_the_maps_that_proved_to_tell_more(checkpoint, tmp_path):
     shutil.copytree(checkpoint, tmp_path / "model")
     pipe = LungFusionPipeline.from_pretrained(checkpoint)
     evaluate.offer_maps(pipe, list(pipe.findings[:1]), tmp_path)
-    assert LungFusionPipeline.from_pretrained(tmp_path / "model").model.config.explained == list(pipe.findings[:1])
+    assert LungFusionPipeline.from_pretrained(tmp_path / "model").model.config.explained == pipe.findings[:1]

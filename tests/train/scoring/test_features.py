@@ -43,7 +43,7 @@ def test_features_are_written_and_classified(checkpoint, tmp_path):
     evaluate.main([*command, "--also", "features", "classical"])
     data = Dataset.from_parquet(str(tmp_path / "scores" / "features.parquet"))
     labels = ["label_pneumonia", "label_tuberculosis"]
-    assert data.column_names == ["source", "file_name", "patient_id", "features", *labels]
+    assert data.column_names == ["source", "hospital", "file_name", "patient_id", "features", *labels]
     assert set(data["label_pneumonia"]) == {None} and set(data["label_tuberculosis"]) == {0, 1}
     pipe = LungFusionPipeline.from_pretrained(checkpoint)
     assert np.array(data["features"]).shape == (len(data), pipe.model.fusion.num_features)
@@ -63,6 +63,7 @@ def features(count, seed, shift):
     table = np.stack([labels + rng.normal(0, 0.1, count), 1000 * rng.normal(size=count)], axis=1).astype(np.float32)
     columns = {
         "source": ["elm"] * count,
+        "hospital": ["elm"] * count,
         "patient_id": [f"{shift}{i}" for i in range(count)],
         "label_mass": labels.tolist(),
     }

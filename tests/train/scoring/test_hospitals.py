@@ -1,12 +1,23 @@
 """One hospital against the others: what is drawn, left out, fitted and shown."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
 
+from lungfusion.models import FindingConfig
 from tests.support.tiny import tiny_model
-from train.calibrate.away import healthy_scores, is_shown, operating_point, threshold_of_alarms
-from train.calibrate.handover import apply_point
+from train.calibrate.operating_points import (
+    healthy_scores,
+    is_shown,
+    operating_points,
+    places_of,
+    threshold_of_alarms,
+    told_of_anything,
+    with_thresholds,
+    worst,
+)
 from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
 from train.data.sampler import balanced_sampler, epoch_sampler
 from train.engine.losses import by_finding
@@ -38,8 +49,20 @@ def test_healthy_are_drawn_four_times_in_ten_and_few_images_not_too_often():
     weights = balanced_sampler(groups, 1000).weights
     assert weights[:600].sum() / weights[:1000].sum() == pytest.approx(0.4)
     assert weights[1000:].sum() == pytest.approx(0.5)
-    capped = balanced_sampler(groups, 1000, max_draws=8).weights
-    assert capped.max() == pytest.approx(8 / 1000)
+
+
+def test_no_image_is_drawn_more_often_than_allowed():
+    """Counted, for weights are made to sum to 1 by who draws; what is cut off goes to the others."""
+    groups = [("small", 0)] * 10 + [("large", 0)] * 1000
+    sampler = balanced_sampler(groups, 4000, max_draws=10)
+    drawn = Counter(row for _ in range(50) for row in sampler)
+    assert sum(drawn[row] for row in range(10)) / 10 / 50 == pytest.approx(10, rel=0.05)
+    assert len(sampler) == 4000 and sum(drawn.values()) == 50 * 4000
+    groups = [("a", None)] * 20 + [("a", 0)] * 5 + [("b", None)] * 300 + [("b", 1)] * 60
+    sampler = balanced_sampler(groups, 40_000, max_draws=60)
+    drawn = Counter(row for _ in range(20) for row in sampler)
+    assert len(sampler) == 60 * 385  # all of them as often as allowed are fewer
+    assert max(drawn.values()) / 20 < 60 * 1.15 and min(drawn.values()) / 20 > 60 * 0.85
 
 
 def test_first_stages_are_frozen_and_keep_their_batch_norms():
@@ -96,20 +119,25 @@ def rows_of(home, ill, healthy, shift=0.0):
     return rows
 
 
+def operating_point(rows_of_run, finding):
+    return operating_points(rows_of_run, [finding]).get(finding)
+
+
 def test_thresholds_are_handed_on_as_shares_of_the_healthy():
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5)}
     point = operating_point(runs, "tb")
     assert point["share"] == 0.1 and point["rule_out_share"] >= 0.1
-    assert point["false_alarms"] <= 0.1 and point["auc"]["interval"][0] > 0.9
-    assert point["hospitals"]["x"]["found_ill"]["images"] == 60
+    assert worst(point, "called_healthy")["value"] <= 0.1 and worst(point, "auc_healthy")["interval"][0] > 0.9
+    assert point["hospitals"]["x"]["found"]["images"] == 60
     of_another_scale = {"x": [row | {"logit_tb": 3 * row["logit_tb"] - 1} for row in runs["x"]]}
     again = operating_point(of_another_scale, "tb")
-    assert again["share"] == point["share"] and again["sensitivity"] == point["sensitivity"]
+    assert again["share"] == point["share"] and again["hospitals"]["x"]["found"] == point["hospitals"]["x"]["found"]
 
 
 def test_a_finding_that_no_hospital_left_out_has_is_called_less():
     no_ill = operating_point({"x": rows_of("yes", 60, 60) + rows_of("no", 0, 60)}, "tb")
-    assert "sensitivity" not in no_ill and no_ill["share"] == 0.03 and no_ill["false_alarms"] < 0.1
+    assert worst(no_ill, "found") is None and no_ill["share"] == 0.03
+    assert worst(no_ill, "called_healthy")["value"] < 0.1
     assert operating_point({"x": rows_of("yes", 0, 60)}, "tb") is None
     assert operating_point({"x": rows_of("yes", 60, 20) + rows_of("no", 60, 60)}, "tb") is None  # too few are healthy
 
@@ -118,8 +146,9 @@ def test_false_alarms_go_before_sensitivity():
     away = rows_of("no", 60, 60)
     for row in away:
         row["logit_tb"] -= 2 * (2 * row["label_tb"] - 1)  # there the ill score lower, and the healthy higher
-    point = operating_point({"x": rows_of("yes", 60, 60) + away}, "tb")
-    assert point["share"] < 0.1 and point["sensitivity"] < 0.85
+    run = rows_of("yes", 60, 60) + away
+    point = operating_point({"x": run, "y": run}, "tb")  # each is quoted at the share that the other asks for
+    assert point["share"] < 0.1 and worst(point, "found")["value"] < 0.85
     assert point["rule_out_share"] > point["share"]
 
 
@@ -137,20 +166,55 @@ def test_people_whom_a_run_did_not_learn_from_do_not_count():
     assert operating_point({"x": rows}, "tb")["hospitals"] == {}
 
 
+def test_what_is_quoted_of_a_hospital_was_chosen_without_it():
+    """Its own people, of whom many are called, lower the share for others, but not the figure that tells of them."""
+    loud = rows_of("no", 60, 60)
+    for row in loud:
+        row["logit_tb"] += 2 * (row["label_tb"] == 0)
+    runs = {"quiet": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5), "loud": rows_of("yes", 60, 60) + loud}
+    both, alone = operating_point(runs, "tb"), operating_point({"loud": runs["loud"]}, "tb")
+    assert both["share"] == alone["share"] == 0.01  # as few as can be
+    quoted = both["hospitals"]["loud"]["called_healthy"]["value"]
+    assert quoted > alone["hospitals"]["loud"]["called_healthy"]["value"] - 1e-9 and quoted > 0.4
+    at_its_own = threshold_of_alarms(healthy_scores(with_probabilities(runs["loud"]), "tb"), both["share"])
+    called = [row["probability_tb"] >= at_its_own for row in with_probabilities(loud) if row["label_tb"] == 0]
+    assert quoted > np.mean(called)
+
+
+def with_probabilities(rows):
+    return [row | {"probability_tb": 1 / (1 + np.exp(-row["logit_tb"]))} for row in rows]
+
+
+def test_where_a_rival_fits_better_nobody_is_called():
+    rows, generator = rows_of("yes", 60, 60) + rows_of("no", 60, 60), np.random.default_rng(0)
+    for number, row in enumerate(rows):
+        other = row["label_tb"] * (number % 2)  # every second of the ill
+        row |= {"label_other": other, "logit_other": float(generator.normal(8 * other - 4, 2))}
+    points = operating_points({"x": rows}, ["tb", "other"], {"tb": ["other"]})
+    alone = operating_points({"x": rows}, ["tb", "other"])
+    assert points["tb"]["hospitals"]["x"]["found"]["value"] <= 0.65 < alone["tb"]["hospitals"]["x"]["found"]["value"]
+    assert points["tb"]["hospitals"]["x"]["auc_healthy"] == alone["tb"]["hospitals"]["x"]["auc_healthy"]
+
+
 def test_the_rule_for_what_is_shown():
-    good = {"auc": {"interval": [0.75, 0.9]}, "false_alarms": 0.1}
-    assert is_shown(good, specificity=0.8, low=0.6)
-    assert not is_shown(good | {"auc": {"interval": [0.69, 0.9]}}, 0.8, 0.99)
-    assert not is_shown(good | {"false_alarms": 0.21}, 0.8, 0.99)
-    assert not is_shown(good, 0.49, 0.99)
-    assert is_shown({"false_alarms": 0.1}, 0.8, 0.75) and not is_shown({"false_alarms": 0.1}, 0.8, 0.65)
-    assert not is_shown({}, 0.8, 0.99)  # alarms that nobody measured are no reason to trust
+    def point(low=0.75, alarms=0.1, found=0.5):
+        figures = {"auc_healthy": {"value": 0.8, "interval": [low, 0.9]}, "called_healthy": {"value": alarms}}
+        return {"hospitals": {"good": {"called_healthy": {"value": 0.0}}, "bad": figures | {"found": {"value": found}}}}
+
+    assert is_shown(point(), specificity=0.8, low=0.6)
+    assert not is_shown(point(low=0.69), 0.8, 0.99)
+    assert not is_shown(point(alarms=0.21), 0.8, 0.99)
+    assert not is_shown(point(found=0.29), 0.8, 0.99)
+    assert not is_shown(point(), 0.49, 0.99)
+    no_ill = {"hospitals": {"x": {"called_healthy": {"value": 0.1}}}}
+    assert is_shown(no_ill, 0.8, 0.75) and not is_shown(no_ill, 0.8, 0.65)
+    assert not is_shown({"hospitals": {}}, 0.8, 0.99)  # alarms that nobody measured are no reason to trust
 
 
 def test_no_auc_where_class_and_device_go_together():
     rows = [row | {"probability_tb": 0.5, "confounded": "yes"} for row in rows_of("no", 20, 20)]
     figures = summarise_hospital(rows, "tb", 0.4)
-    assert "auc" not in figures and figures["called_healthy"]["value"] == 1
+    assert "auc_healthy" not in figures and figures["called_healthy"]["value"] == 1
 
 
 def test_rows_survive_the_file(tmp_path):
@@ -160,27 +224,27 @@ def test_rows_survive_the_file(tmp_path):
     assert [is_healthy(row) for row in rows] == [False, False, True]
 
 
-def test_a_configuration_holds_what_was_measured():
-    config = tiny_model().config
+def test_thresholds_and_evidence_are_objects():
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60)}
-    point = operating_point(runs, "tb", dots=25)
-    apply_point(config, "tuberculosis", point, {"y": np.linspace(0, 0.5, 101)})
-    assert config.thresholds["tuberculosis"] == pytest.approx(0.45)  # of its own healthy people, one in ten reaches it
-    assert config.rule_out_thresholds["tuberculosis"] <= config.thresholds["tuberculosis"]
-    assert config.operating_points["tuberculosis"]["away_auc"] == point["auc"]["value"]
-    assert config.hospitals["tuberculosis"]["x"]["n_ill"] == 60
-    scores = config.reference_scores["tuberculosis"]["x"]
-    assert len(scores["healthy"]) == len(scores["ill"]) == 25 and scores["ill"] == sorted(scores["ill"])
-    above = {kind: sum(score >= 0.45 for score in of_kind) for kind, of_kind in scores.items()}
-    figures = config.hospitals["tuberculosis"]["x"]
-    for kind, share in (("healthy", figures["called_healthy"]), ("ill", figures["found_ill"])):
-        assert above[kind] == pytest.approx(25 * share, abs=1)  # dots are above the threshold as often as people are
-    config._check()
-    scores["ill"].append(1.2)
-    with pytest.raises(ValueError, match="reference_scores holds"):
-        config._check()
+    point = operating_point(runs, "tb")
+    finding = with_thresholds(FindingConfig(bias=2.0), point, {"y": np.linspace(0, 0.5, 101)})
+    assert np.mean(np.linspace(0, 0.5, 101) >= finding.threshold) <= point["share"] < 0.1  # of its own healthy people
+    assert finding.rule_out_threshold <= finding.threshold and finding.bias == 2.0
+    place = places_of(point, finding.threshold)["x"]
+    assert place.found.n == 60 and place.auc_healthy.value == worst(point, "auc_healthy")["value"]
+    assert len(place.scores["ill"]) == 60 and list(place.scores["ill"]) == sorted(place.scores["ill"])
+    for group, share in (("healthy", place.called_healthy), ("ill", place.found)):
+        above = np.mean([score >= finding.threshold for score in place.scores[group]])
+        assert above == pytest.approx(share.value, abs=0.02)  # as many as people are
     with pytest.raises(ValueError, match="healthy people"):
-        apply_point(config, "tuberculosis", point, {})
+        with_thresholds(finding, point, {})
+
+
+def test_who_is_told_of_anything_is_counted_once():
+    figures = {"called_healthy": {"value": 0.02, "images": 100}}
+    points = [{"hospitals": {"x": figures}, "alarms": {"x": alarms}} for alarms in ([3, 4], [4, 9])]
+    (share,) = told_of_anything(points).values()
+    assert (share.value, share.n) == (0.03, 100) and share.low < 0.03 < share.high
 
 
 def test_a_source_is_drawn_as_often_as_its_share_says():
@@ -189,7 +253,7 @@ def test_a_source_is_drawn_as_often_as_its_share_says():
     assert weights[:10].sum() == pytest.approx(1 / 3) and weights[40:].sum() == pytest.approx(2 / 3 * 0.4)
 
 
-def test_the_ill_are_set_against_the_healthy_and_against_all_without_it():
+def test_the_ill_are_set_against_the_healthy_and_against_the_otherwise_ill():
     def person(number, probability, **labels):
         known = {"label_tb": 0, "label_pneumonia": 0, "label_tuberculosis": 0, "label_mass": 0} | labels
         return {"patient_id": str(number), "probability_tb": probability, **known}
@@ -198,7 +262,7 @@ def test_the_ill_are_set_against_the_healthy_and_against_all_without_it():
     ill = [person(20 + n, 0.5 + n / 1000, label_tb=1) for n in range(20)]
     ailing = [person(40 + n, 0.9 + n / 1000, label_mass=1) for n in range(20)]
     figures = summarise_hospital(healthy + ill + ailing, "tb", 0.4)
-    assert figures["auc"]["value"] == 1 and figures["auc"]["images"] == 40
-    assert figures["auc_without"]["value"] == 0.5 and figures["auc_without"]["images"] == 60
-    assert figures["called_healthy"]["value"] == 0 and figures["called_without"]["value"] == 0.5
-    assert "auc_without" not in summarise_hospital(healthy + ill, "tb", 0.4)
+    assert figures["auc_healthy"]["value"] == 1 and figures["auc_healthy"]["images"] == 40
+    assert figures["auc_otherwise_ill"]["value"] == 0 and figures["auc_otherwise_ill"]["images"] == 40
+    assert figures["called_healthy"]["value"] == 0 and figures["called_otherwise_ill"]["value"] == 1
+    assert "auc_otherwise_ill" not in summarise_hospital(healthy + ill, "tb", 0.4)

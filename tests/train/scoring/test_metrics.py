@@ -1,28 +1,30 @@
 """Figures, checked against what is known by hand."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 import torch
-from scipy.stats import spearmanr
+from scipy.stats import binomtest, spearmanr
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from tests.support.helpers import Elsewhere
+from train.io import cell
 from train.scoring.metrics import (
     average_precision,
     bootstrap,
     expected_calibration_error,
     expected_calibration_error_if_calibrated,
-    finding_scores,
     fit_platt,
     mask_scores,
     operating_threshold,
     outline_scores,
     proportion,
+    ranking_scores,
     roc_auc,
+    share,
     sigmoid,
     spearman,
+    threshold_figures,
+    with_interval,
     youden_threshold,
 )
 
@@ -93,14 +95,49 @@ def test_fractions_of_the_width_do_not_depend_on_the_scale():
     assert large["assd"] == pytest.approx(30 * small["assd"], rel=0.05)
 
 
-def test_finding_scores_by_hand():
-    scores = finding_scores(np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.8, 0.3, 0.4, 0.1]), threshold=0.4)
-    assert (scores["tp"], scores["fn"], scores["fp"], scores["tn"]) == (2, 1, 1, 1)
-    assert scores["auc"] == pytest.approx(5 / 6)
-    assert scores["sensitivity"] == pytest.approx(2 / 3)
-    assert scores["specificity"] == pytest.approx(1 / 2)
-    assert scores["ppv_20"] == pytest.approx(2 / 3 * 0.2 / (2 / 3 * 0.2 + 1 / 2 * 0.8))
-    assert finding_scores(np.ones(3), np.ones(3), 0.5) is None
+def test_figures_of_a_finding_by_hand():
+    labels, probabilities = np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.8, 0.3, 0.4, 0.1])
+    assert ranking_scores(labels, probabilities)["auc"] == pytest.approx(5 / 6)
+    assert ranking_scores(np.ones(3), np.ones(3)) is None
+    figures = threshold_figures(labels, probabilities, 0.4, range(5))
+    assert [figures[name] for name in ("tp", "fn", "fp", "tn")] == [2, 1, 1, 1]
+    assert figures["sensitivity"] == proportion(2, 3) | {"images": 3}
+    assert figures["specificity"] == proportion(1, 2) | {"images": 2}
+    assert figures["ppv_20"]["value"] == pytest.approx(2 / 3 * 0.2 / (2 / 3 * 0.2 + 1 / 2 * 0.8))
+
+
+def test_a_share_of_all_has_an_interval():
+    """Wilson's; a bootstrap of 1, 1, 1 knows nothing but 1. Images of one patient count as one."""
+    low = 3 / (3 + 1.95996**2)
+    assert share(np.ones(3, bool), ["a", "b", "c"])["interval"] == [pytest.approx(low, abs=1e-4), 1]
+    figures = threshold_figures(np.array([1, 1, 1, 0, 0]), np.array([0.9, 0.8, 0.7, 0.2, 0.1]), 0.5, range(5))
+    for name in ("sensitivity", "specificity", "accuracy", "ppv_5"):
+        assert figures[name]["value"] == 1 and figures[name]["interval"][0] < 0.9, name
+    same = share(np.ones(3, bool), ["a", "a", "a"])
+    assert same["interval"] == proportion(1, 1)["interval"] and same["images"] == 3
+
+
+def test_wilsons_interval_is_scipys():
+    for count, total in ((0, 4), (3, 7), (90, 100), (5, 5)):
+        expected = binomtest(count, total).proportion_ci(0.95, "wilson")
+        assert proportion(count, total)["interval"] == pytest.approx([expected.low, expected.high])
+
+
+@pytest.mark.parametrize("findings", [15, 20])
+def test_a_bootstrap_of_too_few_draws_says_so(findings):
+    """A mean over findings with one patient each: a draw that lacks one of them has no value."""
+
+    def mean_auc(labels, scores):
+        if (labels.min(0) == labels.max(0)).any():
+            return None
+        return {"auc": float(np.mean([roc_auc(*pair) for pair in zip(labels.T, scores.T, strict=True)]))}
+
+    labels, scores = np.eye(60, findings, dtype=int), np.random.default_rng(0).random((60, findings))
+    figure = with_interval(mean_auc, range(60), labels, scores)["auc"]
+    assert figure["interval"] is None
+    assert cell(figure) == f"{figure['value']:.3f} (too few patients for an interval)"
+    few = with_interval(mean_auc, range(60), labels[:, :1], scores[:, :1])["auc"]
+    assert few["interval"][0] <= few["value"] <= few["interval"][1]
 
 
 def test_calibration_error_by_hand():
@@ -120,7 +157,7 @@ def test_ece_if_calibrated_is_the_mean_over_labels_drawn_at_the_probabilities(im
 def test_the_interval_of_an_ece_holds_its_value():
     probabilities = np.repeat([0.25, 0.75], 100)
     labels = np.arange(200) % 100 < np.repeat([26, 75], 100)
-    score = partial(finding_scores, threshold=0.5)
+    score = ranking_scores
     assert score(labels, probabilities)["ece"] == pytest.approx(0.005)
     low, high = bootstrap(score, np.arange(200), labels, probabilities, biased=["ece"], rounds=200)["ece"]
     assert low == 0

@@ -1,6 +1,7 @@
 """Guangzhou, children of 1 to 5 years, pneumonia (Kermany et al. 2018).
 
-A patient is `personN`, bacterial and viral images together, or the IM number. The 16 images of `val`, which some copies
+A patient is `personN`, bacterial and viral images together, or the IM number: `patients` in sources.yaml says which
+images are kept together. The 16 images of `val`, which some copies
 set aside, too few to choose a model by, go back to `train`.
 """
 

@@ -1,0 +1,300 @@
+"""Operating points for strangers, chosen over hospitals that training left out, each judged by a model without it.
+
+Probabilities of two trainings do not compare: one may say 0.4 where another says 0.1. So a threshold is handed on as a
+share of the healthy people at home, of whom every model knows what it says. What is quoted of a hospital was measured
+at the share that is chosen without that hospital.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lungfusion.evidence import FIGURES, GROUPS, Place, Share
+from train.scoring.hospitals import group_of, heed_rivals, is_healthy, score_of, summarise_hospital
+from train.scoring.metrics import CERTAIN, finite_logit, fit_platt, sigmoid
+
+HOME_FALSE_ALARMS = 0.10  # allowed among the healthy of each data set at home
+FALSE_ALARMS = {"healthy": 0.05, "otherwise_ill": 0.25}  # allowed among those people of each hospital left out
+UNTRIED_FALSE_ALARMS = 0.03  # at home, of a finding that no hospital left out has ill people of
+SENSITIVITY = 0.85  # among the ill of hospitals left out, from which on the answer is at least "unclear"
+MAX_FALSE_ALARMS = 0.20  # among the healthy of the worst hospital; beyond, a finding is not shown
+MIN_FOUND = 0.30  # among the ill of the worst hospital; below, a finding is not worth a row
+MIN_AUC = 0.70  # the lower bound of the AUC in the worst hospital; below, a finding is not shown
+MIN_SPECIFICITY = 0.5  # at the threshold
+MIN_PEOPLE = 30  # images of a hospital's group, or of a source's healthy, for them to have a say in a threshold
+SHARES = [n / 100 for n in range(1, 51)]  # of the healthy at home, out of which a threshold's is chosen
+SCORES = 100  # of each hospital's groups, kept for people to compare an image with
+
+
+def operating_points(rows_of_run, findings, rivals=None):
+    """What each finding's threshold is to be, and its figures away from home.
+
+    Args:
+        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.read_rows` gives them.
+        findings: names.
+        rivals: finding → names of those beside which it counts as detected only where it fits at least as well.
+
+    Returns:
+        finding → dict: `share`, of the healthy at home who may be called, at most 0.10 in each data set: the largest
+        one at which, in any hospital left out, no more than 0.05 of the healthy are called, nor than 0.25 of those ill
+        with something else; at most 0.03 if none of them has ill people. `rule_out_share`, the larger one at which
+        0.85 of the ill of hospitals left out are found: between the two the answer is unclear. `hospitals`, hospital →
+        `summarise_hospital` at the share chosen without it. `scores`, hospital → group → some people's scores, see
+        `some_scores`; `alarms`, hospital → positions of its healthy people who are called, among its rows that are of
+        healthy people. A finding that no run learned, or of which a run knows too few healthy people at home, is not in
+        it.
+    """
+    runs = {hospital: [dict(row) for row in rows] for hospital, rows in rows_of_run.items()}
+    learned = {
+        finding: [hospital for hospital, rows in runs.items() if calibrate_rows(rows, finding)] for finding in findings
+    }
+    for rows in runs.values():
+        heed_rivals(rows, rivals or {})
+    points = {
+        finding: operating_point({hospital: runs[hospital] for hospital in learned[finding]}, finding)
+        for finding in findings
+        if learned[finding]
+    }
+    return {finding: point for finding, point in points.items() if point}
+
+
+def operating_point(runs, finding):
+    """One finding: as `operating_points`, of calibrated rows; None where no `MIN_PEOPLE` at home are healthy."""
+    home = {hospital: healthy_scores(at_home(rows), finding) for hospital, rows in runs.items()}
+    if not all(home.values()):
+        return None
+    people = away_rows(runs, finding)
+    away = {hospital: scores_by_group(rows, finding) for hospital, rows in people.items()}
+    share, rule_out_share = choose_shares(home, away)
+    point = {"share": share, "rule_out_share": rule_out_share, "hospitals": {}, "scores": {}, "alarms": {}}
+    untried = ill_is_untried(away)
+    for hospital, rows in people.items():
+        others = {name: groups for name, groups in away.items() if name != hospital}
+        unseen_share, _ = choose_shares(home, others, untried)
+        threshold = threshold_of_alarms(home[hospital], unseen_share)
+        if figures := summarise_hospital(rows, finding, threshold):
+            point["hospitals"][hospital] = figures
+            point["scores"][hospital] = some_scores(away[hospital], threshold)
+            healthy = [row for row in rows if is_healthy(row)]
+            point["alarms"][hospital] = [n for n, row in enumerate(healthy) if score_of(row, finding) >= threshold]
+    return point
+
+
+def calibrate_rows(rows, finding):
+    """Fit temperature and bias of one run at home, and give all its rows their probabilities by them.
+
+    Args:
+        rows: of one run, `home` "yes" for validation patients of the hospitals it learned from.
+
+    Returns:
+        whether the run learned the finding: it has patients at home with it and without.
+    """
+    home = [row for row in rows if row["home"] == "yes" and f"label_{finding}" in row]
+    labels = np.array([row[f"label_{finding}"] for row in home])
+    if len(np.unique(labels)) < 2:
+        return False
+    temperature, bias = fit_platt(np.array([row[f"logit_{finding}"] for row in home]), labels)
+    for row in rows:
+        row[f"probability_{finding}"] = float(sigmoid(row[f"logit_{finding}"] / temperature + bias))
+    return True
+
+
+def at_home(rows):
+    return [row for row in rows if row["home"] == "yes"]
+
+
+def away_rows(runs, finding):
+    """Hospital left out → those of its rows that count.
+
+    Children whom a run had no ill child to learn from are not assessed by its model, so they do not count; nor adults.
+
+    runs: hospital left out → rows of that run, calibrated.
+    """
+    away = {}
+    for hospital, rows in runs.items():
+        taught = {row["age"] for row in rows if row["home"] == "yes" and row.get(f"label_{finding}") == 1}
+        assessed = [row for row in rows if row["home"] == "no" and row["age"] in taught]
+        away |= {hospital: assessed} if assessed else {}
+    return away
+
+
+def scores_by_group(rows, finding):
+    """Group (of `evidence.GROUPS`) → (N,) sorted scores."""
+    scores = {group: [] for group in GROUPS}
+    for row in rows:
+        if f"label_{finding}" in row:
+            scores[group_of(row, finding)].append(score_of(row, finding))
+    return {group: np.sort(found) for group, found in scores.items()}
+
+
+def healthy_scores(rows, finding):
+    """Source → scores of its healthy people, where there are `MIN_PEOPLE` of them.
+
+    A hospital's data sets count each for itself: a small one of fine pictures would drown in a large coarse one.
+    """
+    scores = {}
+    for row in rows:
+        if row.get(f"probability_{finding}") is not None and is_healthy(row):
+            scores.setdefault(row["source"], []).append(score_of(row, finding))
+    return {source: np.array(found) for source, found in scores.items() if len(found) >= MIN_PEOPLE}
+
+
+def threshold_of_alarms(scores, share):
+    """The least probability from which in no data set more than a `share` of the people is called.
+
+    scores: source → (N,) probabilities, as `healthy_scores` gives them.
+    """
+    highest = [np.sort(found)[-1 - int(share * len(found) + 1e-9)] for found in scores.values()]
+    return float(np.clip(np.nextafter(max(highest), 1), CERTAIN, 1 - CERTAIN))
+
+
+def ill_is_untried(away):
+    """Whether no hospital left out has `MIN_PEOPLE` who are ill with it."""
+    return not any(len(groups["ill"]) >= MIN_PEOPLE for groups in away.values())
+
+
+def choose_shares(home, away, untried=None):
+    """The shares of the healthy at home that may be called: detected, and at least unclear.
+
+    Args:
+        home: hospital left out → `healthy_scores` at home of the run without it.
+        away: hospital left out → `scores_by_group` of it.
+        untried: `ill_is_untried`, of more hospitals than `away` perhaps; of `away` if None.
+    """
+    untried = ill_is_untried(away) if untried is None else untried
+    thresholds = {share: {name: threshold_of_alarms(home[name], share) for name in away} for share in SHARES}
+
+    def called(share, group):
+        """Of each hospital with enough people in a group, how large a part is called."""
+        return [
+            np.mean(groups[group] >= thresholds[share][name])
+            for name, groups in away.items()
+            if len(groups[group]) >= MIN_PEOPLE
+        ]
+
+    def too_many(share):
+        return any(part > allowed for group, allowed in FALSE_ALARMS.items() for part in called(share, group))
+
+    share = SHARES[0]
+    for larger in [one for one in SHARES if one <= (UNTRIED_FALSE_ALARMS if untried else HOME_FALSE_ALARMS)]:
+        if too_many(larger):
+            break
+        share = larger
+    if untried or not called(share, "ill"):
+        return share, 2 * share
+    sensitive = [one for one in SHARES if np.mean(called(one, "ill")) >= SENSITIVITY]
+    return share, max(share, sensitive[0] if sensitive else SHARES[-1])
+
+
+def some_scores(groups, threshold):
+    """A few scores of a hospital's people, for people to compare an image with.
+
+    Args:
+        groups: as `scores_by_group` gives them.
+        threshold: of the run without the hospital.
+
+    Returns:
+        group → list, at most `SCORES`, sorted, of ranks evenly apart, so that the same share lies above the threshold.
+        Each is how far a logit lies above the threshold's, so that it can be set beside another model's.
+    """
+    some = {}
+    for name, scores in groups.items():
+        count = min(SCORES, len(scores))
+        ranks = ((np.arange(count) + 0.5) / max(count, 1) * len(scores)).astype(int)
+        some[name] = np.round(finite_logit(scores[ranks]) - finite_logit(threshold), 3).tolist()
+    return some
+
+
+def worst(point, figure):
+    """Of the hospitals of an operating point that one's figure is worst in, as `summarise_hospital` gives it; None."""
+    figures = [of_hospital[figure] for of_hospital in point["hospitals"].values() if figure in of_hospital]
+    pick = max if figure.startswith("called") else min
+    return pick(figures, key=lambda one: one["value"], default=None)
+
+
+def is_shown(point, specificity, low):
+    """The rule: what users are told of holds away from home, in the worst hospital of those left out.
+
+    Args:
+        point: as `operating_points` gives it.
+        specificity: at its threshold, on validation patients of the hospitals learned from.
+        low: lower end of the AUC's 95 % interval there, which counts where no hospital left out has both classes.
+
+    Returns:
+        whether the AUC's lower bound lies above 0.70, at most 0.20 of the healthy people of a hospital left out are
+        called, at least 0.30 of the ill are found where there are any, and specificity is at least 0.50.
+    """
+    auc, alarms, found = (worst(point, figure) for figure in ("auc_healthy", "called_healthy", "found"))
+    low = auc["interval"][0] if auc else low
+    few_alarms = alarms is not None and alarms["value"] <= MAX_FALSE_ALARMS
+    worth_a_row = found is None or found["value"] >= MIN_FOUND
+    return low > MIN_AUC and few_alarms and worth_a_row and specificity >= MIN_SPECIFICITY
+
+
+def read_points(recipe):
+    """finding → operating point for strangers, from the recipe's `away` (hospitals.json); {} where there is none."""
+    return json.loads(Path(recipe["away"]).read_text()) if recipe.get("away") else {}
+
+
+def copy_tables(recipe, output):
+    """Put the table of hospitals left out into a run's folder, for its card."""
+    if recipe.get("away"):
+        for path in Path(recipe["away"]).parent.glob("hospitals.*"):
+            shutil.copy(path, output)
+
+
+def with_thresholds(finding, point, healthy):
+    """`FindingConfig` with the thresholds of an operating point.
+
+    Args:
+        finding: `FindingConfig`, calibrated.
+        point: as `operating_points` gives it.
+        healthy: what this model says of healthy validation patients, as `healthy_scores` gives it.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not healthy:
+        raise ValueError(f"Thresholds are taken from healthy people: validate on {MIN_PEOPLE} of a data set.")
+    threshold = threshold_of_alarms(healthy, point["share"])
+    rule_out = min(threshold, threshold_of_alarms(healthy, point["rule_out_share"]))
+    return replace(finding, threshold=threshold, rule_out_threshold=rule_out)
+
+
+def places_of(point, threshold):
+    """Hospital left out → `Place`, of an operating point, its scores set beside this model's threshold."""
+    return {
+        hospital: Place(
+            **{name: share_of(figures[name]) for name in FIGURES if name in figures},
+            scores={
+                group: tuple(np.round(sigmoid(finite_logit(threshold) + np.array(above)), 3).tolist())
+                for group, above in point["scores"][hospital].items()
+                if above
+            },
+        )
+        for hospital, figures in point["hospitals"].items()
+    }
+
+
+def share_of(figure):
+    """{"value", "interval", "images"} → `Share`."""
+    return Share(figure["value"], *figure["interval"], figure["images"])
+
+
+def told_of_anything(points):
+    """Hospital left out → `Share` of its healthy people of whom any of several findings is detected.
+
+    points: of the findings shown, each as `operating_points` gives it.
+    """
+    alarms, people = {}, {}
+    for point in points:
+        for hospital, positions in point["alarms"].items():
+            if "called_healthy" in point["hospitals"][hospital]:
+                alarms.setdefault(hospital, set()).update(positions)
+                people[hospital] = max(
+                    people.get(hospital, 0), point["hospitals"][hospital]["called_healthy"]["images"]
+                )
+    return {hospital: Share.of(len(alarms[hospital]), count) for hospital, count in people.items()}
