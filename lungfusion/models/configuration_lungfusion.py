@@ -295,6 +295,8 @@ class LungFusionConfig(SentenceConfig):
         "fused_features",
         "fusion_weights",
         "ood_score",
+        "view_logits",
+        "heart_logit",
     ]
     sub_configs = {"segmenter": LungUNetConfig}
 

@@ -28,8 +28,7 @@ class LungFusionModelOutput(ModelOutput):
         hidden_states: one (B, C_i, h_i, w_i) float for each branch, its deepest feature map; only with
             `output_hidden_states`.
         fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
-        ood_score: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew
-            the alpha.
+        ood_score, view_logits, heart_logit: see `LungUNetOutput`; only if the segmenter drew the alpha.
     """
 
     pooler_output: torch.FloatTensor | None = None
@@ -39,6 +38,8 @@ class LungFusionModelOutput(ModelOutput):
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
+    view_logits: torch.FloatTensor | None = None
+    heart_logit: torch.FloatTensor | None = None
 
 
 @dataclass
@@ -50,7 +51,8 @@ class LungFusionOutput(ModelOutput):
             `labels`.
         logits: (B, findings) float, calibrated; see `probabilities`.
         fused_features: (B, D) float, the `pooler_output` of [`LungFusionModel`].
-        alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score: see [`LungFusionModelOutput`].
+        alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score, view_logits, heart_logit: see
+            [`LungFusionModelOutput`].
     """
 
     loss: torch.FloatTensor | None = None
@@ -62,6 +64,8 @@ class LungFusionOutput(ModelOutput):
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
+    view_logits: torch.FloatTensor | None = None
+    heart_logit: torch.FloatTensor | None = None
 
 
 class LungFusionModel(PreTrainedModel):
@@ -111,16 +115,16 @@ class LungFusionModel(PreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 
     def fuse(self, pixel_values, alpha=None, output_hidden_states=None):
-        pixel_values, ood_score = pixel_values.to(self.dtype), None
+        pixel_values, checks = pixel_values.to(self.dtype), (None, None, None)
         if alpha is None:
             drawn = self.segmenter(pixel_values)
-            alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
+            alpha, checks = drawn.logits.sigmoid(), (drawn.ood_score, drawn.view_logits, drawn.heart_logit)
         cnn_input, roi_affine = self.concatenation(pixel_values, alpha.to(self.dtype))
         feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return LungFusionModelOutput(
-            fused, alpha, cnn_input, roi_affine, feature_maps if told else None, weights, ood_score
+            fused, alpha, cnn_input, roi_affine, feature_maps if told else None, weights, *checks
         )
 
     def train(self, mode=True):
@@ -207,7 +211,8 @@ class LungFusionForImageClassification(LungFusionModel):
 
 def seen(output):
     """What both outputs have in common, by its names."""
-    names = ("alpha", "cnn_input", "roi_affine", "hidden_states", "fusion_weights", "ood_score")
+    names = ("alpha", "cnn_input", "roi_affine", "hidden_states", "fusion_weights")
+    names += ("ood_score", "view_logits", "heart_logit")
     return {name: getattr(output, name) for name in names}
 
 
