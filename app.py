@@ -11,7 +11,7 @@ with contextlib.suppress(ImportError):
 from lungfusion.app.examples import Examples
 from lungfusion.app.handlers import Handlers
 from lungfusion.app.page import build_page, launch
-from lungfusion.app.startup import compile_for, load_or_bundled
+from lungfusion.app.startup import compile_in_background, load_or_bundled
 
 MODEL = os.environ.get("LUNGFUSION_MODEL")  # a folder, or an id on the Hub; the bundled checkpoint if not given
 
@@ -21,7 +21,7 @@ handlers = Handlers(pipe, examples, model=MODEL if MODEL and asked_for else "bun
 demo = build_page(pipe, handlers, MODEL, asked_for)
 
 if __name__ == "__main__":
-    examples.fetch_in_background()
-    compile_for(pipe)
+    compile_in_background(pipe)
+    examples.prepare_in_background(handlers.answers.explain)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
     launch(demo, examples)

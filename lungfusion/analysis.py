@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .checks.geometry import bring_back
+from .checks.geometry import unwarp_to_original
 from .evidence import FindingEvidence
 from .reading.radiograph import Radiograph
 
@@ -159,7 +159,8 @@ class Analysis:
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
         tilt: degrees that the lungs lean clockwise in the picture that was analysed, and so what straightens it.
-        matrix: (3, 3) float, from the picture that was analysed to the one as loaded; see `checks.geometry`.
+        original_from_corrected: (3, 3) float, from the picture that was analysed to the one as loaded; see
+            `checks.geometry`.
     """
 
     radiograph: Radiograph
@@ -172,7 +173,7 @@ class Analysis:
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
     tilt: float = 0.0
-    matrix: np.ndarray = field(default_factory=lambda: np.eye(3), repr=False)
+    original_from_corrected: np.ndarray = field(default_factory=lambda: np.eye(3), repr=False)
 
     @cached_property
     def alpha(self) -> np.ndarray:
@@ -181,7 +182,7 @@ class Analysis:
 
     def alpha_at(self, shape: tuple[int, int]) -> np.ndarray:
         """The same for the radiograph made as small as `shape`, (h, w), from the outset: cheaper than to shrink it."""
-        return bring_back(self.model_alpha, self.matrix, shape)
+        return unwarp_to_original(self.model_alpha, self.original_from_corrected, shape)
 
     def __getitem__(self, name: str) -> Finding:
         for finding in self.findings:

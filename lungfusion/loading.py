@@ -1,14 +1,15 @@
 """Load the model of a checkpoint: all of its weights, or an error."""
 
+import hashlib
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import torch
+from huggingface_hub import try_to_load_from_cache
 from transformers import AutoConfig
 from transformers.utils import logging
 
-from .download import check_weights
 from .models import LungFusionConfig, LungFusionForImageClassification, LungUNetConfig, LungUNetForSemanticSegmentation
 
 BUNDLED = Path(str(files("lungfusion"))) / "checkpoints" / "default"  # the folder of the bundled checkpoint
@@ -16,6 +17,8 @@ MODELS = {
     LungFusionConfig.model_type: LungFusionForImageClassification,
     LungUNetConfig.model_type: LungUNetForSemanticSegmentation,
 }
+WEIGHTS = "model.safetensors"
+SHA256_DIGITS = 64
 
 
 def load_model(name_or_path=None, revision=None, dtype=torch.float32):
@@ -66,6 +69,31 @@ def checkpoint_of(name_or_path=None):
     folder = Path(name_or_path)
     within = (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists()
     return str(folder / "model" if within else name_or_path)
+
+
+def check_weights(repo_id, revision=None):
+    """Compare cached weights with the SHA-256 that the Hub gave for them, which names their file in the cache.
+
+    huggingface_hub compares sizes alone, and safetensors reads whatever numbers are there.
+
+    Args:
+        repo_id: OWNER/NAME.
+        revision: branch, tag or commit, as just loaded; `main` if None.
+
+    Raises:
+        OSError: they differ. The file is deleted, so that it is fetched anew.
+    """
+    path = try_to_load_from_cache(repo_id, WEIGHTS, revision=revision)
+    if not isinstance(path, str):
+        return
+    file = Path(path).resolve()
+    if len(file.name) != SHA256_DIGITS:  # a cache without links (on Windows) does not keep it
+        return
+    with file.open("rb") as content:
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if digest != file.name:
+        file.unlink()
+        raise OSError(f"The weights of {repo_id} were damaged on the way or on this disk, and are deleted: try again.")
 
 
 @contextmanager

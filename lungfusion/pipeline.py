@@ -1,6 +1,10 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
+import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice, repeat
 
 import numpy as np
@@ -8,22 +12,20 @@ import torch
 from transformers import AutoImageProcessor
 
 from .analysis import UPRIGHT, Analysis, Finding, age_group
-from .answering import answering
-from .checks.geometry import bring_back
-from .checks.input_checks import Evidence as InputEvidence
-from .checks.input_checks import Limits, check_input, none_shown
-from .compiled import CompiledModel, segmenter_of
+from .backends import OpenVinoBackend, is_forked, pick, segmenter_of
+from .checks.geometry import unwarp_to_original
+from .checks.input_checks import Limits, none_shown
 from .evidence import Evidence
 from .explanation import grad_cam
 from .loading import checkpoint_of, load_model
-from .model_pass import as_passes, run, run_corrected, with_orientation
 from .models import LungUNetForSemanticSegmentation
 from .models.configuration_lungfusion import better_fit
-from .models.mask_postprocessing import calibrated_quality, expected_dice, split_lungs
-from .reading.radiograph import RadiographError, load_radiograph
-from .reading.sources import load
+from .reading.radiograph import RadiographError
+from .reading.sources import is_several, load
+from .steps import check, frame, look, orient, run, to_pixel_values
 
 BATCH_SIZE = 8
+logger = logging.getLogger(__name__)
 
 
 class LungFusionPipeline:
@@ -32,22 +34,42 @@ class LungFusionPipeline:
         pipe = LungFusionPipeline.from_pretrained()
         analysis = pipe("xray.png")
 
+    It serves a fixed model: once weights were changed on purpose, build a pipeline again. Its answers do not depend on
+    what the caller has set in torch: autocast, inference mode, the default dtype. A process forked from one that had
+    loaded a model is answered by torch on one thread, for the others are lost in a fork.
+
     Args:
-        model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone. It is left
-            as it is: one in training answers in evaluation mode and goes on training afterwards.
+        model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone, in
+            evaluation mode. It is left as it is.
         processor: `LungFusionImageProcessor`.
         evidence: `Evidence`, what was measured of it; none if None.
+        backend: what runs the model: `"auto"`, `"torch"` or `"openvino"`; see `backends.pick`.
+
+    Raises:
+        ValueError: the model is in training mode, one of its weights is no number, or the backend can't run it.
     """
 
-    def __init__(self, model, processor, evidence=None):
+    def __init__(self, model, processor, evidence=None, backend="auto"):
+        if any(module.training for module in model.modules()):
+            raise ValueError("The model is in training mode: call .eval() first.")
+        for name, weight in model.state_dict().items():
+            if not weight.isfinite().all():
+                raise ValueError(
+                    f"The model's {name} holds what is no number (NaN or infinite): its training diverged, so take an "
+                    "earlier checkpoint."
+                )
         self.model = model
         self.segmenter = segmenter_of(model)
         self.processor = processor
         self.evidence = evidence or Evidence()
-        self.compiled = CompiledModel(model)
+        self.backend = pick(model, backend)
+        if backend == "openvino":
+            self.compile()
+            if not self.backend.is_compiled:
+                raise ValueError("OpenVINO can't run this model: give backend='torch'.")
 
     @classmethod
-    def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None):
+    def from_pretrained(cls, name_or_path=None, revision=None, device=None, dtype=None, backend="auto"):
         """Load a checkpoint.
 
         Args:
@@ -56,18 +78,21 @@ class LungFusionPipeline:
             revision: branch, tag or commit on the Hub.
             device: where to run; a GPU if there is one.
             dtype: of weights and computation; float32 unless given.
+            backend: what runs the model: `"auto"`, `"torch"` or `"openvino"`; see `backends.pick`.
 
         Raises:
             OSError: nothing to load there, no safetensors, or they were damaged on the way.
-            ValueError: it is no LungFusion checkpoint, or some of its weights are missing.
+            ValueError: it is no LungFusion checkpoint, some of its weights are missing or no numbers, or the backend
+                can't run it.
         """
         source = checkpoint_of(name_or_path)
-        model = load_model(source, revision, dtype or torch.float32)
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
-        model.eval().to(device, memory_format=torch.channels_last)
-        segmenter_of(model).requires_grad_(False)  # heat maps need no gradients through the mask
+        with torch.inference_mode(False):  # else heat maps could not be made of the weights
+            model = load_model(source, revision, dtype or torch.float32)
+            model.eval().to(device, memory_format=torch.channels_last)
+            segmenter_of(model).requires_grad_(False)  # heat maps need no gradients through the mask
         processor = AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False)
-        return cls(model, processor, Evidence.from_pretrained(source, revision))
+        return cls(model, processor, Evidence.from_pretrained(source, revision), backend)
 
     @property
     def findings(self):
@@ -78,27 +103,27 @@ class LungFusionPipeline:
         """Analyse a radiograph, or several.
 
         Args:
-            source: path, bytes, file object, PIL image, array or `Radiograph` (see `load_radiograph`); or a list, tuple
-                or iterator of them.
-            age: of the person in years, where it is known and the file does not tell it; a list for a list.
+            source: path, bytes, file object, PIL image, array, tensor or `Radiograph`, or a row of a data set with
+                `bytes` or `path` (see `load_radiograph`); or several of them: a list, any other iterable such as a
+                column of `datasets` or pandas, or an iterator.
+            age: of the person in years, where it is known and the file does not tell it; several for several.
             errors: `"raise"`, or `"return"`: of a source that can't be read the `RadiographError` stands in the place
                 of its `Analysis`.
             correct: whether a margin is trimmed, a photographed film straightened, and a radiograph that lies on its
                 side, upside down or is inverted set right first; the `correction` of its `Analysis` says what was done.
 
         Returns:
-            `Analysis`; a list for a list or tuple; an iterator for an iterator, of which few are held at a time.
+            `Analysis`; a list for several; an iterator for an iterator, of which few are held at a time.
 
         Raises:
             RadiographError: the source can't be read as a radiograph.
-            ValueError: an age or `errors` that can't be meant.
+            ValueError: an age or `errors` that can't be meant, or the model's answer is no number.
         """
         if errors not in ("raise", "return"):
             raise ValueError(f"errors is {errors!r}: give raise or return.")
-        if isinstance(source, Iterator) and not hasattr(source, "read"):
-            return self.stream(source, age, errors, correct)
-        if isinstance(source, list | tuple):
-            return list(self.stream(source, age, errors, correct))
+        if is_several(source):
+            answers = self.stream(source, age, errors, correct)
+            return answers if isinstance(source, Iterator) else list(answers)
         radiograph = load(source, age, errors)
         return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], correct)[0]
 
@@ -111,13 +136,17 @@ class LungFusionPipeline:
             number, (source, age) = one
             return load(source, age, errors, f"Number {number}: ")
 
-        def read_and_analysed(one):
+        def read_and_analysed(backend, one):
             radiograph = read(one)
-            return radiograph if isinstance(radiograph, RadiographError) else self.analyse([radiograph], correct)[0]
+            if isinstance(radiograph, RadiographError):
+                return radiograph
+            return self.analyse([radiograph], correct, backend)[0]
 
         while batch := list(islice(numbered, BATCH_SIZE)):
-            if len(batch) > BATCH_SIZE // 2 and self.compiled.is_used:  # for few it is not worth compiling once more
-                yield from self.compiled.side_by_side(read_and_analysed, batch)
+            if len(batch) > BATCH_SIZE // 2 and (divided := self.divided()):  # few are not worth compiling once more
+                backend, cores = divided
+                with ThreadPoolExecutor(cores) as pool:
+                    yield from list(pool.map(partial(read_and_analysed, backend), batch))
                 continue
             loaded = list(map(read, batch))
             readable = [one for one in loaded if not isinstance(one, RadiographError)]
@@ -125,16 +154,73 @@ class LungFusionPipeline:
             for one in loaded:
                 yield one if isinstance(one, RadiographError) else next(analyses)
 
-    @answering
-    def analyse(self, radiographs, correct=True):
-        return [self.analysis(one) for one in self.passes(radiographs, correct)]
+    def analyse(self, radiographs, correct=True, backend=None):
+        """`Analysis` of each `Radiograph`; backend: the pipeline's own if None."""
+        return [self.answer(state) for state in self.infer(radiographs, correct, backend)]
 
-    def passes(self, radiographs, correct=True):
-        """A `ModelPass` of each radiograph, corrected if it is to be and had to be."""
-        if correct:
-            return run_corrected(self, radiographs, self.limits)
-        passes = run(self, radiographs, [UPRIGHT] * len(radiographs))
-        return [with_orientation(self, one, self.limits) for one in passes]
+    def infer(self, radiographs, correct=True, backend=None):
+        """An `InferenceState` of each `Radiograph`, corrected if it is to be and had to be."""
+        with self.settings():
+            backend, limits = backend or self.backend, self.limits
+            corrections = frame(radiographs) if correct else [UPRIGHT] * len(radiographs)
+            states = run(backend, self.processor, radiographs, corrections)
+            if correct:
+                return [orient(backend, self.processor, state, limits) for state in states]
+            return [look(backend, state, limits) for state in states]
+
+    def answer(self, state):
+        """`Analysis` of an `InferenceState`."""
+        with self.settings():
+            evidence, warnings = check(self.model, state, self.limits)
+        findings, age = (), state.radiograph.age
+        if not any(warning.rejects for warning in warnings):
+            warnings += none_shown(self.model.config)
+            if self.findings:
+                probabilities = self.model.probabilities(state.output.logits)[0].tolist()
+                named = dict(zip(self.model.config.findings, probabilities, strict=True))
+                findings = self.answered(named, age, evidence.ood_score, min(evidence.shape))
+        return Analysis(
+            radiograph=state.radiograph,
+            model_alpha=state.alpha,
+            right_lung_area=float(evidence.right.mean()),
+            left_lung_area=float(evidence.left.mean()),
+            mask_quality=evidence.mask_quality,
+            ood_score=evidence.ood_score,
+            correction=state.correction,
+            findings=findings,
+            warnings=warnings,
+            tilt=evidence.tilt,
+            original_from_corrected=state.original_from_corrected,
+        )
+
+    @contextmanager
+    def settings(self):
+        """Torch as the model needs it, whatever the caller has set, and in a forked process without lost threads."""
+        if is_forked() and torch.get_num_threads() > 1:
+            logger.warning(
+                "This process was forked from one that had loaded a model, and has none of its threads: torch answers "
+                "on one. For all cores build the pipeline in the child alone, or start the child by spawn."
+            )
+            torch.set_num_threads(1)
+        if is_forked() and isinstance(self.backend, OpenVinoBackend):
+            self.backend = self.backend.abandoned()
+        with ExitStack() as stack:
+            for device in {"cpu", self.model.device.type}:
+                stack.enter_context(torch.autocast(device, enabled=False))
+            stack.enter_context(torch.inference_mode())
+            yield
+
+    def compile(self):
+        """Do now what the first images would wait for, some seconds where OpenVINO runs the model; threads that ask
+        meanwhile are answered by torch.
+        """
+        with self.settings():
+            self.backend.compile(self.processor.size.height)
+
+    def divided(self):
+        """A backend for images side by side, and how many; None where they are best run as one batch."""
+        with self.settings():
+            return self.backend.divided(self.processor.size.height)
 
     @property
     def limits(self):
@@ -142,58 +228,9 @@ class LungFusionPipeline:
         return Limits(**self.segmenter.config.input_limits)
 
     def pixel_values(self, radiographs):
-        pixels = self.processor([r.pixels for r in radiographs])["pixel_values"]
-        return pixels.to(self.model.device, self.model.dtype, memory_format=torch.channels_last)
-
-    def answers(self, radiographs, pixel_values, output):
-        """One `Analysis` for each radiograph, uncorrected, from what the model gave for their pixel values."""
-        same = [np.eye(3)] * len(radiographs)
-        shapes = [radiograph.pixels.shape for radiograph in radiographs]
-        passes = as_passes(radiographs, [UPRIGHT] * len(radiographs), shapes, same, pixel_values, output)
-        return [self.analysis(with_orientation(self, one, self.limits)) for one in passes]
-
-    def analysis(self, one):
-        """`Analysis` of a `ModelPass`."""
-        quality = self.mask_quality(one.drawn_alpha)
-        right, left = split_lungs(one.lungs)
-        seen = InputEvidence(
-            shape=one.shape,
-            colour=one.radiograph.colour,
-            image=one.image,
-            right=right,
-            left=left,
-            mask_quality=quality,
-            ood_score=one.ood_score_once_corrected,
-            correction=one.correction,
-            wanted=one.wanted,
-            several=one.several,
-        )
-        warnings = check_input(seen, self.limits)
-        findings, age = (), one.radiograph.age
-        if not any(warning.rejects for warning in warnings):
-            warnings += none_shown(self.model.config)
-            if self.findings:
-                probabilities = self.model.probabilities(one.output.logits)[0].tolist()
-                named = dict(zip(self.model.config.findings, probabilities, strict=True))
-                findings = self.answered(named, age, seen.ood_score, min(seen.shape))
-        return Analysis(
-            radiograph=one.radiograph,
-            model_alpha=one.alpha,
-            right_lung_area=float(right.mean()),
-            left_lung_area=float(left.mean()),
-            mask_quality=quality,
-            ood_score=seen.ood_score,
-            correction=one.correction,
-            findings=findings,
-            warnings=warnings,
-            tilt=seen.tilt,
-            matrix=one.matrix,
-        )
-
-    def mask_quality(self, alpha):
-        """The Dice to expect of a mask as the network drew it, (S, S): its own estimate, calibrated."""
-        config = self.segmenter.config
-        return calibrated_quality(expected_dice(alpha), config.quality_slope, config.quality_offset)
+        """What the model is given of radiographs as they are: (B, 1, S, S) float in [0, 1]."""
+        with self.settings():
+            return to_pixel_values(self.model, self.processor, [radiograph.pixels for radiograph in radiographs])
 
     def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf):
         """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
@@ -219,15 +256,14 @@ class LungFusionPipeline:
             for name in self.findings
         )
 
-    @answering
     def features(self, source):
-        """The fused features of a radiograph, or of a list of them, for models of your own.
+        """The fused features of a radiograph, or of several, for models of your own.
 
         Args:
             source: as for calling the pipeline.
 
         Returns:
-            (D,) float32 array; (N, D) for a list. D is the model's `fusion.num_features`.
+            (D,) float32 array; (N, D) for several. D is the model's `fusion.num_features`.
 
         Raises:
             RadiographError: the source can't be read as a radiograph.
@@ -235,12 +271,12 @@ class LungFusionPipeline:
         """
         if isinstance(self.model, LungUNetForSemanticSegmentation):
             raise ValueError("A segmenter has no fused features: give a checkpoint that names findings.")
-        if not isinstance(source, list | tuple):
+        if not is_several(source):
             return self.features([source])[0]
-        rows = [np.empty((0, self.model.fusion.num_features), np.float32)]
-        for start in range(0, len(source), BATCH_SIZE):
-            radiographs = [load_radiograph(s) for s in source[start : start + BATCH_SIZE]]
-            rows += [one.output.fused_features.float().cpu().numpy() for one in self.passes(radiographs)]
+        rows, sources = [np.empty((0, self.model.fusion.num_features), np.float32)], iter(source)
+        while batch := list(islice(sources, BATCH_SIZE)):
+            states = self.infer([load(one) for one in batch])
+            rows += [state.output.fused_features.float().cpu().numpy() for state in states]
         return np.concatenate(rows)
 
     def explain(self, source, finding):
@@ -264,7 +300,6 @@ class LungFusionPipeline:
         shape = analysis.radiograph.pixels.shape
         return np.clip(self.processor.to_original_sizes([saliency[finding]], [shape])[0].numpy(), 0, 1)
 
-    @answering
     def analyse_and_explain(self, source, age=None, correct=True):
         """Both at once, in one pass of the networks.
 
@@ -277,15 +312,16 @@ class LungFusionPipeline:
                 radiograph as loaded it fits. Of every finding the model tells of, answered or not, whose map says
                 more of a radiograph than the finding's mean map (`config.explained`).
         """
-        one = self.passes([load(source, age)], correct)[0]
-        analysis, size = self.analysis(one), self.processor.size.height
+        state = self.infer([load(source, age)], correct)[0]
+        analysis, size = self.answer(state), self.processor.size.height
         explained = [name for name in self.findings if name in self.model.config.explained]
         if not explained:
             return analysis, {}
-        with torch.inference_mode(False):
-            maps = grad_cam(self.model, one.output, size, explained)[0].float().cpu().numpy()
-        if one.correction != UPRIGHT:
-            maps = np.stack([bring_back(x, one.matrix, (size, size)) for x in maps])
+        with self.settings():
+            with torch.inference_mode(False):
+                maps = grad_cam(self.model, state.output, size, explained)[0].float().cpu().numpy()
+            if state.correction != UPRIGHT:
+                maps = np.stack([unwarp_to_original(x, state.original_from_corrected, (size, size)) for x in maps])
         return analysis, dict(zip(explained, maps, strict=True))
 
 

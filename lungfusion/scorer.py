@@ -81,10 +81,8 @@ def read_row(source, age):
     """`Radiograph` of a row, or the ValueError that says why there is none; what it returned it takes as a source."""
     if isinstance(source, ValueError):
         return source
-    if isinstance(source, dict):
-        source = source["path"] if source.get("bytes") is None else source["bytes"]
     try:
-        if source is None:
+        if source is None or (isinstance(source, dict) and not any(source.get(key) for key in ("bytes", "path"))):
             raise RadiographError("the row holds no image")
         return load(source, None if age is None or age != age else age)  # pandas' unknown is not itself
     except ValueError as error:

@@ -7,7 +7,7 @@ import torch
 
 from lungfusion import Evidence, FindingConfig, LungFusionPipeline
 from lungfusion.evidence import FindingEvidence, Place, Share
-from lungfusion.model_pass import ModelPass
+from lungfusion.steps import InferenceState
 from tests.support.tiny import find_lungs_everywhere, tiny_model
 
 
@@ -67,7 +67,7 @@ def test_what_a_coarse_image_can_not_show_is_not_assessed(pipe, phantom):
 
 def test_an_image_too_unlike_those_learned_from_is_not_assessed(pipe, phantom, monkeypatch):
     strict = with_config(pipe, max_ood_score=1.2)
-    monkeypatch.setattr(ModelPass, "ood_score", 1.3)
+    monkeypatch.setattr(InferenceState, "ood_score", 1.3)
     analysis = strict(phantom[0])
     assert (analysis["pneumonia"].level, analysis["pneumonia"].reason) == ("not_assessed", "ood_score")
     assert analysis["tuberculosis"].level == "detected"

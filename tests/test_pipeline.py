@@ -9,8 +9,9 @@ import torch
 from PIL import Image
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
+from lungfusion.backends import TorchBackend
 from lungfusion.evidence import FIGURES
-from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model
+from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
 def test_analysis_of_a_path(pipe, phantom, tmp_path):
@@ -102,20 +103,26 @@ def test_errors_are_raised_with_their_number_or_returned_in_their_place(pipe, ph
         pipe(sources, errors="ignore")
 
 
-def test_a_model_in_training_goes_on_training(phantom):
-    model = tiny_model(dropout=0.9, findings=["mass"]).train()
-    find_lungs_everywhere(model.segmenter)
-    modes = [module.training for module in model.modules()]
-    learning = [parameter.requires_grad for parameter in model.parameters()]
-    pipe = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
-    answers = [pipe(phantom[0])["mass"].probability for _ in range(2)]
-    pipe.explain(phantom[0], "mass")
-    assert answers[0] == answers[1]  # no dropout in between
-    assert [module.training for module in model.modules()] == modes
-    assert [parameter.requires_grad for parameter in model.parameters()] == learning
-    with pytest.raises(RadiographError):
-        pipe(b"")
-    assert model.training
+def test_a_model_in_training_is_refused(pipe):
+    model = tiny_model()
+    model.classifier[0].train()
+    for in_training in (model, tiny_segmenter().train()):
+        with pytest.raises(ValueError, match=r"in training mode: call \.eval\(\) first"):
+            LungFusionPipeline(in_training, pipe.processor)
+
+
+def test_what_is_no_number_is_told(pipe, phantom):
+    model = tiny_model()
+    with torch.no_grad():
+        model.classifier[-1].bias[0] = torch.nan
+    with pytest.raises(ValueError, match=r"model's classifier\.4\.bias holds what is no number \(NaN"):
+        LungFusionPipeline(model, pipe.processor)
+    diverged = LungFusionPipeline(tiny_model(), pipe.processor)
+    with torch.no_grad():
+        diverged.model.classifier[-1].bias[0] = torch.nan
+    for source in (phantom[0], [phantom[0]]):
+        with pytest.raises(ValueError, match="model's answer is no number"):
+            diverged(source)
 
 
 def test_no_lungs_no_findings(phantom):
@@ -132,7 +139,7 @@ def drawing(pipe, monkeypatch, mask):
     logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
     drawn = SimpleNamespace(logits=logits, ood_score=torch.zeros(1))
     monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: drawn)
-    monkeypatch.setattr(pipe, "compiled", pipe.model)
+    monkeypatch.setattr(pipe, "backend", TorchBackend(pipe.model))
     return pipe
 
 
@@ -164,9 +171,9 @@ def test_what_is_no_radiograph_raises(pipe):
 
 def test_the_callers_model_and_process_are_left_as_they_are(pipe, phantom, monkeypatch):
     monkeypatch.setattr("ctypes.CDLL", lambda *_: pytest.fail("The memory allocator is the command's to change."))
-    model = tiny_model(findings=["mass"]).train().requires_grad_(True)
+    model = tiny_model(findings=["mass"]).requires_grad_(True)
     own = LungFusionPipeline(model, pipe.processor)
-    assert model.training and all(parameter.requires_grad for parameter in model.parameters())
-    own(phantom[0])
+    own([phantom[0]] * 5)
+    own.explain(phantom[0], "mass")
     assert all(parameter.requires_grad for parameter in model.parameters())
     assert all(parameter.grad is None for parameter in model.parameters())

@@ -17,7 +17,12 @@ from train.engine.arguments import command_line
 from train.publish.readme import ROOT, with_output, with_tables
 
 DEFAULT = ROOT / "lungfusion" / "checkpoints" / "default"
-TABLES_FROM = {ROOT / "README.md": DEFAULT, ROOT / "tests" / "benchmarks" / "README.md": ROOT / "tests" / "benchmarks"}
+BENCHMARKS = ROOT / "tests" / "benchmarks"
+TABLES_FROM = {
+    ROOT / "README.md": DEFAULT,
+    ROOT / "train" / "README.md": BENCHMARKS,
+    BENCHMARKS / "README.md": BENCHMARKS,
+}
 ALONGSIDE = ("*.md", "*.json", "*.png")
 
 

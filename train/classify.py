@@ -8,14 +8,14 @@ from accelerate.utils import set_seed
 from torch.utils.data import DataLoader
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
+from lungfusion.models.concatenation import CONCATENATION_MODULES
 from train.augment.augmentation import Augmentation
 from train.calibrate.findings import calibrate_run
-from train.data.arrays import lung_arrays, to_floats
 from train.data.check import check_run
+from train.data.crops import LabelledCrops, cut_inputs, lung_crops
 from train.data.labels import known_labels
-from train.data.sampler import epoch_sampler
-from train.data.splits import load_part, sample_labelled_rows
-from train.engine.head import head_of, labelled_rows, learns_head_alone, logits_of, one_view, with_features
+from train.data.sampler import epoch_sampler, shares_sampler
+from train.data.splits import load_part, sample_labelled_rows, sample_rows
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
@@ -26,8 +26,6 @@ from train.evaluate import evaluate_run
 from train.io import write_csv
 from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
 from train.scoring.metrics import roc_auc
-
-FRAME = 1.15  # times the size of the branches' view: what is shown around the lungs
 
 
 def main(arguments=None):
@@ -50,8 +48,8 @@ def main(arguments=None):
         away = {name: source | {"unused_labels": []} for name, source in away.items()}
         left_out = [part for split in ("train", "validation") for part in prepare(away, split)]
     if accelerator.is_main_process:
-        arrays = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
-        write_counts(arrays, output)
+        crops = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
+        write_counts(crops, output)
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
     model.segmenter.requires_grad_(False)
@@ -62,24 +60,21 @@ def main(arguments=None):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
-    augment = augmentation_for(model, **recipe["augmentation"])
-    if learns_head_alone(recipe) and accelerator.num_processes == 1:
-        model.to(accelerator.device)
-        parts["train"] = with_features(model, parts["train"], recipe["views"], augment)
-        parts["validation"], left_out = with_features(model, parts["validation"]), with_features(model, left_out)
     train, validation = labelled(parts["train"]), labelled(parts["validation"])
-    shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
-    sampler = epoch_sampler(groups(parts["train"]), recipe["epoch_size"], recipe["max_draws"], shares)
+    sampler = sampler_of(parts["train"], config.findings, recipe)
     loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
     train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
 
     validate = partial(aucs, accelerator, validation_loader)
-    loss_of = partial(augmented_loss, weighted(recipe, config.findings), augment)
-    fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of)
+    sides = recipe["sides"] or [config.branch_size] * recipe["epochs"]
+    loss_of = partial(
+        augmented_loss, loss_with_weights(recipe, config.findings), Augmentation(**recipe["augmentation"]), sides
+    )
+    fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of, recipe["keep"])
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        best = round_weights(load_classifier(output / "model"))
+        best = round_weights(load_classifier(output / "model")).to(memory_format=torch.channels_last)
         save_model(best, processor, output / "model")
         if recipe["left_out"]:
             score_left_out(best.to(accelerator.device), parts["validation"], left_out, home | away, output)
@@ -114,22 +109,45 @@ def init_from_checkpoint(model, earlier, classifier_too):
 
 
 def load_parts(recipe, config, processor, segmenter, workers, sources, split):
-    """One (name, data, arrays, labels) for each source, without the images of which nothing is known."""
-    parts = []
+    """One (name, data, crops, labels) for each source, without the images of which nothing is known."""
+    parts, concatenation = [], CONCATENATION_MODULES[config.concatenation](config.branch_size)
     for name, source in sources.items():
         data = load_part(recipe, source, split)
-        arrays = lung_arrays(data, processor, segmenter, f"{name}, {split}", workers)
+        if "images" in source:
+            data = data.select(sample_rows(len(data), source["images"] // (1 if split == "train" else 4)))
+        crops = lung_crops(data, processor, segmenter, concatenation, f"{name}, {split}", workers)
         labels = known_labels(data, config.findings, source)
         rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
-        parts.append((name, data.select(rows), arrays.select(rows), labels[rows]))
+        parts.append((name, data.select(rows), crops.select(rows), labels[rows]))
     return parts
 
 
 def labelled(parts):
-    parts = [(arrays, labels) for _, _, arrays, labels in parts]
-    if not any(len(arrays) for arrays, _ in parts):
+    parts = [(crops, labels) for _, _, crops, labels in parts]
+    if not any(len(crops) for crops, _ in parts):
         raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return labelled_rows(parts)
+    return LabelledCrops(parts)
+
+
+def sampler_of(parts, findings, recipe):
+    """The sampler that a recipe asks for: by `draws` where it has them, else by its sources' shares."""
+    if not recipe["draws"]:
+        shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
+        return epoch_sampler(groups(parts), recipe["epoch_size"], recipe["max_draws"], shares)
+    named = [name for name in recipe["draws"] if name in findings]
+    kinds = [kind_of(dict(zip(findings, row, strict=True)), named) for _, _, _, labels in parts for row in labels]
+    hospitals = [recipe["sources"][name]["hospital"] for name, data, _, _ in parts for _ in range(len(data))]
+    return shares_sampler(kinds, hospitals, groups(parts), recipe["epoch_size"], recipe["draws"])
+
+
+def kind_of(labels, named):
+    """The first of `named` that an image has; `healthy` where nothing is present and all of those absent, or `other`.
+
+    labels: finding → 1, 0 or NaN.
+    """
+    present = [name for name in named if labels[name] == 1]
+    nothing = all(labels[name] == 0 for name in named) and 1 not in labels.values()
+    return present[0] if present else "healthy" if nothing else "other"
 
 
 def groups(parts):
@@ -143,32 +161,23 @@ def groups(parts):
     return found
 
 
-def augmentation_for(model, preset, **settings):
-    """A recipe's augmentation; the preset `hospitals` makes pictures somewhat larger than what the branches see."""
-    if preset == "hospitals":
-        settings |= {"size": round(1.25 * model.config.branch_size), "region": partial(framed, model.concatenation)}
-    return Augmentation(preset, **settings)
+def augmented_loss(loss_of, augment, sides, model, batch, epoch):
+    """The loss of a batch of crops, augmented, at the side of this epoch."""
+    return loss_of(model, cut_inputs(batch, sides[epoch], augment))
 
 
-def framed(concatenation, alpha):
-    """What the branches see and somewhat more around it, for their view to be moved in: (B, 2, 3)."""
-    return concatenation.roi_affine(alpha) * alpha.new_tensor([FRAME, FRAME, 1.0])
-
-
-def weighted(recipe, findings):
-    """The recipe's loss, with its weights of those findings that are learned."""
-    loss_of, weights = chosen(recipe, "loss", LOSSES), recipe["loss_weights"]
-    if not weights:
-        return loss_of
-    return partial(loss_of, weights=torch.tensor([float(weights.get(name, 1)) for name in findings]))
-
-
-def augmented_loss(loss_of, augment, model, batch):
-    if "features" in batch:
-        return loss_of(head_of(model), one_view(batch))
-    batch = to_floats(batch)
-    batch["pixel_values"], batch["alpha"] = augment(batch["pixel_values"], batch["alpha"])
-    return loss_of(model, batch)
+def loss_with_weights(recipe, findings):
+    """The recipe's loss, with its weights of those findings that are learned, and those that compete."""
+    loss_of, weights, settings = chosen(recipe, "loss", LOSSES), recipe["loss_weights"], {}
+    if weights:
+        settings["weights"] = torch.tensor([float(weights.get(name, 1)) for name in findings])
+    if recipe["rivals"]:
+        names = list(findings)
+        settings["rivals"] = [
+            (names.index(name), names.index(rival)) for name, rivals in recipe["rivals"].items() for rival in rivals
+        ]
+        settings["rivals_weight"] = recipe["rivals_weight"]
+    return partial(loss_of, **settings)
 
 
 def score_left_out(model, validation, left_out, sources, output):
@@ -176,13 +185,13 @@ def score_left_out(model, validation, left_out, sources, output):
     generator, parts = np.random.default_rng(0), []
     images = sum(len(data) for _, data, _, _ in left_out)
     for home, of_kind in (("yes", validation), ("no", left_out)):
-        for name, data, arrays, labels in of_kind:
+        for name, data, crops, labels in of_kind:
             share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
             rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
             confounded = "yes" if sources[name].get("confounded") else "no"
             facts = {"source": name, "hospital": sources[name].get("hospital", name)}
             facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
-            parts.append((facts, data.select(rows), arrays.select(rows), labels[rows]))
+            parts.append((facts, data.select(rows), crops.select(rows), labels[rows]))
     write_csv(output / "left_out.csv", score_parts(model, parts, model.config.findings))
 
 
@@ -192,7 +201,7 @@ def aucs(accelerator, loader, model):
     rows = []
     for batch in loader:
         with accelerator.autocast():
-            logits = logits_of(model, batch)
+            logits = model(**cut_inputs(batch, model.config.branch_size) | {"labels": None}).logits.float()
         rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
     logits, labels = (torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
     figures = {}

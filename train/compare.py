@@ -2,7 +2,8 @@
 
     python -m train.compare --recipe train/recipes/lungs_plain.yaml --grid train/recipes/compare_lungs.yaml \\
         --output runs/compare_lungs [key=value …]
-    python -m train.compare --recipe train/recipes/findings.yaml --leave-one-hospital-out --output runs/hospitals
+    python -m train.compare --recipe train/recipes/findings.yaml --leave-out shenzhen+hannover guangzhou+nih \\
+        --output runs/hospitals
     python -m train.compare --models fused=runs/findings full_image=runs/full_image --dataset data/own \\
         --output runs/compare_models
 
@@ -12,8 +13,9 @@ under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every varia
 its difference to the first one is taken image by image. Written to OUTPUT: compare.json and compare.md, anew after
 every variant.
 
-With --leave-one-hospital-out each hospital of the recipe is left out once, under OUTPUT/without_HOSPITAL, and the model
-is scored on it. Written to OUTPUT: hospitals.md and hospitals.json, which a recipe's `away` names.
+With --leave-out each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them; with
+`all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
+hospitals.json, which a recipe's `away` names.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
 OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json. With --hardest N it is their lungs
@@ -47,7 +49,7 @@ def main(arguments=None):
     parser = command_line(__doc__, "output", "split")
     parser.add_argument("--recipe", help="a YAML file, see train/recipes")
     parser.add_argument("--grid", type=Path, help="a YAML file: variants, folds, seeds")
-    parser.add_argument("--leave-one-hospital-out", action="store_true", help="train without each hospital in turn")
+    parser.add_argument("--leave-out", nargs="+", metavar="A+B", help="go without hospitals A and B; all: each in turn")
     parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
     parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
@@ -56,7 +58,7 @@ def main(arguments=None):
     arguments = parser.parse_intermixed_args(arguments)  # options may stand between overrides
     if arguments.models and arguments.dataset:
         compare_models(parser, arguments)
-    elif arguments.recipe and arguments.leave_one_hospital_out:
+    elif arguments.recipe and arguments.leave_out:
         compare_hospitals(parser, arguments)
     elif arguments.recipe and arguments.grid:
         compare_variants(parser, arguments)
@@ -87,33 +89,42 @@ def compare_models(parser, arguments):
 
 def compare_hospitals(parser, arguments):
     try:
-        leave_one_hospital_out(arguments.recipe, arguments.overrides, arguments.output)
+        leave_hospitals_out(arguments.recipe, arguments.overrides, arguments.leave_out, arguments.output)
     except ValueError as error:
         parser.error(str(error))
     print((arguments.output / "hospitals.md").read_text())
 
 
-def leave_one_hospital_out(recipe_path, overrides, output):
-    """One run for each hospital of a recipe's sources; those that are finished are not run again.
+def leave_hospitals_out(recipe_path, overrides, together, output):
+    """Train without hospitals, and say what each model makes of those it never saw; finished runs are not run again.
 
     Args:
         recipe_path: of `train.classify`.
         overrides: `key=value` strings.
-        output: `Path` of the folder to write to: `without_HOSPITAL/` for each run, hospitals.json and hospitals.md.
+        together: hospitals, joined by + where one run goes without several; ["all"] for each of the recipe by itself.
+        output: `Path` of the folder to write to: `without_HOSPITALS/` for each run, hospitals.json and hospitals.md.
     """
     recipe = load_recipe(recipe_path, overrides)
     rows, drawn = {}, {}
-    for hospital in hospitals_of(recipe):
-        folder = output / f"without_{hospital}"
+    for group in hospitals_of(recipe) if together == ["all"] else together:
+        hospitals = group.split("+")
+        folder = output / f"without_{'_'.join(hospitals)}"
         if not (folder / "left_out.csv").exists():
-            train("train.classify", recipe_path, [*overrides, f"left_out={hospital}"], folder)
-        rows[hospital] = read_rows(folder / "left_out.csv")
-        drawn[hospital] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
+            train("train.classify", recipe_path, [*overrides, f"left_out=[{', '.join(hospitals)}]"], folder)
+        of_run = read_rows(folder / "left_out.csv")
+        for hospital in hospitals:
+            rows[hospital] = [row | {"home": whose(row, hospital)} for row in of_run]
+        drawn[group] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
     points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
-    sizes = ", ".join(f"{count} without {hospital}" for hospital, count in drawn.items())
+    sizes = ", ".join(f"{count} without {group.replace('+', ' and ')}" for group, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
     write_table(output, "hospitals", lines, points)
+
+
+def whose(row, hospital):
+    """`yes` for a row of hospitals that a run learned from, `no` for one of `hospital`, `beside` of others left out."""
+    return "yes" if row["home"] == "yes" else "no" if row["hospital"] == hospital else "beside"
 
 
 def images_drawn(recipe):

@@ -1,20 +1,23 @@
 """Turn radiographs and labels into the columns that training reads.
 
-    python -m train.prepare LAYOUT RAW_DIR OUT_DIR       a public data set's own folders, see train/data/layouts
+    python -m train.prepare LAYOUT RAW_DIR [OUT_DIR]     a public data set's own folders, see train/data/layouts
+    python -m train.prepare nih_expert_labels RAW_DIR    what radiologists said of NIH's images, see that layout
     python -m train.prepare table CSV RAW_DIR OUT_DIR    one's own: a table and the files it names, DICOM among them
 
-Written to OUT_DIR: one Parquet file for each split, as the Hub stores them, so that `load_dataset("OUT_DIR")` works and
-a recipe can name the folder. Columns: `image`, `mask` (lungs, null where there is none), `label` or `findings` or one
-for each finding, `patient_id`, `file_name`. Images keep their files' bytes, DICOM becomes PNG; masks become PNG, 0 and
-255, in the geometry of their image. README.md beside them is the data set's card. With --push-to-hub OWNER/NAME what
-was written is then published there.
+Written to OUT_DIR, or where recipes look for it (data/...): one Parquet file for each split, as the Hub stores them, so
+that `load_dataset("OUT_DIR")` works and a recipe can name the folder. Columns: `image`, `mask` (lungs, null where there
+is none), `label` or `findings` or one for each finding, `patient_id`, `file_name`. Images keep their files' bytes;
+DICOM becomes PNG, and so does what --side makes smaller. Masks become PNG, 0 and 255, in the geometry of their image.
+README.md beside them is the data set's card. With --push-to-hub OWNER/NAME what was written is then published there.
 """
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from train.data.card import data_card
 from train.data.layouts import LAYOUTS
+from train.data.layouts.nih_expert_labels import write_expert_labels
 from train.data.layouts.table import table_layout
 from train.data.sources import known_sources
 from train.data.writing import write_split
@@ -25,11 +28,14 @@ from train.publish.hub import PushError, check_name, publish
 def main(arguments=None):
     arguments = parse(arguments)
     try:
+        if arguments.layout == "nih_expert_labels":
+            return write_expert_labels(arguments.raw, arguments.output / "labels.parquet")
         if arguments.push_to_hub:
             check_may_publish(arguments.layout, arguments.push_to_hub, arguments.private)
         layout = LAYOUTS.get(arguments.layout) or table_layout(
             arguments.table, arguments.path, arguments.patient, arguments.labels
         )
+        layout = replace(layout, side=arguments.side or layout.side)
         files = prepare(arguments.layout, arguments.raw, arguments.output, arguments.push_to_hub, layout)
         if arguments.push_to_hub:
             publish(files, arguments.push_to_hub, "dataset", arguments.private, dry_run=arguments.dry_run)
@@ -48,10 +54,18 @@ def parse(arguments):
             of_layout.add_argument("--patient", metavar="COLUMN", help="of the patients; guessed if not given")
             of_layout.add_argument("--labels", nargs="+", default=(), metavar="COLUMN", help="guessed if not given")
         of_layout.add_argument("raw", type=Path, metavar="RAW_DIR", help="the radiographs, as unpacked")
-        of_layout.add_argument("output", type=Path, metavar="OUT_DIR")
+        if name == "table":
+            of_layout.add_argument("output", type=Path, metavar="OUT_DIR")
+        else:
+            usual = Path("data") / known_sources()[name]["dataset"]
+            of_layout.add_argument("output", type=Path, nargs="?", default=usual, metavar="OUT_DIR", help=str(usual))
+        of_layout.add_argument("--side", type=int, help="make the longer side of the images smaller to that, pixels")
         of_layout.add_argument("--push-to-hub", metavar="OWNER/NAME", help="publish it there; made if it is not there")
         of_layout.add_argument("--private", action="store_true", help="if it is made: for the owner alone to see")
         of_layout.add_argument("--dry-run", action="store_true", help="with --push-to-hub: list what would be sent")
+    labels = layouts.add_parser("nih_expert_labels")
+    labels.add_argument("raw", type=Path, metavar="RAW_DIR", help="the published tables, as unpacked")
+    labels.add_argument("output", type=Path, nargs="?", default=Path("data") / "nih-expert-labels", metavar="OUT_DIR")
     return parser.parse_args(arguments)
 
 

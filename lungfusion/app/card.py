@@ -3,7 +3,6 @@
 import os
 import re
 from pathlib import Path
-from urllib.parse import quote
 
 from .. import __version__
 from ..loading import BUNDLED
@@ -49,15 +48,6 @@ def about_html(words, model=None):
     links = {"link_model": HUB + model} if on_hub else {}
     links |= {"link_code": f"{HUB}spaces/{space}/tree/main"} if space else {}
     return render("about.html", words=words, snippets=snippets, links=links)
-
-
-def preview_head(example):
-    """What a link to the page shows where it is posted, for the page's head; "" where its address is not known.
-
-    example: path of a picture that the page serves.
-    """
-    host = os.environ.get("SPACE_HOST")
-    return render("preview.html", address=f"https://{host}", picture=quote(str(example))) if host else ""
 
 
 def model_card(name=None):

@@ -1,9 +1,11 @@
 """Radiographs to try: drawings that come with the app, and a few real ones of a public data set on the Hub."""
 
+import logging
 import tempfile
 import threading
 from dataclasses import dataclass
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download, list_repo_files
 
 from ..reading.radiograph import load_radiograph
-from ..visualization import grey_image, picture_address
-from .view.render import render
+from ..visualization import data_address, grey_image
+
+logger = logging.getLogger(__name__)
 
 DATASET = "hf-vision/chest-xray-pneumonia"  # Kermany et al. 2018, children, CC BY 4.0
 LABELS = {0: "no_pneumonia", 1: "pneumonia"}  # as the data set's own
@@ -24,8 +27,16 @@ DRAWN = {  # what was drawn into each drawing
     "phantom_16bit.png": "nodule",
     "phantom_dicom.dcm": "effusion",
 }
-CLEAR = ("clear", "no_pneumonia")  # truths that are no sign of disease
-SMALL_SIDE = 160  # pixels, of the pictures on the buttons
+IS = {  # a truth → the findings that name it: whatever else is named beside it is not there
+    "clear": (),
+    "no_pneumonia": (),
+    "consolidation": ("consolidation", "pneumonia", "infiltration"),
+    "pneumonia": ("consolidation", "pneumonia", "infiltration", "bacterial_pneumonia", "viral_pneumonia"),
+    "upper_lobe": ("tuberculosis", "infiltration", "consolidation"),
+    "nodule": ("nodule", "mass"),
+    "effusion": ("effusion", "pleural_thickening"),
+}
+SMALL_SIDE = 144  # pixels, of the pictures on the cards
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,7 @@ class KnownExample:
     """An example of which it is known what is to be seen.
 
     path: of the radiograph.
-    truth: what was drawn into a drawing, or the data set's label.
+    truth: what was drawn into a drawing, or the data set's label; one of `IS`.
     drawn: whether it is a drawing.
     """
 
@@ -42,28 +53,74 @@ class KnownExample:
     drawn: bool
 
     @property
-    def kind(self):
-        """`"clear"`, or `"sign"` where there is something to be seen."""
-        return "clear" if self.truth in CLEAR else "sign"
+    def title(self):
+        """What it is called in an address."""
+        return title(self.path)
+
+    @property
+    def key(self):
+        """Of the sentence that names it; a tilted one is clear too."""
+        return "tilted" if "tilted" in self.path.stem else self.truth
+
+    def picture(self, side=SMALL_SIDE):
+        """A small picture of it, as an address."""
+        return small(self.path, side)
+
+
+def verdict(truth, findings):
+    """How right the model is about an example, finding by finding.
+
+    Args:
+        truth: one of `IS`.
+        findings: `Finding`s.
+
+    Returns:
+        `"right"` where it names what is there and nothing else, `"partly"` where it names something else too, `"wrong"`
+        where it names only something else or nothing, and `"unsure"` where it commits itself to nothing.
+    """
+    named = [finding.name for finding in findings if finding.level == "detected"]
+    there = [name for name in named if name in IS[truth]]
+    if not named:
+        doubts = any(finding.level == "unclear" for finding in findings) or not findings
+        return "unsure" if doubts else "wrong" if IS[truth] else "right"
+    return "wrong" if not there else "right" if len(there) == len(named) else "partly"
 
 
 class Examples:
-    """Which radiographs there are to try.
+    """Which radiographs there are to try, and what the model says of them.
 
     Attributes:
         folder: of the drawings.
         drawn: list of their `Path`s.
         fetched: the same of real ones; empty until the Hub has answered.
+        told: path → (`Analysis`, saliency); empty until the model has looked.
     """
 
     def __init__(self, folder):
         self.folder = folder
         self.drawn = sorted(path for path in folder.glob("*") if path.suffix in (".png", ".dcm"))
-        self.fetched = []
+        self.fetched, self.told = [], {}
         self.fetched_folder = tempfile.TemporaryDirectory()
 
-    def fetch_in_background(self):
-        threading.Thread(target=self.fetch, daemon=True).start()
+    def prepare_in_background(self, explain):
+        """Have the model look at the drawings, then at real ones, while the page is served already.
+
+        explain: a radiograph, an age and whether to correct it → `Analysis` and saliency.
+        """
+        threading.Thread(target=self.prepare, args=[explain], daemon=True).start()
+
+    def prepare(self, explain):
+        try:
+            self.look(explain)
+            self.fetch()
+            self.look(explain)
+        except Exception as error:  # whatever it is, the cards then say nothing of the model
+            logger.warning("The examples are shown without the model's answers. %s", error)
+
+    def look(self, explain):
+        for example in self.known():
+            if example.path not in self.told:
+                self.told[example.path] = explain(load_radiograph(example.path), None, True)
 
     def fetch(self):
         """Ask the Hub for real ones; without it there are the drawings."""
@@ -79,6 +136,16 @@ class Examples:
         known = [example for example in real if example.truth in LABELS.values()] + drawn
         return sorted(known, key=lambda example: crc32(example.path.name.encode()))
 
+    def shown(self):
+        """The same as cards are ordered: what the model gets right before what it does not, real ones first."""
+        order = ("right", "partly", "unsure", "wrong", None)
+        return sorted(self.known(), key=lambda example: (order.index(self.verdict(example)), example.drawn))
+
+    def verdict(self, example):
+        """As `verdict` judges; None until the model has looked."""
+        told = self.told.get(example.path)
+        return told and verdict(example.truth, told[0].findings)
+
     def truth(self, path):
         """What is true of the example at a path; None of any other file."""
         return next((example.truth for example in self.known() if str(example.path) == str(path)), None)
@@ -92,21 +159,17 @@ class Examples:
 
 
 def title(path):
+    """What an example is called in an address."""
     return path.stem.removeprefix("phantom_")
 
 
-def examples_html(paths):
-    return render(
-        "examples.html", examples=[{"name": path.name, "title": title(path), **small(path)} for path in paths]
-    )
-
-
 @cache
-def small(path):
-    """What a button of an example shows."""
-    picture = grey_image(load_radiograph(path).pixels)
-    picture.thumbnail((SMALL_SIDE, SMALL_SIDE))
-    return {"picture": picture_address(picture, "JPEG"), "caption": title(path).replace("_", " ")}
+def small(path, side):
+    """A picture no side of which is longer, as an address that is short enough for a first screen."""
+    picture, file = grey_image(load_radiograph(path).pixels), BytesIO()
+    picture.thumbnail((side, side))
+    picture.save(file, "JPEG", quality=70)
+    return data_address(file.getvalue(), "image/jpeg")
 
 
 def fetch_radiographs(folder, of_each=3):

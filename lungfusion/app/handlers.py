@@ -9,22 +9,15 @@ from .. import __version__
 from ..analysis import UPRIGHT, Correction
 from ..reading.radiograph import RadiographError
 from .answers import Answers, Request
-from .examples import examples_html
+from .front import words_of
+from .gradio_compat import KEPT_MINUTES
 from .view.answer import answer_html, message_html
 from .view.comparison import comparison_html
 from .view.downloads import FILES, file_html
 from .view.phrases import GROUPS
 from .view.render import render
-from .view.score_strip import reference_scores
+from .view.start import start_html
 from .view.viewer import pixels_html, to_analysed_geometry
-from .view.words import LANGUAGES, words_for
-
-
-def words_of(request):
-    """The `Words` of the language that the address asks for (?lang=CODE), else of the browser's."""
-    if not request:
-        return words_for(None)
-    return LANGUAGES.get(request.query_params.get("lang")) or words_for(request.headers.get("accept-language"))
 
 
 class Handlers:
@@ -42,10 +35,7 @@ class Handlers:
         self.concatenation = getattr(pipe.model.config, "concatenation", "segmenter")
         self.examples = examples
         self.made_by = {"model": model, "version": __version__}
-        self.measured = {
-            "reference_scores": reference_scores(pipe.evidence),
-            "limits": pipe.limits,
-        }
+        self.limits = pipe.limits
 
     def analyze_chest_xray(self, radiograph):
         """Analyse a frontal chest X-ray (PNG, JPEG, TIFF, DICOM, …). For research and education; not a medical device.
@@ -69,11 +59,11 @@ class Handlers:
         """The page as a radiograph arrives, or as it begins anew without one: no stale answer may stand beside it.
 
         Returns:
-            an empty field (so that the next file finds it), path, welcome, answer, `Request`, steps.
+            an empty field (so that the next file finds it), path, start, answer, `Request`, steps.
         """
         # a moment, for a browser leaves HTML alone that is as before, with what became of it
         busy = render("busy.html", words=words_of(request), moment=time.monotonic_ns()) if path else ""
-        return None, path, gr.Markdown(visible=not path), gr.HTML(busy, visible=bool(path)), Request(), ""
+        return None, path, gr.HTML(visible=not path), gr.HTML(busy, visible=bool(path)), Request(), ""
 
     def on_upload(self, path, request: gr.Request):
         """A file is here."""
@@ -88,15 +78,21 @@ class Handlers:
         return self.reset_outputs(None, request)
 
     def on_open(self, request: gr.Request):
-        """What a page begins with: the example its address asks for (?example=NAME), and real ones if there are any."""
-        name, fetched = request.query_params.get("example"), self.examples.fetched
+        """What a page begins with: the example its address asks for (?example=NAME), else the first screen, with what
+        the model says of the examples by now.
+        """
+        name, words = request.query_params.get("example"), words_of(request)
         path = self.examples.path(name)
         outputs = list(self.reset_outputs(path, request))
         if name and path is None:
-            words = words_of(request)
             outputs[3] = gr.HTML(render("error.html", words=words, sentence=words("no_example")), visible=True)
-        real = gr.Markdown(visible=bool(fetched)), gr.HTML(examples_html(fetched), visible=bool(fetched))
-        return *outputs, *real
+        if path is None:
+            outputs[2] = gr.HTML(self.start(words), visible=not name)
+        return outputs
+
+    def start(self, words):
+        """The first screen."""
+        return start_html(words, self.examples, "pitch_more" if self.findings else "pitch_lungs", KEPT_MINUTES)
 
     def answered(self, path, asked, request: gr.Request):
         """The answer for the file at `path`, as `asked` (a `Request`) wants it."""
@@ -109,7 +105,7 @@ class Handlers:
             known = Path(path).exists()
             return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
         said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand}
-        return answer_html(words, analysis, saliency, truth=self.examples.truth(path), **said, **self.measured)
+        return answer_html(words, analysis, saliency, truth=self.examples.truth(path), limits=self.limits, **said)
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now: a `Request`."""

@@ -6,10 +6,12 @@ import gradio as gr
 import numpy as np
 
 from ..reading.radiograph import RadiographError, load_radiograph
-from .handlers import words_of
+from .examples import verdict
+from .front import PLACEHOLDERS, words_of
 from .view.answer import message_html
 from .view.people import people_html
-from .view.quiz import begin_html, question_html, verdict_html
+from .view.quiz import GUESSES, NO_SCORE, begin_html, question_html, verdict_html
+from .view.render import render
 from .view.steps import covered_html, steps_html
 from .view.viewer import to_analysed_geometry
 
@@ -25,8 +27,8 @@ class Lessons:
     """
 
     def __init__(self, pipe, handlers):
-        self.config, self.evidence, self.findings = pipe.model.config, pipe.evidence, pipe.findings
-        self.handlers = handlers
+        self.handlers, self.findings, self.evidence = handlers, pipe.findings, pipe.evidence
+        self.thresholds = {name: pipe.model.config.findings[name].threshold for name in pipe.findings}
 
     def stepped(self, path, asked, request: gr.Request):
         """The way of the same radiograph through the model.
@@ -36,13 +38,13 @@ class Lessons:
         """
         words = words_of(request)
         if path is None or not self.findings:
-            return gr.Markdown(visible=True), ""
+            return gr.HTML(visible=True), ""
         try:
             analysis, saliency = self.handlers.answers.analysed(path, asked)
             trace = self.handlers.answers.traced(path, asked)
         except RadiographError as error:
-            return gr.Markdown(visible=False), message_html(words.error(error))
-        return gr.Markdown(visible=False), steps_html(words, trace, *to_analysed_geometry(analysis, saliency))
+            return gr.HTML(visible=False), message_html(words.error(error))
+        return gr.HTML(visible=False), steps_html(words, trace, *to_analysed_geometry(analysis, saliency))
 
     def covered(self, path, asked, event: gr.EventData, request: gr.Request):
         """The scores with a part of the radiograph covered."""
@@ -59,25 +61,37 @@ class Lessons:
 
     def people(self, request: gr.Request):
         """100 people under a threshold that can be moved; nothing where no scores ship with the checkpoint."""
-        html = people_html(words_of(request), self.config, self.evidence) if self.findings else ""
+        html = people_html(words_of(request), self.thresholds, self.evidence)
         return gr.HTML(html, visible=bool(html))
 
     def quiz(self, request: gr.Request):
-        """The quiz before its first question; nothing without examples whose truth is known."""
-        known = self.findings and self.handlers.examples.known()
-        return gr.HTML(begin_html(words_of(request)) if known else "", visible=bool(known))
+        """The quiz before its first question, or at the one that the address asks for (?quiz=NUMBER, from 1 on);
+        nothing without examples whose truth is known.
+        """
+        words, known = words_of(request), self.findings and self.handlers.examples.known()
+        if not known:
+            return gr.HTML(visible=False)
+        number = request.query_params.get("quiz", "")
+        if number.isdecimal() and 0 < int(number) <= len(known):
+            return gr.HTML(self.question(words, int(number) - 1, NO_SCORE), visible=True)
+        return gr.HTML(begin_html(words), visible=True)
+
+    def question(self, words, number, score):
+        known = self.handlers.examples.known()
+        example = known[number % len(known)]
+        return question_html(words, example, load_radiograph(example.path), number, len(known), score)
 
     def asked(self, event: gr.EventData, request: gr.Request):
         """The quiz goes on: the next question, or what is true once the visitor has guessed."""
         words, known = words_of(request), self.handlers.examples.known()
         number, guess = int(event.number), event.guess
         score = {name: int(event.score.get(name, 0)) for name in ("asked", "visitor", "model")}
+        if guess not in GUESSES:
+            return self.question(words, number, score)
         example = known[number % len(known)]
-        radiograph = load_radiograph(example.path)
-        if guess not in ("clear", "sign"):
-            return question_html(words, example, radiograph, number, len(known), score)
         analysis, _ = self.handlers.answers.analysed(example.path)
-        return verdict_html(words, example, analysis, guess, number, len(known), score)
+        judged = verdict(example.truth, analysis.findings)
+        return verdict_html(words, example, analysis, judged, guess, number, len(known), score)
 
 
 def cells(sent):
@@ -92,11 +106,10 @@ def cells(sent):
     return np.array([place == "1" for place in sent]).reshape(side, side)
 
 
-def lessons_tab(texts, lessons, scripts):
+def lessons_tab(lessons, scripts):
     """The tab's components.
 
     Args:
-        texts: `Texts`.
         lessons: `Lessons`.
         scripts: of the walk, the people and the quiz, JavaScript.
 
@@ -104,12 +117,13 @@ def lessons_tab(texts, lessons, scripts):
         hint, shown (the walk), covered, people, quiz: components.
     """
     plain = {"apply_default_css": False}
+    key = "steps_hint" if lessons.findings else "steps_none"
     return SimpleNamespace(
-        hint=texts("steps_hint" if lessons.findings else "steps_none", gr.Markdown),
-        shown=gr.HTML(js_on_load=scripts[0], **plain),
+        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, example=lessons.findings and "consolidation")),
+        shown=gr.HTML(js_on_load=scripts[0], elem_id="walk", **plain),
         covered=gr.HTML(elem_id="covered", **plain),
-        quiz=gr.HTML(visible=False, js_on_load=scripts[2], **plain),
-        people=gr.HTML(visible=False, js_on_load=scripts[1], **plain),
+        quiz=gr.HTML(visible=False, js_on_load=scripts[2], elem_id="quiz", **plain),
+        people=gr.HTML(visible=False, js_on_load=scripts[1], elem_id="people", **plain),
     )
 
 

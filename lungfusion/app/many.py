@@ -7,8 +7,8 @@ import gradio as gr
 
 from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
+from .front import PLACEHOLDERS, words_of
 from .gradio_compat import KEPT_MINUTES, as_if_uploaded, file_field
-from .handlers import words_of
 from .labels import LabelsError, agreement, read_labels
 from .view.answer import message_html
 from .view.batch import Batch
@@ -111,29 +111,27 @@ def agreement_row(words, row):
     }
 
 
-def many_tab(texts, many, script):
+def many_tab(many, script):
     """The tab's components and their events, but the opening of a row.
 
     Args:
-        texts: `Texts`.
         many: `ManyFiles`.
         script: of the table, JavaScript.
 
     Returns:
         files, table: components, for the opening of a row.
     """
-    private = {"api_visibility": "private"}
-    files = texts("batch_upload", file_field, file_count="multiple", height=180)
-    with gr.Row():
-        run = texts("batch_run", gr.Button, variant="primary")
-        stop = texts("batch_stop", gr.Button)
-    progress = gr.HTML(apply_default_css=False)
-    table = gr.HTML(js_on_load=script, apply_default_css=False)
+    private, plain = {"api_visibility": "private"}, {"apply_default_css": False}
+    gr.HTML(render("many_fields.html", words=PLACEHOLDERS), **plain)
+    files = file_field(file_count="multiple", elem_id="many-files", elem_classes="unseen")
+    run, stop = (gr.Button(elem_id=f"many-{name}", elem_classes="unseen") for name in ("run", "stop"))
+    progress = gr.HTML(elem_id="many-progress", **plain)
+    table = gr.HTML(js_on_load=script, elem_id="many-table", **plain)
     records = gr.State([], time_to_live=60 * KEPT_MINUTES)
     with gr.Column(visible=False) as comparison:
-        texts("labels_hint", gr.Markdown)
-        labels = texts("labels_upload", file_field, height=120)
-        compared = gr.HTML(apply_default_css=False)
+        gr.HTML(render("labels_fields.html", words=PLACEHOLDERS), **plain)
+        labels = file_field(elem_id="labels-file", elem_classes="unseen")
+        compared = gr.HTML(elem_id="labels-compared", **plain)
     run.click(many.analysed, files, [progress, table, records, comparison], show_progress="hidden", **private)
     stop.click(many.stopped, None, None, queue=False, **private)
     gr.on([labels.change, records.change], many.compared, [labels, records], compared, queue=False, **private)

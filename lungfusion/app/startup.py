@@ -1,7 +1,8 @@
-"""The model that a server begins with: the one asked for, or the bundled one while that can't be reached; compiled."""
+"""The model that a server begins with: the one asked for, or the bundled one while that can't be reached."""
 
 import logging
 from pathlib import Path
+from threading import Thread
 
 from ..allocator import keep_freed_memory
 from ..pipeline import LungFusionPipeline
@@ -34,7 +35,8 @@ def load_or_bundled(name=None):
         return LungFusionPipeline.from_pretrained(), False
 
 
-def compile_for(pipe):
-    """Compile the model where it runs on a CPU: else the third visitor would wait for it."""
-    size = pipe.processor.size
-    pipe.compiled.compile((1, size.height, size.width))
+def compile_in_background(pipe):
+    """Compile the model while the page is served, and torch answers: else the third visitor would wait for it."""
+    thread = Thread(target=pipe.compile)
+    thread.start()
+    return thread

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ..model_pass import run
 from ..models.concatenation import CONCATENATION_MODULES
+from ..steps import run
 
 UNTRAINED = ("none", "multiply", "rgba", "guided", "crop", "align")  # ways to join image and mask that have no weights
 
@@ -56,8 +56,9 @@ def trace_model(pipeline, radiograph, correction):
     model = pipeline.model
     if not hasattr(model, "concatenation"):
         raise ValueError("A segmenter has no steps beyond the mask: give a checkpoint that names findings.")
-    (one,) = run(pipeline, [radiograph], [correction])
-    pixel_values, output = one.pixel_values, one.output
+    with pipeline.settings():
+        (state,) = run(pipeline.backend, pipeline.processor, [radiograph], [correction])
+    pixel_values, output = state.pixel_values, state.output
     whole = model(pixel_values, alpha=torch.ones_like(output.alpha))
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}

@@ -26,10 +26,10 @@ def apply_correction(radiograph, correction):
     One that is not turned by quarters grows, so that nothing is cut off; what is black around it then, as where it had
     been tilted by a program, is trimmed.
     """
-    return replace(radiograph, pixels=correct(radiograph.pixels, correction)[0])
+    return replace(radiograph, pixels=correct_pixels(radiograph.pixels, correction)[0])
 
 
-def correct(pixels, correction):
+def correct_pixels(pixels, correction):
     """(H, W) float32 in [0, 1] → the corrected picture (h, w) float32, contiguous, and its matrix (3, 3)."""
     matrix = np.eye(3)
     if correction.is_box:
@@ -61,12 +61,12 @@ def correct(pixels, correction):
     return np.ascontiguousarray(pixels), matrix
 
 
-def bring_back(x, matrix, shape):
+def unwarp_to_original(x, matrix, shape):
     """A map of the corrected picture, as one of the picture as loaded.
 
     Args:
         x: (h, w) float32 array, of any size: stretched over the corrected picture it fits.
-        matrix: (3, 3), as `correct` gives it.
+        matrix: (3, 3), as `correct_pixels` gives it.
         shape: (H, W) of the result.
 
     Returns:

@@ -20,10 +20,11 @@ class Concatenation(nn.Module):
     A variation says in `join` what becomes of the two, in `channels` how many channels come out (the first three
     are an image in [0, 1], which `join` may give as one, grey; a fourth is alpha), and in `roi_affine` which part of
     the radiograph the branches see: a (B, 2, 3) float32 affine map from places in what they see to places in the
-    image, both from −1 to 1, as `torch.nn.functional.affine_grid` takes it.
+    image, both from −1 to 1, as `torch.nn.functional.affine_grid` takes it. `reads_alpha` says whether `join` uses it.
     """
 
     channels = 3
+    reads_alpha = False
 
     def __init__(self, size):
         super().__init__()
@@ -44,6 +45,10 @@ class Concatenation(nn.Module):
         cnn_input = halved(self.join(image, alpha), self.size)
         return sample(cnn_input, roi_affine, self.size).expand(-1, self.channels, -1, -1), roi_affine
 
+    def joined(self, image, alpha):
+        """Join what is cut to the region already: (B, 1, s, s) both → (B, channels, s, s)."""
+        return self.join(image, alpha).expand(-1, self.channels, -1, -1)
+
     def roi_affine(self, alpha):
         return box_to_affine(alpha.new_tensor(WHOLE_IMAGE).expand(alpha.shape[0], 4))
 
@@ -58,6 +63,8 @@ class FullImage(Concatenation):
 class Multiply(Concatenation):
     """Background removed pixel by pixel."""
 
+    reads_alpha = True
+
     def join(self, image, alpha):
         return image * alpha
 
@@ -66,6 +73,7 @@ class Rgba(Concatenation):
     """Image and alpha as a fourth channel (the source paper's module)."""
 
     channels = 4
+    reads_alpha = True
 
     def join(self, image, alpha):
         return torch.cat([image.expand(-1, 3, -1, -1), alpha], dim=1)
@@ -80,6 +88,8 @@ class GuidedRgba(Rgba):
 
 class LearnedMerge(Concatenation):
     """A small convolution merges image and alpha into three channels."""
+
+    reads_alpha = True
 
     def __init__(self, size):
         super().__init__(size)
@@ -164,7 +174,7 @@ def lung_frame(alpha, cells=64, rounds=8):
     lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // cells))
     side = lungs.shape[-1]
     mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= MIN_AREA)  # (B, side²)
-    place = (2 * torch.arange(side, device=alpha.device) + 1) / side - 1
+    place = (2 * torch.arange(side, device=alpha.device, dtype=torch.float32) + 1) / side - 1
     places = torch.stack([place.repeat(side), place.repeat_interleave(side)], dim=1)  # (side², 2): x, y
     middle = centre(mass, places)
     x, y = places.unbind(1)
@@ -230,7 +240,7 @@ def sample(x, roi_affine, size):
     Returns:
         (B, C, size, size) float.
     """
-    place = (2 * torch.arange(size, device=x.device) + 1) / size - 1
+    place = (2 * torch.arange(size, device=x.device, dtype=torch.float32) + 1) / size - 1
     along_x, along_y, shift = roi_affine[:, None, None].float().unbind(-1)  # (B, 1, 1, 2) each
     grid = along_x * place[:, None] + along_y * place[:, None, None] + shift  # (B, size, size, 2)
     return F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False).to(x.dtype)

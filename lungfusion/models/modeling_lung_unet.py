@@ -161,7 +161,7 @@ def resize(x, size):
 
 def weights_of(x, side, new_side):
     """(new_side, side) float32: what the pixels of a row of `side` weigh in each of the resized one."""
-    one_by_one = torch.eye(side, device=x.device)[None, None]
+    one_by_one = torch.eye(side, device=x.device, dtype=torch.float32)[None, None]
     return F.interpolate(one_by_one, size=(new_side, side), mode="bilinear", align_corners=False, antialias=True)[0, 0]
 
 

@@ -101,7 +101,7 @@ class LungFusionModel(PreTrainedModel):
         model.segmenter.requires_grad_(False)  # transformers makes new parameters, which learn
         return loaded
 
-    def forward(self, pixel_values, alpha=None, output_hidden_states=None, return_dict=None):
+    def forward(self, pixel_values, alpha=None, output_hidden_states=None, return_dict=None, is_cut=False):
         """Fuse the branches' features.
 
         Args:
@@ -110,16 +110,21 @@ class LungFusionModel(PreTrainedModel):
                 (in training: augmented together with the image).
             output_hidden_states: whether the feature maps are returned too; `config.output_hidden_states` if None.
             return_dict: `False` for a plain tuple.
+            is_cut: whether `pixel_values`, and `alpha` where the concatenation reads it, are cut to the part that the
+                branches see already, as in training; then no lungs are drawn.
         """
-        output = self.fuse(pixel_values, alpha, output_hidden_states)
+        output = self.fuse(pixel_values, alpha, output_hidden_states, is_cut)
         return output.to_tuple() if return_dict is False else output
 
-    def fuse(self, pixel_values, alpha=None, output_hidden_states=None):
-        pixel_values, checks = pixel_values.to(self.dtype), (None, None, None)
-        if alpha is None:
+    def fuse(self, pixel_values, alpha=None, output_hidden_states=None, is_cut=False):
+        pixel_values, checks, roi_affine = pixel_values.to(self.dtype), (None, None, None), None
+        if alpha is None and not is_cut:
             drawn = self.segmenter(pixel_values)
             alpha, checks = drawn.logits.sigmoid(), (drawn.ood_score, drawn.view_logits, drawn.heart_logit)
-        cnn_input, roi_affine = self.concatenation(pixel_values, alpha.to(self.dtype))
+        if is_cut:
+            cnn_input = self.concatenation.joined(pixel_values, alpha)
+        else:
+            cnn_input, roi_affine = self.concatenation(pixel_values, alpha.to(self.dtype))
         feature_maps = tuple(branch(cnn_input) for branch in self.branches)
         fused, weights = self.fusion(feature_maps)
         told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
@@ -165,15 +170,15 @@ class LungFusionForImageClassification(LungFusionModel):
             nn.Linear(config.fusion_size, config.num_labels),
         )
 
-    def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None):
+    def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None, is_cut=False):
         """Name the findings.
 
         Args:
             labels: (B, findings) float: 1 present, 0 absent, NaN unknown; gives `loss`. With the problem type
                 `single_label_classification` (B,) int: the number of the one that is present.
-            pixel_values, alpha, output_hidden_states, return_dict: see [`LungFusionModel`].
+            pixel_values, alpha, output_hidden_states, return_dict, is_cut: see [`LungFusionModel`].
         """
-        base = self.fuse(pixel_values, alpha, output_hidden_states)
+        base = self.fuse(pixel_values, alpha, output_hidden_states, is_cut)
         logits = self.calibrate(self.classifier(base.pooler_output))
         loss = None if labels is None else self.loss_of(logits, labels)
         output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen(base))

@@ -1,12 +1,24 @@
 """What a pipeline is given, read: of a person of a known age, and one that can't be read as an error or an answer."""
 
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from PIL import Image
 
 from .radiograph import RadiographError, load_radiograph
 
 MAX_AGE = 130  # years
+
+
+def is_several(source):
+    """Whether a source is several: an iterable that is no picture, file, or row of a data set itself."""
+    if isinstance(source, np.ndarray):
+        return source.dtype.kind in "OSU"  # of paths or pictures
+    one = isinstance(source, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | Mapping)
+    one = one or hasattr(source, "read") or getattr(source, "ndim", 0) > 1  # a file; a tensor
+    return isinstance(source, Iterable) and not one
 
 
 def load(source, age=None, errors="raise", where=""):

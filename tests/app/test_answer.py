@@ -6,27 +6,40 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lungfusion.analysis import AnalysisWarning, Correction, Finding
+from lungfusion.analysis import AnalysisWarning, Correction, Finding, Spot
 from lungfusion.app.view import answer, comparison, phrases, viewer
 from lungfusion.app.view.batch import Batch
 from lungfusion.app.view.downloads import file_html
 from lungfusion.app.view.render import render
+from lungfusion.app.view.score_strip import LIMIT_AT, row_scale
 from lungfusion.checks import input_checks as gate
+from lungfusion.checks.geometry import correct_pixels
 from lungfusion.checks.orientation import UPRIGHT
 from lungfusion.evidence import FindingEvidence, Place, Share
-from tests.support.answers import EFFUSION, ENGLISH, GOUT, MADE_BY, MAPS, PNEUMONIA, TUBERCULOSIS, Page, at_home, page
+from tests.support.answers import (
+    EFFUSION,
+    ENGLISH,
+    GOUT,
+    MADE_BY,
+    MAPS,
+    PNEUMONIA,
+    TUBERCULOSIS,
+    Page,
+    at_home,
+    page,
+    said,
+)
 from tests.support.tiny import analysis
 
 
 def test_a_finding_is_said_with_its_people_and_how_often_it_is_wrong():
     shown = page(TUBERCULOSIS)
-    assert "The model reacts to: signs of tuberculosis." in shown.text
-    assert "is not known; expect it to be often" in shown.text  # no figure from elsewhere
+    assert "The model sees: signs of tuberculosis." in shown.text
+    assert "is not known (signs of tuberculosis); expect it to be often." in shown.text  # no figure from elsewhere
     assert "Learned from: the Elm set (adults)." in shown.text
-    assert "about 12 of 100 people without it are named all the same" in shown.text
     assert "it found 91 of 100 with the finding and passed 88 of 100 without" in shown.text
-    assert [bar["style"] for bar in shown.having("style")][-2:] == ["width:63.0%", "left:31.0%"]
-    assert ENGLISH("what_to_do") in shown.text
+    assert "Its estimate: 63%. It counts from 31% on" in shown.text
+    assert ENGLISH("now_detected") in shown.text
     assert ENGLISH.meaning("tuberculosis") in shown.text
 
 
@@ -34,28 +47,80 @@ def elsewhere(**figures):
     return FindingEvidence(home={"sensitivity": 0.9, "specificity": 0.8}, places={"Oak": Place(**figures)})
 
 
-def test_the_headline_counts_false_alarms_of_other_hospitals():
-    away = replace(TUBERCULOSIS, evidence=elsewhere(called_healthy=Share(0.741, 0.7, 0.78, 500)))
-    shown = page(away, EFFUSION)
-    assert "signs of tuberculosis is a false alarm in 75 of 100 healthy people" in shown.text
+def places(**shares):
+    return FindingEvidence(places={name: Place(called_healthy=share) for name, share in shares.items()})
+
+
+def test_false_alarms_are_told_by_place_the_worst_first_and_with_how_many_people():
+    measured = places(montgomery=Share.of(13, 79), pakistan=Share.of(12, 404), jsrt=Share.of(15, 120))
+    shown = page(replace(TUBERCULOSIS, evidence=measured), EFFUSION)
+    assert (
+        "of 100 healthy people, it sees signs of tuberculosis in 13 (Jsrt; 120 people) and 3 (Pakistan;" in shown.text
+    )
+    assert "Montgomery" not in shown.text.partition("What now?")[0]  # no sentence from fewer than 100 people
     assert "Unclear: fluid around the lung (effusion)." in shown.text
-    assert "is not known" not in shown.text
-    rare = replace(PNEUMONIA, probability=0.5, evidence=elsewhere(called_healthy=Share.of(0, 300)))
-    shown = page(away, rare)
-    assert "false alarms among 100 healthy people: signs of tuberculosis 75 and pneumonia 1." in shown.text
-    assert shown.text.count("Away from the hospitals") == 1
+    assert "is not known" not in shown.text.partition("What now?")[0]
+    one = page(replace(TUBERCULOSIS, evidence=places(pakistan=Share.of(0, 404))))
+    assert "in 1 (Pakistan; 404 people). Elsewhere it may be more." in said(one)  # none of a few hundred is not never
 
 
-def test_a_card_tells_how_many_are_found_in_other_hospitals():
-    away = replace(TUBERCULOSIS, evidence=elsewhere(found=Share(0.637, 0.6, 0.67, 500)))
-    assert "Away from the hospitals it learned from, it finds 63 of 100 people with it." in page(away).text
-    assert "it finds" not in page(TUBERCULOSIS).text
+def test_what_is_overlooked_is_said_beside_the_calm_headline():
+    seen = {"nodule": 0.21, "mass": 0.4, "effusion": 0.9}
+    findings = [Finding(name, 0.1, 0.5, evidence=at_home(found, 0.9)) for name, found in seen.items()]
+    lead = said(page(*findings))
+    assert "even where it learned: of 100 people who have it, it misses 79 with a nodule and 60 with a mass." in lead
+    away = FindingEvidence(places={"oak": Place(found=Share.of(30, 100)), "elm": Place(found=Share.of(80, 100))})
+    lead = said(page(Finding("nodule", 0.1, 0.5, evidence=away)))
+    assert "It overlooks a lot: of 100 people who have it, it misses 70 with a nodule." in lead
+    assert "How much it overlooks is not known." in said(page(Finding("nodule", 0.1, 0.5)))
+
+
+def test_figures_stand_in_a_table_by_place_the_worst_first():
+    found = {"oak": Place(found=Share.of(637, 1000)), "elm": Place(found=Share.of(500, 1000))}
+    rows = phrases.figures(ENGLISH, replace(TUBERCULOSIS, evidence=FindingEvidence(places=found)))
+    assert [row["said"] for row in rows[:2]] == [
+        "Elm: 50 of 100 (46 to 54), 1000 people",
+        "Oak: 63 of 100 (60 to 67), 1000 people",
+    ]
+
+
+def test_what_one_shadow_sets_off_is_told_together():
+    alike = replace(TUBERCULOSIS, better_fit="pneumonia")
+    best = replace(PNEUMONIA, probability=0.9)
+    shown = said(page(alike, best))
+    assert "The model sees: pneumonia." in shown and "Unclear: signs of tuberculosis." in shown
+    assert "These look alike to it: pneumonia and signs of tuberculosis. Best fit: Pneumonia." in shown
+    assert "Another name fits the same shadow better: Pneumonia." in shown
+
+
+def test_a_place_is_told_or_that_it_is_not_known():
+    spot = Spot(32.0, 16.0, 4.0, 0.9)
+    nodule = Finding("nodule", 0.8, 0.5, places=(spot,))
+    shown = page(nodule, TUBERCULOSIS, replace(EFFUSION, probability=0.9))
+    text = said(shown)
+    assert "in the rings (a nodule)" in text and "on the heat map (signs of tuberculosis" in text
+    (ring,) = [attributes for tag, attributes in shown.tags if tag == "circle" and "data-name" in attributes]
+    assert (ring["cx"], ring["cy"], ring["r"]) == ("32", "16", "4")
+    assert [button["data-spot"] for button in shown.having("data-spot")] == ["32 16 4"]
+    assert "Where it is, the model cannot say (a nodule)." in said(page(replace(nodule, places=())))
+
+
+def test_a_place_moves_with_a_picture_that_was_set_right():
+    pixels = np.zeros((60, 80), np.float32)
+    finding = Finding("nodule", 0.8, 0.5, places=(Spot(70.0, 10.0, 5.0, 0.9),))
+    turned = Correction(180, False)
+    _, matrix = correct_pixels(pixels, turned)
+    seen, _ = viewer.to_analysed_geometry(
+        analysis(pixels, findings=[finding], correction=turned, original_from_corrected=matrix)
+    )
+    (spot,) = seen.findings[0].places
+    assert (spot.x, spot.y, spot.radius) == pytest.approx((9, 49, 5), abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("findings", "headline"),
     [
-        ([TUBERCULOSIS, EFFUSION], "The model reacts to: signs of tuberculosis."),
+        ([TUBERCULOSIS, EFFUSION], "The model sees: signs of tuberculosis."),
         ([EFFUSION, PNEUMONIA], "Unclear: fluid around the lung (effusion)."),
         ([PNEUMONIA, GOUT], "Nothing stands out."),
         ([GOUT], "Nothing is said about findings."),
@@ -66,18 +131,31 @@ def test_the_headline_follows_the_level(findings, headline):
     assert phrases.headline(ENGLISH, analysis(findings=findings))[0] == headline
 
 
-def test_what_is_below_the_threshold_or_not_judged_is_folded_into_a_line():
-    shown = page(PNEUMONIA, GOUT, TUBERCULOSIS)
-    assert "Below the threshold: pneumonia 20%" in shown.text
-    assert "Not judged: gout" in shown.text
+def test_no_percentage_is_told_of_what_is_not_detected():
+    shown = page(PNEUMONIA, GOUT, TUBERCULOSIS, replace(EFFUSION, probability=0.5))
+    rows = {row["data-name"]: row["class"] for tag, row in shown.tags if tag == "details" and "data-name" in row}
+    assert rows == {
+        "tuberculosis": "finding detected",
+        "effusion": "finding unclear",
+        "pneumonia": "finding not_detected",
+        "gout": "finding not_assessed",
+    }
+    assert "20%" not in shown.text and "50%" not in shown.text and "63%" in shown.text
     assert "The model did not learn it on people of this age." in shown.text
-    cards = [attributes["class"] for tag, attributes in shown.tags if tag == "section"]
-    assert cards == ["finding detected", "finding not_detected"]
     assert [button["data-heat"] for button in shown.having("data-heat")] == ["tuberculosis"]
     assert [image["data-finding"] for image in shown.having("src") if "data-finding" in image] == ["tuberculosis"]
 
 
-def test_findings_are_ordered_by_level_and_then_by_probability():
+def test_on_the_common_scale_what_is_not_detected_stands_before_the_line():
+    likelier = Finding("mass", 0.27, 0.6)  # not detected with more than what is
+    rows = [Finding("edema", 0.06, 0.05), likelier, Finding("nodule", 0.059, 0.06, 0.04)]
+    edema, mass, nodule = (row_scale(finding) for finding in rows)
+    assert float(edema["mark"]) > LIMIT_AT > float(nodule["mark"]) > float(mass["mark"])
+    assert float(nodule["doubt"]) < float(nodule["mark"]) and mass["doubt"] is None
+    assert [one.name for one in phrases.by_level(rows)["not_detected"]] == ["mass"]
+
+
+def test_findings_are_ordered_by_level_and_then_by_how_far_they_reach_above_their_threshold():
     more = replace(TUBERCULOSIS, name="mass", probability=0.93)
     levels = phrases.by_level([PNEUMONIA, EFFUSION, TUBERCULOSIS, more, GOUT])
     assert [finding.name for level in levels.values() for finding in level] == [
@@ -91,7 +169,7 @@ def test_findings_are_ordered_by_level_and_then_by_probability():
 
 def test_who_it_is_is_asked_where_that_matters_and_read_from_the_file():
     assert not page(TUBERCULOSIS).having("data-turn")[0].get("name")
-    assert "Who is it?" not in page(TUBERCULOSIS).text
+    assert "Whose X-ray is it?" not in page(TUBERCULOSIS).text
     chest = analysis(findings=[PNEUMONIA])
     chest = replace(chest, radiograph=replace(chest.radiograph, age=34.0))
     shown = Page(answer.answer_html(ENGLISH, chest, MAPS))
@@ -105,16 +183,15 @@ def test_who_it_is_is_asked_where_that_matters_and_read_from_the_file():
 def test_cancer_needs_a_specialist_and_unknown_findings_keep_their_names():
     assert all("Suspicious for lung cancer" in ENGLISH.meaning(name) for name in ("nodule", "mass"))
     assert ENGLISH.title("a_rare_one") == "A rare one"
-    assert "" not in answer.card(ENGLISH, Finding("gout", 0.2, 0.5))["more"]
+    assert "" not in answer.row(ENGLISH, Finding("gout", 0.2, 0.5), {}, [], analysis())["said"]
 
 
 def test_nothing_detected_is_not_called_healthy():
     shown = page(PNEUMONIA)
-    assert "Nothing stands out." in shown.text
-    assert "looks for pneumonia, and for nothing else" in shown.text
+    assert "Nothing stands out." in shown.text and "does not show that all is well" in shown.text
+    assert "It does not look for pneumothorax, fractures and tubes and lines" in shown.text
     assert "Learned from children under 6." in shown.text
-    assert "about 7 of 100 people with it are missed" in shown.text
-    assert not re.search("normal|all clear|reacts to:", shown.text)
+    assert not re.search("normal|all clear|The model sees", shown.text)
     unknown = page(Finding("pneumonia", 0.2, 0.5))
     assert "How often it is right at this threshold is not known." in unknown.text
 
@@ -122,19 +199,43 @@ def test_nothing_detected_is_not_called_healthy():
 def test_a_refused_image_has_neither_findings_nor_outline_nor_report():
     refused = page(warnings=[gate.NOT_A_CHEST_RADIOGRAPH])
     assert gate.NOT_A_CHEST_RADIOGRAPH.sentence in refused.text
-    assert not re.search("reacts|[Pp]robability|Heat map|The lungs cover", refused.text)
+    assert not re.search("The model sees|Its estimate|Heat map|The lungs cover", refused.text)
     assert [attributes["class"] for tag, attributes in refused.tags if tag == "img"] == ["base"]
     assert [button["data-file"] for button in refused.having("data-file")] == ["numbers"]
     warned = page(TUBERCULOSIS, warnings=[gate.ONE_LUNG_FOUND])
-    assert warned.text.index(gate.ONE_LUNG_FOUND.sentence) < warned.text.index("The model reacts to")
+    assert warned.text.index(gate.ONE_LUNG_FOUND.sentence) < warned.text.index("The model sees")
     images = [attributes["class"] for tag, attributes in warned.tags if tag == "img"]
-    assert images == ["base", "background", "heat", "contour"]
+    assert images == ["base", "background", "heat"] and shown_outline(warned)
 
 
 def test_a_segmenters_warned_answer_has_its_outline():
     chest = analysis(warnings=[gate.LOW_RESOLUTION], areas=(0.2, 0.1))
     shown = Page(answer.answer_html(ENGLISH, chest, {}, UPRIGHT))
-    assert [attributes["class"] for tag, attributes in shown.tags if tag == "img"] == ["base", "background", "contour"]
+    assert [attributes["class"] for tag, attributes in shown.tags if tag == "img"] == ["base", "background"]
+    assert shown_outline(shown)
+
+
+def shown_outline(shown):
+    return any(attributes.get("class") == "contour" for _, attributes in shown.tags)
+
+
+def test_the_outline_is_a_line_along_one_half():
+    alpha = np.zeros((8, 8), np.float32)
+    alpha[2:6, 3:5] = 1
+    alpha[0, 0] = alpha[7, 7] = 0.9  # at the border too
+    path = viewer.outline_path(alpha)
+    assert path.count("M") == path.count("Z") == 3
+    numbers = np.array(re.findall(r"-?[0-9.]+", max(path.split("Z"), key=len)), float).reshape(-1, 2)
+    assert numbers.min(0) == pytest.approx([2.5, 1.5], abs=0.6) and numbers.max(0) == pytest.approx([4.5, 5.5], abs=0.6)
+    assert viewer.outline_path(np.zeros((8, 8))) == ""
+
+
+def test_heart_and_chest_are_measured_by_the_outline():
+    alpha = np.zeros((100, 100), np.float32)
+    alpha[20:80, 10:40] = alpha[20:80, 60:90] = 1
+    alpha[50:80, 30:40] = alpha[50:80, 60:70] = 0  # the heart, from 30 to 70 of 10 to 90
+    assert viewer.cardiothoracic_ratio(alpha) == pytest.approx(0.5, abs=0.03)
+    assert viewer.cardiothoracic_ratio(alpha * (np.arange(100) < 50)) is None
 
 
 @pytest.mark.parametrize(("share", "said"), [(0, 0), (0.29, 29), (0.919, 91), (0.996, 99), (1, 100)])

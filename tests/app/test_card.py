@@ -2,7 +2,7 @@
 
 from html import unescape
 
-from lungfusion.app.card import about_html, preview_head
+from lungfusion.app.card import about_html
 from lungfusion.app.view.words import LANGUAGES
 
 ENGLISH = LANGUAGES["en"]
@@ -18,11 +18,3 @@ def test_snippets_name_the_model_that_answers(monkeypatch, tmp_path):
     for bundled in (None, str(tmp_path)):
         said = unescape(about_html(ENGLISH, bundled))
         assert "from_pretrained()" in said and "image-classification" not in said and "huggingface.co" not in said
-
-
-def test_a_link_to_the_page_has_a_picture_where_its_address_is_known(monkeypatch):
-    monkeypatch.delenv("SPACE_HOST", raising=False)
-    assert preview_head("/app/phantom clear.png") == ""
-    monkeypatch.setenv("SPACE_HOST", "owner-space.hf.space")
-    head = preview_head("/app/phantom clear.png")
-    assert 'content="https://owner-space.hf.space/gradio_api/file=/app/phantom%20clear.png"' in head

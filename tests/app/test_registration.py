@@ -8,7 +8,7 @@ import pytest
 from lungfusion.analysis import Correction
 from lungfusion.app.registration import laid_over, on_one_scale, register
 from lungfusion.app.view.viewer import to_analysed_geometry
-from lungfusion.checks.geometry import correct, resample
+from lungfusion.checks.geometry import correct_pixels, resample
 from tests.support.tiny import analysis
 
 
@@ -70,9 +70,9 @@ def test_what_was_set_right_is_shown_so(phantom, correction):
     pixels, mask = phantom
     heat = np.zeros((64, 64), np.float32)
     heat[:32, :32] = 1
-    wanted, matrix = correct(pixels, correction)
-    alpha, _ = correct(mask.astype(np.float32), replace(correction, invert=False))
-    analysed = replace(chest(phantom), correction=correction, model_alpha=alpha, matrix=matrix)
+    wanted, matrix = correct_pixels(pixels, correction)
+    alpha, _ = correct_pixels(mask.astype(np.float32), replace(correction, invert=False))
+    analysed = replace(chest(phantom), correction=correction, model_alpha=alpha, original_from_corrected=matrix)
     seen, maps = to_analysed_geometry(analysed, {"a": heat})
     assert np.array_equal(seen.radiograph.pixels, wanted) and seen.alpha.shape == wanted.shape
     if correction.angle == 90:

@@ -37,8 +37,8 @@ def test_the_printed_page_is_one_and_says_what_the_screen_does(count):
     assert gate.LOW_RESOLUTION.sentence in text
     assert "胸片 ? <b>&.png: PNG, 64 × 64 pixels." in text
     assert "LungFusion 9.9, model owner/model." in text
-    assert ("The model reacts to: finding 0" in text) == bool(count) == ("Gout Not judged" in text)
-    assert text.count("Detected 63% 31%") == count
+    assert ("The model sees: finding 0" in text) == bool(count) == ("Gout Not judged" in text)
+    assert text.count("Detected 63%") == count
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

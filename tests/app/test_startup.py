@@ -5,7 +5,7 @@ import logging
 import pytest
 from transformers import BertConfig
 
-from lungfusion.app.startup import compile_for, load_or_bundled
+from lungfusion.app.startup import compile_in_background, load_or_bundled
 
 
 def test_the_model_asked_for(checkpoint):
@@ -17,10 +17,12 @@ def test_the_model_asked_for(checkpoint):
 def test_no_visitor_waits_for_the_model_to_be_compiled(checkpoint, phantom):
     pytest.importorskip("openvino")
     pipe, _ = load_or_bundled(str(checkpoint))
-    compile_for(pipe)
-    graphs = dict(pipe.compiled.known)
-    assert len(graphs) == 2 and all(graphs.values())
-    assert pipe(phantom[0]).findings and pipe.compiled.known == graphs
+    before = pipe(phantom[0])
+    compiling = compile_in_background(pipe)
+    assert pipe(phantom[0])["pneumonia"].probability == pytest.approx(before["pneumonia"].probability, abs=1e-4)
+    compiling.join()
+    assert pipe.backend.is_compiled
+    assert pipe(phantom[0])["pneumonia"].probability == pytest.approx(before["pneumonia"].probability, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", [None, ""])

@@ -16,7 +16,7 @@ from transformers.utils import logging
 
 from examples.export_onnx import export
 from lungfusion import LungFusionPipeline, load_radiograph
-from lungfusion.compiled import CompiledModel
+from lungfusion.backends import TorchBackend
 from lungfusion.models import LungFusionOutput
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
@@ -48,34 +48,32 @@ def main():
     print(*markdown_table(titles, rows), sep="\n")
 
 
-class ByTorch(CompiledModel):
-    """A model as it is."""
+class OnnxBackend(TorchBackend):
+    """What an exported model gives, in an ONNX Runtime; the ood_score of a part of the picture by torch."""
 
-    is_used = False
+    def __init__(self, model, path):
+        super().__init__(model)
+        self.session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+
+    def __call__(self, pixel_values):
+        tensors = map(torch.from_numpy, self.session.run(USED, {"pixel_values": pixel_values.numpy()}))
+        return LungFusionOutput(**dict(zip(USED, tensors, strict=True)))
 
 
 def ways(pipe, model):
     """Yields a way's name and a function, of radiographs → the `Analysis` of each; the reference first."""
-    plain = LungFusionPipeline(pipe.model, pipe.processor)
-    plain.compiled = ByTorch(pipe.model)
+    plain = LungFusionPipeline(pipe.model, pipe.processor, backend="torch")
     yield "one at a time, by torch", lambda radiographs: [plain(radiograph) for radiograph in radiographs]
     yield "one at a time", lambda radiographs: [pipe(radiograph) for radiograph in radiographs]
     yield "eight at a time", pipe
     yield "with heat maps", lambda radiographs: [pipe.analyse_and_explain(radiograph)[0] for radiograph in radiographs]
     half = LungFusionPipeline.from_pretrained(model, device="cpu", dtype=torch.bfloat16)
     yield "one at a time, bfloat16", lambda radiographs: [half(radiograph) for radiograph in radiographs]
+    exported = LungFusionPipeline(pipe.model, pipe.processor, backend="torch")
     with tempfile.TemporaryDirectory() as folder:
         export(pipe.model, f"{folder}/model.onnx")
-        session = onnxruntime.InferenceSession(f"{folder}/model.onnx", providers=["CPUExecutionProvider"])
-    yield "one at a time, ONNX Runtime", lambda radiographs: [through(session, pipe, one) for one in radiographs]
-
-
-@torch.inference_mode()
-def through(session, pipe, radiograph):
-    """The pipeline's answer from what an exported model gives."""
-    pixel_values = pipe.pixel_values([radiograph])
-    tensors = map(torch.from_numpy, session.run(USED, {"pixel_values": pixel_values.numpy()}))
-    return pipe.answers([radiograph], pixel_values, LungFusionOutput(**dict(zip(USED, tensors, strict=True))))[0]
+        exported.backend = OnnxBackend(pipe.model, f"{folder}/model.onnx")
+    yield "one at a time, ONNX Runtime", lambda radiographs: [exported(radiograph) for radiograph in radiographs]
 
 
 def compared(reference, answers):

@@ -87,7 +87,7 @@ def steps(pipeline, files):
     return {
         "decode": Subject(lambda: [load_radiograph(file) for file in files]),
         "prepare": Subject(lambda: pipeline.pixel_values(radiographs)),
-        "model": counted(lambda: model(pixel_values), lambda: pipeline.compiled(pixel_values)),
+        "model": counted(lambda: model(pixel_values), lambda: pipeline.backend(pixel_values)),
         "model, by torch": counted(lambda: model(pixel_values)),
         "files to analyses": Subject(lambda: pipeline(files)),
         "files to analyses and heat maps": Subject(lambda: [pipeline.analyse_and_explain(file) for file in files]),

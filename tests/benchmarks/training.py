@@ -16,8 +16,9 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
-from train.classify import augmentation_for, augmented_loss, weighted
-from train.data.arrays import ALPHA_SIDE, LabelledRadiographs, LungArrays
+from train.augment.augmentation import Augmentation
+from train.classify import augmented_loss, loss_with_weights
+from train.data.crops import CROP_SIDE, LabelledCrops, LungCrops
 from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
 
@@ -56,12 +57,12 @@ def training_step(accelerator, recipe):
     model.segmenter.requires_grad_(False)  # the data set holds its masks
     model.to(memory_format=torch.channels_last).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    augment = augmentation_for(model, **recipe["augmentation"])
-    loss_of = partial(augmented_loss, weighted(recipe, model.config.findings), augment)
+    augment, sides = Augmentation(**recipe["augmentation"]), [model.config.branch_size]
+    loss_of = partial(augmented_loss, loss_with_weights(recipe, model.config.findings), augment, sides)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(trained, 1e-5))
 
     def step(batch):
-        accelerator.backward(loss_of(model, batch))
+        accelerator.backward(loss_of(model, batch, 0))
         optimizer.step()
         optimizer.zero_grad()
 
@@ -69,14 +70,11 @@ def training_step(accelerator, recipe):
 
 
 def batches(recipe, steps, workers):
-    """A data loader of that many batches of random images, with a lung-like box for a mask."""
-    side, findings = recipe["model"]["image_size"], recipe["model"]["findings"]
-    alpha = np.zeros((IMAGES, ALPHA_SIDE, ALPHA_SIDE), np.uint8)
-    alpha[:, ALPHA_SIDE // 5 : -ALPHA_SIDE // 5, ALPHA_SIDE // 5 : -ALPHA_SIDE // 5] = 255
-    generator = np.random.default_rng(0)
-    arrays = LungArrays(generator.integers(256, size=(IMAGES, side, side), dtype=np.uint8), alpha)
+    """A data loader of that many batches of random crops."""
+    generator, findings = np.random.default_rng(0), recipe["model"]["findings"]
+    pixels, alpha = (generator.integers(256, size=(IMAGES, CROP_SIDE, CROP_SIDE), dtype=np.uint8) for _ in range(2))
     labels = generator.integers(2, size=(IMAGES, len(findings))).astype(np.float32)
-    images = LabelledRadiographs([(arrays, labels)])
+    images = LabelledCrops([(LungCrops(pixels, alpha), labels)])
     drawn = [i % IMAGES for i in range(steps * recipe["batch_size"])]
     return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=workers)
 

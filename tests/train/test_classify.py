@@ -11,7 +11,7 @@ from train import classify
 from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
 from train.calibrate.operating_points import MIN_AUC
 from train.classify import groups, init_from_checkpoint
-from train.data.arrays import LungArrays
+from train.data.crops import LungCrops
 from train.data.sampler import balanced_sampler
 from train.scoring import images
 from train.scoring.metrics import expected_calibration_error, sigmoid
@@ -102,12 +102,12 @@ def test_the_epoch_is_chosen_by_the_images_that_are_scored(monkeypatch):
     for module in (classify, images):
         monkeypatch.setattr(module, "load_part", lambda *_: data)
         monkeypatch.setattr(module, "known_labels", lambda *_: labels)
-    monkeypatch.setattr(classify, "lung_arrays", lambda data, *_: LungArrays(np.arange(len(data)), None))
+    monkeypatch.setattr(classify, "lung_crops", lambda data, *_: LungCrops(np.arange(len(data))))
     config = tiny_model(findings=["mass"]).config
-    ((_, chosen_by, arrays, known),) = classify.load_parts(
+    ((_, chosen_by, crops, known),) = classify.load_parts(
         recipe, config, None, None, 0, recipe["sources"], "validation"
     )
     scored = images.validation_parts(recipe)["elm"]["number"]
-    assert chosen_by["number"] == scored == arrays.rows.tolist()
+    assert chosen_by["number"] == scored == crops.rows.tolist()
     assert len(scored) == 6 and not np.isnan(known).any()
     assert images.validation_parts(recipe | {"validation_images": None})["elm"]["number"] == list(range(40))

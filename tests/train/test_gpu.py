@@ -20,8 +20,8 @@ from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train.augment.augmentation import Augmentation
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
-from train.data.arrays import LabelledRadiographs, LungArrays
 from train.data.cache import RadiographDataset, byte_tensor, to_bytes
+from train.data.crops import LabelledCrops, LungCrops
 from train.data.sampler import epoch_sampler
 from train.engine import loop
 from train.engine.losses import own_loss
@@ -94,11 +94,11 @@ def segmenter_validation(accelerator, loader):
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     labels = np.float32([[index % 2, np.nan] for index in range(IMAGES)])
-    drawn = LungArrays(*(np.stack([byte_tensor(row[key], SIDE)[0] for row in arrays]) for key in ("pixels", "mask")))
-    radiographs = LabelledRadiographs([(drawn, labels)])
+    crops = LungCrops(*(np.stack([byte_tensor(row[key], SIDE)[0] for row in arrays]) for key in ("pixels", "mask")))
+    radiographs = LabelledCrops([(crops, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
-    loss_of = partial(augmented_loss, own_loss, Augmentation("none"))
+    loss_of = partial(augmented_loss, own_loss, Augmentation("none"), [model.config.branch_size] * 2)
     history = train(gpu, monkeypatch, tmp_path, model, radiographs, lambda *given: partial(aucs, *given), loss_of)
     assert set(history[1]) >= {"mean_auc", "auc_mass"}
     assert all(np.isfinite(epoch["loss"]) for epoch in history)

@@ -37,11 +37,6 @@ class Augmentation:
         if preset not in PRESETS:
             raise ValueError(f"augmentation.preset is {preset!r}: choose one of {', '.join(PRESETS)}.")
         self.together, self.alone = PRESETS[preset](**settings)
-        self.settings = {"preset": preset} | {key: value for key, value in settings.items() if not callable(value)}
-
-    def __repr__(self):
-        """All that was set: what is kept of images changed by it is kept under this."""
-        return f"Augmentation({', '.join(f'{key}={value!r}' for key, value in self.settings.items())})"
 
     @torch.no_grad()
     def __call__(self, images, masks=None):
@@ -55,9 +50,7 @@ def change(images, masks, together, alone):
     images, masks = images.clone(), None if masks is None else masks.clone()
     for share, function in together:
         rows = random_rows(images, share)
-        if len(rows) == len(images):  # those of another size may come out
-            images, masks = function(images, masks)
-        elif len(rows):
+        if len(rows):
             replace(images, masks, rows, function)
     for share, function in alone:
         rows = random_rows(images, share)
@@ -154,18 +147,16 @@ def one_of(images, masks, presets):
     return images, masks
 
 
-def hospitals(flip=0.5, film=0.35, fourier=0.3, size=None, region=None):
+def hospitals(flip=0.5, film=0.35, fourier=0.3):
     """Position, exposure, film and amplitude spectrum, for a classifier of what lies in the lungs.
 
     Args:
         flip: share mirrored; 0 where a finding is of one side.
         film: share of the pictures that are made to look like scanned or photographed film.
         fourier: share whose amplitude spectrum is mixed with that of another picture of the batch.
-        size: side of the pictures that come out, pixels; as they were unless given.
-        region: function of masks → (B, 2, 3), the part of each picture to be seen (`Concatenation.roi_affine`).
     """
     limits = {"rotation": 15, "scale": (0.83, 1.18), "aspect": 1.2, "shift": 0.08}
-    return [(1.0, partial(warp, size=size, region=region, **limits)), (flip, mirrored)], [
+    return [(1.0, partial(warp, **limits)), (flip, mirrored)], [
         (0.5, exposure.gamma),
         (0.3, exposure.slope),
         (0.4, exposure.local_contrast),

@@ -8,7 +8,6 @@ import math
 import torch
 from torch.nn import functional as F
 
-from lungfusion.models.concatenation import compose, halved
 from train.augment.batch import axes, uniform
 
 ELASTIC_NODES = 5  # random displacements along each side; between them they are interpolated
@@ -18,21 +17,17 @@ def mirrored(images, masks):
     return images.flip(3), None if masks is None else masks.flip(3)
 
 
-def warp(images, masks, size=None, region=None, elastic=0.0, **limits):
+def warp(images, masks, elastic=0.0, **limits):
     """Tilt, magnify, stretch, shear, shift and bend, in one resampling; black comes in from outside.
 
     `v2.ElasticTransform` takes 90 ms for 256 px at the smoothness of a body; a grid with few nodes takes 1 ms.
 
     Args:
-        size: side of what comes out, pixels; that of the images unless given.
-        region: function of the masks → (B, 2, 3), the part of the image to begin with (`Concatenation.roi_affine`).
         elastic: standard deviation of the elastic displacement, as a fraction of the side.
         limits: of `random_affine`.
     """
-    size = size or images.shape[-1]
+    size = images.shape[-1]
     view = random_affine(len(images), **limits).to(images.device)
-    if region:
-        view = compose(region(masks), view)
     cells = size // 8  # the grid is smooth: made coarse and interpolated it costs a third
     view = view * view.new_tensor([1 - 1 / size, 1 - 1 / size, 1])  # from the centre of the first pixel to the last's
     places = F.affine_grid(view, [len(images), 1, cells, cells], align_corners=True).permute(0, 3, 1, 2).contiguous()
@@ -40,9 +35,7 @@ def warp(images, masks, size=None, region=None, elastic=0.0, **limits):
         nodes = 2 * elastic * torch.randn(len(images), 2, ELASTIC_NODES, ELASTIC_NODES, device=images.device)
         places = places + F.interpolate(nodes, (cells, cells), mode="bicubic")
     grid = F.interpolate(places, (size, size), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
-    return tuple(
-        None if x is None else F.grid_sample(halved(x, size), grid, align_corners=False) for x in (images, masks)
-    )
+    return tuple(None if x is None else F.grid_sample(x, grid, align_corners=False) for x in (images, masks))
 
 
 def random_affine(count, rotation=0, scale=(1, 1), aspect=1, shear=0, shift=0):

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from lungfusion.checks.geometry import bring_back, homography
+from lungfusion.checks.geometry import homography, unwarp_to_original
 
 GROUNDS = (0.02, 0.97)  # a dark room, a light box
 LARGER = 1.3  # the photograph's sides, of the film's
@@ -33,9 +33,9 @@ def photograph(pixels, generator, strength=1.0):
     shape = tuple(round(LARGER * side) for side in pixels.shape)
     matrix = homography(2 * corners - 1)
     film = (0.13 + 0.74 * pixels).astype(np.float32)  # it glows, so it is neither black nor white
-    covered = bring_back(np.ones_like(film), matrix, shape)
+    covered = unwarp_to_original(np.ones_like(film), matrix, shape)
     y, x = np.mgrid[: shape[0], : shape[1]] / np.array(shape).reshape(2, 1, 1)
-    seen = bring_back(film * (1 + strength * moire(film.shape, generator)), matrix, shape)
+    seen = unwarp_to_original(film * (1 + strength * moire(film.shape, generator)), matrix, shape)
     seen += covered * strength * glare(x, y, generator)
     across, down = strength * generator.uniform(-0.06, 0.06, 2)
     seen *= 1 + across * (x - 0.5) + down * (y - 0.5)

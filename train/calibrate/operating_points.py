@@ -33,7 +33,9 @@ def operating_points(rows_of_run, findings, rivals=None):
     """What each finding's threshold is to be, and its figures away from home.
 
     Args:
-        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.read_rows` gives them.
+        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_parts` gives them; `home`
+            says of each whether it is of a hospital learned from ("yes"), of this one ("no"), or of another that the
+            run left out, too ("beside").
         findings: names.
         rivals: finding → names of those beside which it counts as detected only where it fits at least as well.
 
@@ -75,7 +77,8 @@ def operating_point(runs, finding):
         others = {name: groups for name, groups in away.items() if name != hospital}
         unseen_share, _ = choose_shares(home, others, untried)
         threshold = threshold_of_alarms(home[hospital], unseen_share)
-        if figures := summarise_hospital(rows, finding, threshold):
+        beside = [row for row in runs[hospital] if row["home"] == "beside"]
+        if figures := summarise_hospital(rows, finding, threshold, beside):
             point["hospitals"][hospital] = figures
             point["scores"][hospital] = some_scores(away[hospital], threshold)
             healthy = [row for row in rows if is_healthy(row)]

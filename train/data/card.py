@@ -2,6 +2,7 @@
 
 from huggingface_hub import DatasetCardData
 
+from train.data.sources import known_sources
 from train.io import markdown_table
 
 SIZES = {1_000: "n<1K", 10_000: "1K<n<10K", 100_000: "10K<n<100K", 1_000_000: "100K<n<1M"}
@@ -48,8 +49,9 @@ def data_card(name, source, layout, splits, place="FOLDER_OR_ID"):
             "",
             f"# {source['title']}",
             "",
-            f"{source['about']} Radiographs are as they were published; their layout is new. "
-            "For research and education.",
+            f"{source['about']} Radiographs are as they were published"
+            + (f", made smaller to {layout.side} px where they were larger" if layout.side else "")
+            + "; their layout is new. For research and education.",
             "",
             *markdown_table(titles, table),
             "",
@@ -81,3 +83,26 @@ def label_rows(layout):
     return {"label": f"| `label` | one of {names} |", "findings": f"| `findings` | a list out of {names} |"}[
         layout.column
     ]
+
+
+def data_sets_table(layouts):
+    """Lines of a table in Markdown: each data set that has a layout, its terms, and the command that makes its folder.
+
+    layouts: names.
+    """
+    known = known_sources()
+    rows = [
+        [
+            f"[{known[name]['title']}]({known[name]['link']})",
+            known[name]["licence"],
+            command(name, known[name]["dataset"]),
+        ]
+        for name in layouts
+    ]
+    readers = known["nih"]["readers"]
+    rows.append(["What radiologists said of NIH's images", "see there", command("nih_expert_labels", readers["table"])])
+    return markdown_table(["data set", "licence", "command, and the folder it makes"], rows)
+
+
+def command(name, dataset):
+    return f"`python -m train.prepare {name} RAW_DIR` → `data/{dataset}`"

@@ -1,7 +1,8 @@
 """Which radiographs an epoch draws."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
+import numpy as np
 import torch
 from torch.utils.data import WeightedRandomSampler
 
@@ -62,3 +63,30 @@ def epoch_sampler(groups, length, max_draws=None, shares=None):
     if length:
         return balanced_sampler(groups, length, max_draws, shares)
     return WeightedRandomSampler([1.0] * len(groups), len(groups), replacement=False, generator=torch.Generator())
+
+
+def shares_sampler(kinds, hospitals, groups, length, shares):
+    """Draws what is to be told apart in fixed shares, of each hospital its own: so a device does not give it away.
+
+    Args:
+        kinds: what each image shows, one word.
+        hospitals: where it comes from.
+        groups: one (source, label) for each image; the more images a group has, the less often one of them is drawn, by
+            the square root of their number.
+        length: images in an epoch.
+        shares: kind → hospital → how often it is drawn. A kind's share is kept where one of its hospitals is left out:
+            the others take it. What is not named is not drawn.
+    """
+    counts, rows = Counter(groups), defaultdict(list)
+    for row, key in enumerate(zip(kinds, hospitals, strict=True)):
+        rows[key].append(row)
+    weights = np.zeros(len(groups))
+    for kind, of_kind in shares.items():
+        there = {hospital: share for hospital, share in of_kind.items() if (kind, hospital) in rows}
+        for hospital, share in there.items():
+            members = rows[kind, hospital]
+            rare = np.array([counts[groups[row]] ** -0.5 for row in members])
+            weights[members] = sum(of_kind.values()) * share / sum(there.values()) * rare / rare.sum()
+    if not weights.any():
+        raise ValueError("draws names no kind and hospital that the recipe's sources have.")
+    return WeightedRandomSampler(weights, length, generator=torch.Generator())

@@ -103,13 +103,16 @@ def read_row(entry, layout):
     file_name = entry.image.name
     image = entry.convert(entry.image) if entry.convert else entry.image.read_bytes()
     radiograph = load_radiograph(named(image, file_name))
-    height, width = radiograph.pixels.shape
     about, patient_id, stored = dict(entry.about), entry.patient_id, entry.image
     if radiograph.format == "DICOM":
         about, patient_id = header_facts(image, radiograph), patient_id or header_patient(image)
         image, stored = png((radiograph.pixels * WHITE).round().astype(np.uint16)), entry.image.with_suffix(".png")
     elif entry.convert:
         stored = entry.image.with_suffix(".png")
+    height, width = radiograph.pixels.shape
+    if layout.side and max(height, width) > layout.side:
+        height, width = (round(layout.side * side / max(height, width)) for side in (height, width))
+        image, stored = reduced(radiograph.pixels, (width, height)), entry.image.with_suffix(".png")
     if not patient_id:
         raise ValueError(f"{file_name}: nothing says whose it is; name the column of the patients.")
     mask = join_masks(entry.masks, (width, height)) if entry.masks else None
@@ -121,6 +124,12 @@ def read_row(entry, layout):
         "file_name": file_name,
         **{name: about.get(name) for name in layout.about},
     }
+
+
+def reduced(pixels, size):
+    """(H, W) float in [0, 1] → bytes of an 8-bit PNG of a smaller size, (width, height)."""
+    small = Image.fromarray(pixels.astype(np.float32)).resize(size, Image.Resampling.BOX)
+    return png((np.asarray(small) * 255).round().astype(np.uint8))
 
 
 def numbered(label, layout):

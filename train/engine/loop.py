@@ -24,8 +24,8 @@ MAX_SEED = 2**32 - 2**16  # numpy takes no more; each process adds its number
 WARM_UP = 0.15  # share of the steps in which the learning rate rises; then it falls to zero (one cycle, Smith 2018)
 
 
-def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss):
-    """Train, and keep the best epoch's model in `output/model`, of equals the first.
+def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, output, loss_of=own_loss, keep="best"):
+    """Train, and keep the best epoch's model in `output/model`, of equals the first; or the last one's.
 
     Every step begins from a seed of its own, and every few minutes, and at an epoch's end, all is saved under
     `output/checkpoint-EPOCHS-STEP` before what was saved before is deleted: a run that is cut off and started again
@@ -40,8 +40,10 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         validate: function of the model → dict of figures; the first one is to be large and chooses the epoch.
         recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `ema_decay`, `seed`.
         output: the run's folder, a `Path`.
-        loss_of: function of the model and a batch → () tensor; the loss that its `forward(**batch)` returns unless
-            given.
+        loss_of: function of the model, a batch and the epoch's number, from 0, → () tensor; the loss that the model's
+            `forward(**batch)` returns unless given.
+        keep: `"best"`, or `"last"` where validation images have no say in when to stop: then the last epoch alone is
+            validated.
 
     Returns:
         history: a list with one dict for each epoch.
@@ -72,7 +74,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         bar = tqdm(batches, **told, disable=not accelerator.is_main_process)
         for batch in bar:
             set_seed((seed + 1_000_003 * len(losses)) % MAX_SEED, device_specific=True)
-            loss = loss_of(model, batch)
+            loss = loss_of(model, batch, epoch)
             accelerator.backward(loss)
             accelerator.clip_grad_norm_(model.parameters(), MAX_GRADIENT)
             optimizer.step()
@@ -90,14 +92,16 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         loss, losses = checked(accelerator.reduce(loss, "mean").item(), "loss", epoch, output), []
         validated.eval()
         broadcast(list(validated.buffers()))  # each process has batch norms of its own; the first one's are kept
-        figures = validate(validated)
-        chosen_by = next(iter(figures))
-        checked(figures[chosen_by], chosen_by, epoch, output)
+        figures = {}
+        if keep == "best" or epoch + 1 == recipe["epochs"]:
+            figures = validate(validated)
+            chosen_by = next(iter(figures))
+            checked(figures[chosen_by], chosen_by, epoch, output)
         history.append({"epoch": epoch + 1, "loss": loss, **figures, "seconds": round(time.time() - started, 1)})
         accelerator.log({k: v for k, v in history[-1].items() if k != "epoch"}, step=epoch + 1)
         if accelerator.is_main_process:
             tqdm.write("  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
-            if is_best(history, chosen_by):
+            if keep == "last" or is_best(history, chosen_by):
                 save_model(validated, processor, output / "model")
         save_checkpoint(accelerator, output, history)
     return history

@@ -4,7 +4,7 @@ import torch
 from torch.nn import functional as F
 
 
-def own_loss(model, batch):
+def own_loss(model, batch, epoch=None):
     """The loss the model itself computes: for the segmenter Dice plus binary cross-entropy."""
     return model(**batch).loss
 
@@ -34,7 +34,7 @@ def border_cross_entropy(logits, labels):
     return (weight * loss).sum() / weight.sum().clamp(min=1)
 
 
-def by_finding(model, batch, weights=None):
+def by_finding(model, batch, weights=None, rivals=(), rivals_weight=0.0):
     """Binary cross-entropy, each finding's mean over the images known of it, then the mean over the findings.
 
     So a finding that few images know weighs as much as one that all know, and an image's healthy label of tuberculosis
@@ -42,6 +42,7 @@ def by_finding(model, batch, weights=None):
 
     Args:
         weights: (findings,) float tensor, of each finding; all alike unless given.
+        rivals, rivals_weight: see `which_of_rivals`, and how much it weighs beside the rest.
     """
     labels = batch["labels"]
     logits = model(**{key: value for key, value in batch.items() if key != "labels"}).logits.float()
@@ -49,7 +50,24 @@ def by_finding(model, batch, weights=None):
     loss = F.binary_cross_entropy_with_logits(logits, labels.float().nan_to_num(0), reduction="none")
     of_findings = (loss * known).sum(0) / known.sum(0).clamp(min=1)
     weights = known.any(0) * (torch.ones_like(of_findings) if weights is None else weights.to(of_findings))
-    return (weights * of_findings).sum() / weights.sum().clamp(min=1e-6)
+    loss = (weights * of_findings).sum() / weights.sum().clamp(min=1e-6)
+    return loss + rivals_weight * which_of_rivals(logits, labels, rivals) if rivals else loss
+
+
+def which_of_rivals(logits, labels, rivals):
+    """Which of two it is, of images that have one and not the other: cross-entropy of the softmax over the two logits.
+
+    Args:
+        logits, labels: (B, findings) float.
+        rivals: list of (finding, other), numbers: where `finding` is present and `other` absent, its logit is to be the
+            higher one. The mean over those of the pairs that the batch has such images of.
+    """
+    losses = []
+    for finding, other in rivals:
+        rows = (labels[:, finding] == 1) & (labels[:, other] == 0)
+        if rows.any():
+            losses.append(F.softplus(logits[rows, other] - logits[rows, finding]).mean())
+    return torch.stack(losses).mean() if losses else logits.sum() * 0
 
 
 LOSSES = {"dice_bce": own_loss, "boundary": boundary_loss, "own": own_loss, "by_finding": by_finding}

@@ -55,7 +55,7 @@ TABLES = {
     "hospitals.md": (
         "Hospitals left out",
         "What models of the same recipe, each trained without one hospital, say of that hospital's people, at the "
-        "thresholds of this model (`python -m train.compare --leave-one-hospital-out`). Healthy: nobody saw anything. "
+        "thresholds of this model (`python -m train.compare --leave-out`). Healthy: nobody saw anything. "
         "Against all without it: people with something else are among them, from whom it is harder to tell. "
         "Thresholds call at most a tenth of the healthy people of each data set at home, and of each hospital left "
         "out. One segmenter drew all lungs; it learned from pictures of these hospitals, but not what ails their "

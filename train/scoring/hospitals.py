@@ -1,7 +1,7 @@
 """One hospital against the others: what a model says in a hospital that its training left out.
 
-`train.classify` with `left_out: HOSPITAL` trains without it and writes left_out.csv; `train.compare
---leave-one-hospital-out` does so for each hospital in turn and puts hospitals.json and hospitals.md together.
+`train.classify` with `left_out: [HOSPITAL, …]` trains without these and writes left_out.csv; `train.compare
+--leave-out` does so for several of them and puts hospitals.json and hospitals.md together.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models.configuration_lungfusion import better_fit
-from train.engine.head import labelled_rows, logits_of
+from train.data.crops import LabelledCrops, cut_inputs
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, roc_auc, share
 
@@ -20,17 +20,17 @@ BATCH = 32
 
 
 def split_hospital(recipe):
-    """A recipe's sources → those trained on, and those of the hospital it leaves out.
+    """A recipe's sources → those trained on, and those of the hospitals it leaves out.
 
     Raises:
-        ValueError: no source is of that hospital, or all of them are.
+        ValueError: no source is of one of those hospitals, or all sources are.
     """
-    hospital = recipe["left_out"]
-    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") == hospital}
+    hospitals = recipe["left_out"] or []
+    away = {name: source for name, source in recipe["sources"].items() if source.get("hospital") in hospitals}
     home = {name: source for name, source in recipe["sources"].items() if name not in away}
-    if hospital and not (away and home):
-        known = ", ".join(hospitals_of(recipe))
-        raise ValueError(f"left_out is {hospital!r}: give one of {known}, of which the recipe needs two or more.")
+    known = hospitals_of(recipe)
+    if set(hospitals) - set(known) or not home:
+        raise ValueError(f"left_out is {hospitals}: give some of {', '.join(known)}, but not all of them.")
     return home, away
 
 
@@ -46,18 +46,20 @@ def score_parts(model, parts, findings):
 
     Args:
         model: `LungFusionForImageClassification`.
-        parts: list of (facts, data, arrays, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
-            `LungArrays` of it, (N, findings) labels.
+        parts: list of (facts, data, crops, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
+            `LungCrops` of it, (N, findings) labels.
         findings: names of the columns.
 
     Returns:
         list of dicts: the facts, patient_id, file_name, `label_…` (1, 0 or absent) and `logit_…` of each finding.
     """
     rows = []
-    for facts, data, arrays, labels in parts:
+    for facts, data, crops, labels in parts:
         logits = []
-        for batch in tqdm(DataLoader(labelled_rows([(arrays, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
-            logits.append(logits_of(model, {key: value.to(model.device) for key, value in batch.items()}).cpu())
+        for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
+            batch = {name: value.to(model.device) for name, value in batch.items()}
+            inputs = cut_inputs(batch, model.config.branch_size) | {"labels": None}
+            logits.append(model(**inputs).logits.float().cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}
@@ -94,7 +96,7 @@ def group_of(row, finding):
     return "ill" if row[f"label_{finding}"] == 1 else "healthy" if is_healthy(row) else "otherwise_ill"
 
 
-def summarise_hospital(rows, finding, threshold):
+def summarise_hospital(rows, finding, threshold, beside=()):
     """One finding in one hospital.
 
     Args:
@@ -102,6 +104,8 @@ def summarise_hospital(rows, finding, threshold):
             probability, or 0 where one does.
         finding: its name.
         threshold: probability from which it is called.
+        beside: rows of other hospitals that the same training left out, whose otherwise ill people the ill are set
+            against where their own hospital has none.
 
     Returns:
         dict, by the names of `lungfusion.evidence.Place`: `auc_healthy`, the ill against people with nothing, and
@@ -110,6 +114,10 @@ def summarise_hospital(rows, finding, threshold):
         "interval", "images"}, with 95 % intervals: of an AUC by bootstrap over patients, of shares after Wilson.
     """
     known = [row for row in rows if f"label_{finding}" in row]
+    if not any(group_of(row, finding) == "otherwise_ill" for row in known):
+        beside = [row for row in beside if f"label_{finding}" in row and group_of(row, finding) == "otherwise_ill"]
+        known = known + beside
+    own = np.array([row["home"] == "no" for row in known])
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])
@@ -123,8 +131,9 @@ def summarise_hospital(rows, finding, threshold):
             auc = auc_with_interval(patients[chosen], ill[chosen].astype(int), probabilities[chosen])
             figures |= {f"auc_{group}": auc} if auc["interval"] else {}
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
-        if (groups == group).sum() >= MIN_IMAGES:
-            figures[name] = share(called[groups == group], patients[groups == group])
+        of_group = (groups == group) & own
+        if of_group.sum() >= MIN_IMAGES:
+            figures[name] = share(called[of_group], patients[of_group])
     return figures
 
 

@@ -85,7 +85,7 @@ def explain_positives(pipeline, data, finding):
         if min(radiograph.pixels.shape) < (config.findings[finding].min_side or 0):
             continue
         pixel_values = pipeline.pixel_values([radiograph])
-        output = pipeline.compiled(pixel_values)
+        output = pipeline.backend(pixel_values)
         if output.logits[0, index].sigmoid() >= config.findings[finding].threshold:
             saliency = grad_cam(pipeline.model, output, pixel_values.shape[-1])[:, index : index + 1]
             seen.append((row["patient_id"], pixel_values, output, saliency))

@@ -4,6 +4,7 @@
 function ask(changes) {
   const answer = element.querySelector(".answer");
   const asked = answer ? Object.assign(answer.dataset, changes) : changes;
+  answer?.classList.add("asking");
   trigger("click", {
     angle: Number(asked.angle ?? 0),
     invert: asked.invert === "1",

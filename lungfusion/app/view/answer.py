@@ -1,4 +1,4 @@
-"""The answer as HTML: warnings first, then the radiograph beside the findings, then what was looked at."""
+"""The answer as HTML: what is said first, the radiograph, and one table of findings on a common scale."""
 
 import time
 
@@ -6,40 +6,32 @@ import numpy as np
 
 from ...analysis import UPRIGHT
 from ...checks.input_checks import Limits
+from ...visualization import grey_image, picture_address
 from .downloads import offered
 from .phrases import (
     GROUPS,
     age_group,
-    away_found,
     by_level,
+    figures,
     headline,
-    mistakes,
+    not_looked_for,
     percentage,
     population,
-    reliability,
     to_be_set_right,
+    where,
 )
 from .render import render
-from .score_strip import score_strip
-from .viewer import to_analysed_geometry, viewer_html
+from .score_strip import row_scale, score_strip
+from .viewer import ruler_facts, spots_of, to_analysed_geometry, viewer_html
 
-USUAL = Limits()
 GOOD_MASK = 0.95  # mask quality from which the outline is as in the pictures learned from
 THIRDS = (0, 1 / 3, 2 / 3, 1)
 NAMES = ("like", "somewhat_unlike", "unlike")
+CROP = 1.6  # of a spot's radius: half the side of what is cut out around it
+ORDER = ("detected", "unclear", "not_detected", "not_assessed")
 
 
-def answer_html(
-    words,
-    analysis,
-    saliency,
-    correction=UPRIGHT,
-    who=None,
-    by_hand=False,
-    reference_scores=None,
-    limits=USUAL,
-    truth=None,
-):
+def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, by_hand=False, limits=None, truth=None):
     """All that is said and shown of one radiograph.
 
     Args:
@@ -49,16 +41,18 @@ def answer_html(
         correction: `Correction` that the visitor gave the radiograph before it was analysed.
         who: one of `GROUPS`, whom the visitor says it is of; None where the file alone may tell.
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
-        reference_scores: finding → what `score_strip.score_strip` takes; see `score_strip.reference_scores`.
-        limits: `Limits` of the model.
+        limits: `Limits` of the model; the usual ones if None.
         truth: what is known to be true of an example, by its name in `examples`; None of what is uploaded.
     """
-    reference_scores = reference_scores or {}
     levels = by_level(analysis.findings)
     warm = {finding.name: saliency[finding.name] for finding in levels["detected"] if finding.name in saliency}
-    title, sentences = headline(words, analysis)
+    title, sentences, now, notes = headline(words, analysis)
     state = correction if by_hand else analysis.correction
     seen, maps = to_analysed_geometry(analysis, warm)
+    spots = spots_of(words, seen, levels["detected"] + levels["unclear"])
+    rows = [row(words, finding, maps, spots, seen) for level in ORDER for finding in levels[level]]
+    lanes = {place for finding in analysis.findings for place in finding.evidence.places
+             if finding.evidence.places[place].scores.get("healthy")}  # fmt: skip
     return render(
         "answer.html",
         words=words,
@@ -72,20 +66,16 @@ def answer_html(
         to_be_set_right=to_be_set_right(analysis),
         title=title,
         sentences=sentences,
-        names=words.listed([finding.name for finding in analysis.findings]) if analysis.findings else "",
-        viewer=viewer_html(words, seen, maps, state),
-        warm=list(maps),
-        dial=ood_dial(words, analysis, limits),
-        levels={
-            level: [card(words, finding, reference_scores.get(finding.name, {})) for finding in levels[level]]
-            for level in levels
-        },
-        below=listed_with_shares(words, levels["not_detected"]),
-        not_assessed=words.listed([finding.name for finding in levels["not_assessed"]])
-        if levels["not_assessed"]
-        else "",
+        now=now,
+        notes=[*notes, *where(words, levels["detected"], maps)],
+        viewer=viewer_html(words, seen, maps, state, spots),
+        dial=ood_dial(words, analysis, limits or Limits()),
+        rows=rows,
+        legend=words("scale_legend", places=words.joined(sorted(map(words.hospital, lanes)))) if lanes else "",
+        not_looked_for=not_looked_for(words, analysis.findings),
         groups=GROUPS if any(finding.population for finding in analysis.findings) else (),
         who=who or age_group(analysis.radiograph.age),
+        facts=header_facts(words, seen.radiograph) + ruler_facts(words, seen),
         details=details(words, analysis),
         downloads=offered(words, analysis),
     )
@@ -101,31 +91,56 @@ def straighten(analysis):
     return round(analysis.tilt) if any(warning.code == "rotated" for warning in analysis.warnings) else 0
 
 
-def card(words, finding, scores=()):
-    """What the card of a finding says. scores: what `score_strip.score_strip` takes."""
-    if finding.probability is None:
-        return {"name": words.title(finding.name), "reason": words(f"reason_{finding.reason}")}
-    threshold = words("named_from", threshold=percentage(words, finding.threshold))
-    right = [reliability(words, finding), away_found(words, finding)]
-    more = [words.meaning(finding.name), population(words, finding), threshold, *right]
+def row(words, finding, maps, spots, seen):
+    """What the table says of a finding, and what a click opens: its strip, map and figures.
+
+    Of a finding that is not detected no percentage is told: it would be read as a risk.
+    """
+    known = finding.probability is not None
+    said = [words.meaning(finding.name), population(words, finding)]
+    if not known:
+        said.append(words(f"reason_{finding.reason}"))
+    if finding.better_fit:
+        said.append(words("fits_better", best=words.title(finding.better_fit)))
+    if finding.detected:
+        shares = {"share": finding.probability, "threshold": finding.threshold}
+        said.append(words("estimate", **{name: percentage(words, share) for name, share in shares.items()}))
     return {
         "key": finding.name,
         "name": words.title(finding.name),
         "level": finding.level,
-        "probability": percentage(words, finding.probability),
-        "fill": f"{finding.probability:.1%}",
-        "mark": f"{finding.threshold:.1%}",
-        "population": population(words, finding),
-        "strip": score_strip(words, finding, dict(scores)),
-        "mistakes": mistakes(words, finding),
-        "more": [sentence for sentence in dict.fromkeys(more) if sentence],
+        "word": words(f"level_{finding.level}"),
+        "scale": row_scale(finding) if known else None,
+        "said": [sentence for sentence in said if sentence],
+        "map": finding.name in maps,
+        "crops": [
+            {"place": f"{spot['x']} {spot['y']} {spot['radius']}", "picture": crop(seen.radiograph.pixels, spot)}
+            for spot in spots
+            if spot["name"] == finding.name
+        ],
+        "strip": score_strip(words, finding) if finding.level in ("detected", "unclear") else None,
+        "figures": figures(words, finding),
     }
 
 
-def listed_with_shares(words, findings):
-    """Names with their probabilities, as in a sentence; empty where there are none."""
-    shares = [f"{words.finding(f.name)} {percentage(words, f.probability)}" for f in findings]
-    return words.joined(shares) if shares else ""
+def crop(pixels, spot):
+    """What lies around a spot, as a picture's address."""
+    reach = CROP * spot["radius"]
+    (top, bottom), (left, right) = (
+        (max(0, int(middle - reach)), max(1, int(middle + reach))) for middle in (spot["y"], spot["x"])
+    )
+    part = pixels[top:bottom, left:right]
+    return picture_address(grey_image(part if part.size else pixels[:1, :1]).resize((112, 112)), "JPEG")
+
+
+def header_facts(words, radiograph):
+    """(name, value) of what the file's header says: view, age and the size of a pixel; as far as it does."""
+    facts = []
+    if radiograph.view:
+        facts.append((words("fact_view"), radiograph.view))
+    if radiograph.age is not None:
+        facts.append((words("fact_age"), words("years", number=f"{radiograph.age:.0f}")))
+    return facts
 
 
 def details(words, analysis):
@@ -145,8 +160,8 @@ def details(words, analysis):
     return f"{looked_at} {words('lungs_cover', **shares)} {words('quality', quality=quality)}"
 
 
-def ood_dial(words, analysis, limits=USUAL):
-    """What the dial shows.
+def ood_dial(words, analysis, limits):
+    """A dial: whether a picture is like those the model learned from, by its out-of-distribution score and its mask.
 
     Args:
         words: `Words`.

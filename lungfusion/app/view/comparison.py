@@ -4,17 +4,18 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from ...visualization import as_bytes, contour_layer, grey_image, picture_address, reduced
+from ...visualization import as_bytes, grey_image, picture_address, reduced
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
 from .phrases import change, percentage
 from .render import render
-from .viewer import to_analysed_geometry
+from .viewer import outline_path, to_analysed_geometry
 
 DARKER, DENSER = (86, 180, 233), (230, 159, 0)  # sky blue and orange of Okabe and Ito 2008
 FULL = 0.25  # difference of grey that has the full colour
 FAINT = 0.04  # difference that has none: noise, and what registration leaves
 BLUR = 1 / 150  # of the picture's side, before greys are compared
+OUTLINE_SIDE = 384  # cells along the longer side of a mask from which the line is made
 RIM = 1 / 25  # of the picture's side: how far around the lungs a difference is shown
 
 
@@ -70,14 +71,15 @@ def difference_layer(first, second, alpha):
 
 
 def side(words, key, analysis, pixels, alpha):
-    height, width = pixels.shape
-    drawn = not analysis.refused and (alpha > 0.5).any()
+    (height, width), small = pixels.shape, reduced(alpha, OUTLINE_SIDE)
+    drawn = not analysis.refused and (small > 0.5).any()
     return {
         "key": key,
         "title": words(f"compare_{key}"),
         "ratio": f"{width / height:.4f}",
         "picture": picture_address(grey_image(pixels), "JPEG"),
-        "contour": picture_address(contour_layer(alpha)) if drawn else "",
+        "contour": outline_path(small) if drawn else "",
+        "cells": "{1} {0}".format(*small.shape),
         "warnings": [words.warning(warning) for warning in analysis.warnings],
         "details": details(words, analysis),
     }
@@ -99,16 +101,17 @@ def share_row(words, key, before, after):
 
 
 def finding_row(words, before, after):
+    """Both answers; percentages only where the finding is detected, for lower ones are read as risks."""
+    detected = before.detected or after.detected
     return {
         "name": words.title(before.name),
         "answers": [answer(words, finding) for finding in (before, after)],
-        "change": change(words, before.probability, after.probability),
+        "change": change(words, before.probability, after.probability) if detected else "",
     }
 
 
 def answer(words, finding):
-    """A finding's level and its share in words."""
-    level = finding.level
-    if finding.probability is None:
-        return {"level": level, "said": words(f"level_{level}")}
-    return {"level": level, "said": f"{percentage(words, finding.probability)} · {words(f'level_{level}')}"}
+    """A finding's level in words, with its share where it is detected."""
+    level = words(f"level_{finding.level}")
+    said = f"{percentage(words, finding.probability)} · {level}" if finding.detected else level
+    return {"level": finding.level, "said": said}

@@ -3,43 +3,36 @@
 import json
 
 from .render import render
-from .score_strip import GROUPS, MIN_DOTS, reference_scores
+from .score_strip import GROUPS, scores_by_place
 
 
-def people_html(words, config, evidence):
-    """What people.js moves; empty where no finding has the scores of both healthy and ill people.
+def people_html(words, findings, evidence):
+    """What people.js moves; empty where no finding has the scores of both healthy and ill people of one hospital.
 
     Args:
         words: `Words`.
-        config: `LungFusionConfig`, of which the findings that are shown and their thresholds are told.
-        evidence: `Evidence`, with the scores.
+        findings: name → threshold, of those that are told.
+        evidence: `Evidence`, with the scores. What is most often a false alarm comes first: the lesson is that a model
+            is wrong.
     """
-    scores = reference_scores(evidence)
-    known = {name: hospitals_of(scores.get(name, {})) for name in config.shown}
-    known = {name: groups for name, groups in known.items() if all(groups[group] for group in GROUPS)}
+    known = {name: scores for name in findings if (scores := scores_by_place(evidence[name]))}
     if not known:
         return ""
-    findings = [
+    rows = [
         {
             "name": name,
             "title": words.title(name),
-            "threshold": config.findings[name].threshold,
-            "scores": json.dumps(groups),
-            "where": words.joined(sorted(map(words.hospital, asked(scores[name])))),
+            "threshold": findings[name],
+            "scores": json.dumps({group: [groups[group] for groups in scores.values()] for group in GROUPS}),
+            "where": words.joined(sorted(map(words.hospital, scores))),
         }
-        for name, groups in known.items()
+        for name, scores in sorted(known.items(), key=lambda one: -alarms(one[1], findings[one[0]]))
     ]
-    return render("people.html", words=words, findings=findings)
+    return render("people.html", words=words, findings=rows)
 
 
-def asked(scores):
-    """The hospitals with enough scores of healthy or of ill people."""
-    return [name for name, groups in scores.items() if any(len(groups.get(group, ())) >= MIN_DOTS for group in GROUPS)]
-
-
-def hospitals_of(scores):
-    """hospital → group → probabilities, as group → list of each hospital's, of those with enough."""
-    return {
-        group: [groups[group] for groups in scores.values() if len(groups.get(group, ())) >= MIN_DOTS]
-        for group in GROUPS
-    }
+def alarms(scores, threshold):
+    """Share of healthy people who reach the threshold, in the hospital where most do."""
+    return max(
+        sum(score >= threshold for score in groups["healthy"]) / len(groups["healthy"]) for groups in scores.values()
+    )

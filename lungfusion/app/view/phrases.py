@@ -6,58 +6,166 @@ from ...analysis import LEVELS
 
 TO_BE_SET_RIGHT = ("inverted", "not_upright")  # codes of warnings beside which no finding is asserted
 GROUPS = ("child", "older_child", "adult")  # whom a radiograph may be of, as a visitor says it
+FEWEST = 100  # people from whom a sentence may speak
+LEAST = 0.002  # probabilities beyond this and its counterpart are as far as can be
+MANY_MISSED = 0.5  # share of a finding's people from which it is said to be overlooked
 
 
 def by_level(findings):
-    """Level → its findings, the likeliest first; every level is there."""
-    ordered = sorted(findings, key=lambda finding: -(finding.probability or 0))
+    """Level → its findings, first those farthest above their threshold; every level is there."""
+    ordered = sorted(findings, key=above_threshold, reverse=True)
     return {level: [finding for finding in ordered if finding.level == level] for level in LEVELS}
+
+
+def above_threshold(finding):
+    """How far a finding lies above its threshold, in steps of log odds; below all others where it is not judged."""
+    if finding.probability is None:
+        return -math.inf
+    return log_odds(finding.probability) - log_odds(finding.threshold)
+
+
+def log_odds(probability):
+    share = min(max(probability, LEAST), 1 - LEAST)
+    return math.log(share / (1 - share))
 
 
 def headline(words, analysis):
     """What is said first.
 
     Returns:
-        a title and the sentences below it; "" and none where the analysis has no findings.
+        a title, the sentences below it, what to do now, and what is worth to be known beside it (sentences); "", none,
+        "" and none where the analysis has no findings.
     """
     if not analysis.findings:
-        return "", []
+        return "", [], "", []
     levels = by_level(analysis.findings)
 
-    def said(key, level):
-        return words(key, findings=words.listed([finding.name for finding in levels[level]]))
+    def said(key, findings):
+        return words(key, findings=words.listed([finding.name for finding in findings]))
 
-    if levels["detected"]:
-        sentences = false_alarms(words, levels["detected"])
-        sentences += [said("unclear", "unclear")] if levels["unclear"] else []
-        return said("detected", "detected"), sentences
-    if levels["unclear"]:
-        return said("unclear", "unclear"), [words("about_unclear")]
-    return words("none_detected" if levels["not_detected"] else "none_assessed"), []
+    detected, unclear = levels["detected"], levels["unclear"]
+    if detected:
+        sentences = false_alarms(words, detected) + ([said("unclear", unclear)] if unclear else [])
+        return said("detected", detected), sentences, words("now_detected"), together(words, levels)
+    if unclear:
+        sentences = [words("about_unclear"), *overlooked(words, levels["not_detected"])]
+        return said("unclear", unclear), sentences, words("now_unclear"), together(words, levels)
+    if levels["not_detected"]:
+        return words("none_detected"), overlooked(words, levels["not_detected"]), words("now_nothing"), []
+    return words("none_assessed"), [], words("now_not_assessed"), []
+
+
+def together(words, levels):
+    """Findings that one shadow sets off, told together; and where what is detected lies, or that nobody can say."""
+    notes, detected = [], levels["detected"]
+    alike = [finding for finding in levels["unclear"] if finding.better_fit]
+    for best in dict.fromkeys(finding.better_fit for finding in alike):
+        names = [best, *(finding.name for finding in alike if finding.better_fit == best)]
+        notes.append(words("looks_alike", findings=words.listed(names), best=words.title(best)))
+    if len(detected) > 1:
+        notes.append(words("one_shadow"))
+    return notes
+
+
+def where(words, detected, mapped):
+    """Where findings lie, a sentence each kind: in rings, in a map, or nowhere.
+
+    Args:
+        detected: findings.
+        mapped: names of those that have a heat map.
+    """
+    kinds = {"where_rings": [], "where_map": [], "where_unknown": []}
+    for finding in detected:
+        key = "where_rings" if finding.places else "where_map" if finding.name in mapped else "where_unknown"
+        kinds[key].append(finding.name)
+    return [words(key, findings=words.listed(names)) for key, names in kinds.items() if names]
 
 
 def false_alarms(words, findings):
-    """How often each of them is named without reason in hospitals the model did not learn from."""
-    numbers = {words.finding(finding.name): away_false_alarms(finding) for finding in findings}
-    known = {name: number for name, number in numbers.items() if number is not None}
-    if not known:
-        return [words("away_unknown")]
-    if len(known) > 1:
-        counts = words.joined([f"{name} {number}" for name, number in known.items()])
-        return [words("away_false_alarms_each", counts=counts)]
-    return [words("away_false_alarms", finding=name, number=number) for name, number in known.items()]
+    """How often each of them is named without reason among healthy people of hospitals the model did not learn from."""
+    sentences, unknown = [], []
+    for finding in findings:
+        measured = enough(finding, "called_healthy")
+        if measured:
+            counts = words.joined([people(words, name, share, at_least_one) for name, share in measured])
+            sentences.append(words("false_alarms_by_place", finding=words.finding(finding.name), counts=counts))
+        else:
+            unknown.append(finding.name)
+    if sentences and len({name for finding in findings for name, _ in enough(finding, "called_healthy")}) == 1:
+        sentences.append(words("elsewhere_more"))
+    if unknown:
+        sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))
+    return sentences
 
 
-def away_false_alarms(finding):
-    """Of 100 healthy people of other hospitals, at least 1: none of a few hundred is not never. None: not measured."""
-    worst = finding.evidence.worst_false_alarms()
-    return None if worst is None else max(1, math.ceil(round(100 * worst[1].value, 6)))
+def overlooked(words, findings):
+    """Of what was not detected, what is missed most: of 100 people with it, as many; elsewhere, or where it learned."""
+    missed = [(1 - share, away, finding.name) for finding in findings for share, away in found_share(finding)]
+    worst = sorted(missed, reverse=True)[:3]
+    worst = [one for one in worst if one[0] >= MANY_MISSED] or worst[:1]
+    if not worst:
+        return [words("overlooks_unknown")] if findings else []
+    counts = words.joined(
+        [words("missed_of", finding=words.finding(name), number=at_least_one(share)) for share, _, name in worst]
+    )
+    return [words("overlooks_home" if not any(away for _, away, _ in worst) else "overlooks", counts=counts)]
 
 
-def away_found(words, finding):
-    """How many with it are found in hospitals the model did not learn from, in a sentence; empty where not measured."""
-    worst = finding.evidence.worst_found()
-    return "" if worst is None else words("away_found", number=of_100(worst[1].value))
+def found_share(finding):
+    """[(the least share of its people who are found, whether in a hospital left out or where it learned)]; or none."""
+    measured = enough(finding, "found")
+    if measured:
+        return [(measured[0][1].value, True)]
+    home = finding.evidence.home.get("sensitivity")
+    return [] if home is None else [(home, False)]
+
+
+def not_looked_for(words, findings):
+    """What the model does not look for, though many would think it does; in a sentence."""
+    told = {finding.name for finding in findings}
+    names = [words.finding("pneumothorax")] if "pneumothorax" not in told else []
+    return words("not_looked_for", findings=words.joined([*names, words("other_fractures"), words("other_tubes")]))
+
+
+def enough(finding, figure):
+    """[(hospital, `Share`)] of a figure, worst first, of at least `FEWEST` people each."""
+    return [(name, share) for name, share in finding.evidence.measured(figure) if share.n >= FEWEST]
+
+
+def people(words, place, share, number):
+    """A share as people: "3 in Pakistan (404 people)"."""
+    return words("count_in_place", number=number(share.value), place=words.hospital(place), n=share.n)
+
+
+def figures(words, finding):
+    """What was measured of a finding: rows of {"of", "said"}, the worst first, then where it was learned."""
+    rows = [
+        {
+            "of": words(f"figure_{figure}"),
+            "said": words(
+                "figure",
+                place=words.hospital(place),
+                number=number(share.value),
+                low=int(100 * share.low),
+                high=math.ceil(100 * share.high),
+                n=share.n,
+            ),
+        }
+        for figure, number in FIGURES.items()
+        for place, share in enough(finding, figure)
+    ]
+    return [*rows, {"of": words("figure_home"), "said": reliability(words, finding)}]
+
+
+def main_figure(words, finding):
+    """The figure that matters most for what is said of a finding, the worst of it: how often it is a false alarm, or of
+    what is not detected how many are found.
+    """
+    figure, number = ("found", of_100) if finding.level == "not_detected" else ("called_healthy", at_least_one)
+    measured = enough(finding, figure)
+    if not measured:
+        return reliability(words, finding, of_whom=False)
+    return f"{words(f'figure_{figure}')}: {people(words, *measured[0], number)}"
 
 
 def to_be_set_right(analysis):
@@ -76,12 +184,8 @@ def population(words, finding):
     """Whom a finding was learned on, in a sentence; empty where that is not known."""
     if finding.population:
         return words("population_" + "_".join(sorted(finding.population, reverse=True)))
-    return words("learned_from", source=source(finding)) if finding.evidence.sources else ""
-
-
-def source(finding):
-    """The data that a finding was learned from."""
-    return "; ".join(finding.evidence.sources)
+    sources = finding.evidence.sources
+    return words("learned_from", source="; ".join(sources)) if sources else ""
 
 
 def percentage(words, share):
@@ -100,24 +204,25 @@ def change(words, before, after):
     return words("points", number=f"{'+' if points > 0 else '−' if points < 0 else '±'}{abs(points)}")
 
 
-def mistakes(words, finding):
-    """How often what is said of a finding is wrong: how many it misses, or how many it names without reason."""
-    share = finding.evidence.home.get("specificity" if finding.detected else "sensitivity")
-    if share is None:
-        return words("mistakes_unknown")
-    return words("false_alarms" if finding.detected else "misses", number=100 - of_100(share))
-
-
-def reliability(words, finding):
-    """How often the model was right about a finding, and on whom that was measured."""
+def reliability(words, finding, of_whom=True):
+    """How often the model was right about a finding where it learned, and on whom that was measured."""
     home = finding.evidence.home
     if "sensitivity" not in home or "specificity" not in home:
         return words("mistakes_unknown")
-    found, passed = of_100(home["sensitivity"]), of_100(home["specificity"])
-    of_whom = words("measured_on", source=source(finding)) if finding.evidence.sources else words("measured")
-    return f"{words('reliability', found=found, passed=passed)} {of_whom}"
+    found, passed, sources = of_100(home["sensitivity"]), of_100(home["specificity"]), finding.evidence.sources
+    said = words("reliability", found=found, passed=passed)
+    measured = words("measured_on", source="; ".join(sources)) if sources else words("measured")
+    return f"{said} {measured}" if of_whom else said
 
 
 def of_100(share):
     """A share as a whole number of 100, rounded down: nothing but 1 is 100."""
     return int(round(100 * share, 6))
+
+
+def at_least_one(share):
+    """The same of mistakes, rounded up and never 0: none of a few hundred is not never."""
+    return max(1, math.ceil(round(100 * share, 6)))
+
+
+FIGURES = {"called_healthy": at_least_one, "called_otherwise_ill": at_least_one, "found": of_100}  # rounded against it

@@ -25,7 +25,7 @@ def style_of(language, size, bold=False, **settings):
 def markup(sentence, language):
     """A sentence as reportlab's markup: escaped, in another font what the language's lacks, "?" for what none has."""
     base = "Lohit" if language == "hi" else "Helvetica"
-    letters = sentence.replace("\u2212", "\u2013")  # the minus is in none
+    letters = sentence.replace("\u2212", "\u2013").replace("\u2011", "-")  # minus and unbroken hyphen are in none
     runs = groupby(letters, key=lambda letter: font_of(letter, base))
     return "".join(in_font("".join(run), font, base) for font, run in runs)
 

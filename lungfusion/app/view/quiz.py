@@ -1,17 +1,26 @@
-"""A quiz: guess whether there is something in the lungs, then see what is true and what the model says."""
+"""A quiz: say what is to be seen in the lungs, then see what is true and what the model says, finding by finding."""
 
 from ...visualization import grey_image, overlay_image, picture_address
 from .phrases import by_level
 from .render import render
 
+GUESSES = {  # what a visitor may answer → the truths it names
+    "clear": ("clear", "no_pneumonia"),
+    "consolidation": ("consolidation", "pneumonia"),
+    "upper_lobe": ("upper_lobe",),
+    "nodule": ("nodule",),
+    "effusion": ("effusion",),
+}
+NO_SCORE = {"asked": 0, "visitor": 0, "model": 0}
+
 
 def begin_html(words):
     """Before the first question."""
-    return render("quiz.html", words=words, state="begin", number=0, score={"asked": 0, "visitor": 0, "model": 0})
+    return render("quiz.html", words=words, state="begin", number=0, score=NO_SCORE)
 
 
 def question_html(words, example, radiograph, number, total, score):
-    """A radiograph, and two guesses.
+    """A radiograph, and what it may show.
 
     Args:
         words: `Words`.
@@ -19,7 +28,7 @@ def question_html(words, example, radiograph, number, total, score):
         radiograph: its `Radiograph`.
         number: of the question, from 0 on.
         total: how many there are before they repeat.
-        score: {"asked", "visitor", "model"}, how many so far.
+        score: {"asked", "visitor", "model"}, how many so far; it begins anew with the first question.
     """
     return render(
         "quiz.html",
@@ -28,25 +37,26 @@ def question_html(words, example, radiograph, number, total, score):
         number=number,
         place=number % total + 1,
         total=total,
-        score=score,
+        score=score if number % total else NO_SCORE,
         picture=picture_address(grey_image(radiograph.pixels), "JPEG"),
         kind=words("quiz_drawing" if example.drawn else "quiz_real"),
+        guesses=GUESSES,
     )
 
 
-def verdict_html(words, example, analysis, guess, number, total, score):
+def verdict_html(words, example, analysis, model, guess, number, total, score):
     """What is true, whether the visitor was right, and whether the model was.
 
     Args:
         analysis: `Analysis` of the example.
-        guess: `"clear"` or `"sign"`.
+        model: how right the model is, as `examples.verdict` says it.
+        guess: one of `GUESSES`.
     """
-    model = model_guess(analysis)
-    right = guess == example.kind
+    right = example.truth in GUESSES[guess]
     score = {
         "asked": score["asked"] + 1,
         "visitor": score["visitor"] + right,
-        "model": score["model"] + (model == example.kind),
+        "model": score["model"] + (model == "right"),
     }
     return render(
         "quiz.html",
@@ -64,20 +74,16 @@ def verdict_html(words, example, analysis, guess, number, total, score):
     )
 
 
-def model_guess(analysis):
-    """`"sign"` where the model reacts to a finding, `"clear"` where nothing stands out; None where it does not say."""
-    levels = by_level(analysis.findings)
-    if levels["detected"]:
-        return "sign"
-    return "clear" if levels["not_detected"] and not levels["unclear"] else None
-
-
 def model_words(words, analysis, model, example):
     """What the model says, and whether that is right."""
-    if model is None:
-        return words("quiz_model_unsure")
-    reacts = [finding.name for finding in by_level(analysis.findings)["detected"]]
-    said = words("detected", findings=words.listed(reacts)) if reacts else words("none_detected")
-    judged = words("quiz_model_right" if model == example.kind else "quiz_model_wrong")
-    of_drawing = words("quiz_model_drawing") if example.drawn and model != example.kind else ""
-    return " ".join(sentence for sentence in (said, judged, of_drawing) if sentence)
+    levels = by_level(analysis.findings)
+    named = [finding.name for finding in levels["detected"]]
+    doubted = [finding.name for finding in levels["unclear"]]
+    if named:
+        said = words("detected", findings=words.listed(named))
+    elif doubted:
+        said = words("unclear", findings=words.listed(doubted))
+    else:
+        said = words("none_detected" if levels["not_detected"] else "none_assessed")
+    of_drawing = words("quiz_model_drawing") if example.drawn and model in ("wrong", "partly") else ""
+    return " ".join(sentence for sentence in (said, words(f"quiz_model_{model}"), of_drawing) if sentence)

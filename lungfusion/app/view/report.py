@@ -11,7 +11,7 @@ from reportlab.lib.units import mm
 from reportlab.platypus import HRFlowable, Image, KeepInFrame, Paragraph, SimpleDocTemplate, Spacer, Table
 
 from ...visualization import HEAT_OPACITY, heat_layer, masked_image, overlay_image
-from .phrases import by_level, headline, mistakes, percentage, reliability, to_be_set_right
+from .phrases import by_level, headline, main_figure, not_looked_for, percentage, to_be_set_right
 from .print_fonts import markup, style_of
 from .viewer import to_analysed_geometry
 
@@ -37,18 +37,20 @@ def report_pdf(words, analysis, correction, made_by, saliency=None):
     def text(sentence, size=9, bold=False, **settings):
         return Paragraph(markup(sentence, words.language), style_of(words.language, size, bold, **settings))
 
-    title, sentences = headline(words, analysis)
+    title, sentences, now, _ = headline(words, analysis)
     day = text(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", alignment=2)
     head = Table([[text("LungFusion", 15, bold=True), day]], colWidths=["60%", "40%"], hAlign="LEFT")
     head.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), 0)])
     story = [head, text(words("notice"), bold=True), HRFlowable(**RULE)]
     if title:
         title = words("set_right_first") if to_be_set_right(analysis) else title
-        story += [text(title, 14, bold=True, spaceAfter=3), *map(text, sentences), text(words("what_to_do"), bold=True)]
+        story += [text(title, 14, bold=True, spaceAfter=3), *map(text, sentences)]
+        story += [text(f"{words('now')} {now}", bold=True)]
     story += [text(f"! {words.warning(warning)}") for warning in analysis.warnings]
     story += [Spacer(1, 3 * mm), pictures(words, analysis, saliency or {}, text), Spacer(1, 2 * mm)]
     if analysis.findings:
-        story += [findings_table(words, analysis, text), Spacer(1, 2 * mm), text(words("about_probabilities"), 8)]
+        below = f"{not_looked_for(words, analysis.findings)} {words('about_probabilities')}"
+        story += [findings_table(words, analysis, text), Spacer(1, 2 * mm), text(below, 8)]
     story += [HRFlowable(**RULE), text(looked_at(words, analysis, correction, made_by), 8)]
     file = BytesIO()
     margins = dict.fromkeys(("leftMargin", "rightMargin", "topMargin", "bottomMargin"), MARGIN)
@@ -85,19 +87,16 @@ def heat_over(analysis, saliency):
 
 def findings_table(words, analysis, text):
     """A row for each finding, by level."""
-    titles = ("column_finding", "column_level", "column_probability", "column_threshold", "column_reliability")
+    titles = ("column_finding", "column_level", "column_probability", "figures_title")
     cells = [[text(words(title), 8, bold=True) for title in titles]]
     for level, findings in by_level(analysis.findings).items():
         for finding in findings:
             name, said = words.title(finding.name), words(f"level_{level}")
-            if finding.probability is None:
-                row = (name, said, "", "", words(f"reason_{finding.reason}"))
-            else:
-                shares = (percentage(words, share) for share in (finding.probability, finding.threshold))
-                right = reliability(words, finding) if level in ("detected", "unclear") else mistakes(words, finding)
-                row = (name, said, *shares, right)
-            cells.append([text(cell, 8) for cell in row])
-    table = Table(cells, colWidths=[40 * mm, 22 * mm, 20 * mm, 20 * mm, 72 * mm], hAlign="LEFT")
+            known = finding.probability is not None
+            share = percentage(words, finding.probability) if finding.detected else ""
+            right = main_figure(words, finding) if known else words(f"reason_{finding.reason}")
+            cells.append([text(cell, 8) for cell in (name, said, share, right)])
+    table = Table(cells, colWidths=[44 * mm, 24 * mm, 22 * mm, 84 * mm], hAlign="LEFT")
     table.setStyle(
         [
             ("LINEBELOW", (0, 0), (-1, -1), 0.25, colors.grey),

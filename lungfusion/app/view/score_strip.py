@@ -1,74 +1,113 @@
-"""A strip of dots: where this image's score lies among those of healthy and ill people whom the model never saw."""
+"""Where an image's score lies among those of people whom the model never saw: in a row of the table, and as a strip."""
 
 import math
 
+from .phrases import FEWEST, LEAST, log_odds
+
 GROUPS = ("healthy", "ill")
 MIN_DOTS = 5  # below, a hospital's group says nothing
-LEAST = 0.002  # probabilities beyond this and its counterpart are drawn at the ends
 TICKS = (0.01, 0.1, 0.5, 0.9, 0.99)
 LANE = 22  # pixels, the height of one group
 GOLDEN = (math.sqrt(5) - 1) / 2  # spreads dots over a lane's height without two alike
 
+LIMIT_AT = 62  # percent of a row's width where every finding's threshold stands
+UNIT = 14  # percent for one step of log odds
+ROW = 20  # units of height of a row
 
-def reference_scores(evidence):
-    """`Evidence` → finding → hospital → group → probabilities."""
+
+def row_scale(finding):
+    """A finding's place on the table's common scale: steps of log odds from its own threshold, which is one line for
+    all; so whatever is not detected stands left of it.
+
+    Returns:
+        dict: `mark` and `doubt` (where "unclear" begins; None where it does not) in percent of the width, `people`, an
+        SVG path of dots for each hospital's healthy people.
+    """
+    limit = log_odds(finding.threshold)
+
+    def at(probability):
+        return min(max(LIMIT_AT + UNIT * (log_odds(probability) - limit), 1.5), 98.5)
+
+    lanes = [place.scores.get("healthy", ()) for place in finding.evidence.places.values()]
+    lanes = [scores for scores in lanes if len(scores) >= MIN_DOTS]
+    height = ROW / max(len(lanes), 1)
+    rule_out = finding.threshold if finding.rule_out_threshold is None else finding.rule_out_threshold
+    doubt = at(rule_out)
     return {
-        name: {hospital: place.scores for hospital, place in of_finding.places.items()}
-        for name, of_finding in evidence.findings.items()
+        "mark": f"{at(finding.probability):.1f}",
+        "doubt": f"{doubt:.1f}" if doubt < LIMIT_AT else None,
+        "doubt_width": f"{LIMIT_AT - doubt:.1f}",
+        "people": [
+            dots(((at(score)) for score in scores), height * number + height * 0.15, height * 0.7)
+            for number, scores in enumerate(lanes)
+        ],
     }
 
 
-def score_strip(words, finding, scores):
-    """What the strip of a finding shows.
+def dots(xs, top, height):
+    """Dots at these places, spread over a lane from `top` on: an SVG path."""
+    return "".join(f"M{x:.1f} {top + height * (i * GOLDEN % 1):.1f}h0" for i, x in enumerate(xs))
+
+
+def score_strip(words, finding):
+    """What the strip of a finding shows: people of each hospital that has both healthy and ill ones.
 
     Args:
         words: `Words`.
-        finding: `Finding` with a probability.
-        scores: hospital → {"healthy", "ill"} → probabilities, as `reference_scores` gives them.
+        finding: `Finding` with a probability; its evidence has the scores.
 
     Returns:
         dict for dots.html; None where there are too few scores.
     """
-    known = {hospital: {name: groups[name] for name in GROUPS if len(groups.get(name, ())) >= MIN_DOTS}
-             for hospital, groups in scores.items()}  # fmt: skip
-    known = {hospital: groups for hospital, groups in known.items() if groups}
+    known = scores_by_place(finding.evidence)
     if not known:
         return None
     return {
         "hospitals": [
             {
                 "name": words.hospital(hospital),
-                "height": LANE * len(groups),
-                "dots": [(name, dots(scores, lane)) for lane, (name, scores) in enumerate(groups.items())],
+                "height": LANE * len(GROUPS),
+                "dots": [
+                    (name, dots((100 * place(score) for score in groups[name]), LANE * lane + 4, LANE - 8))
+                    for lane, name in enumerate(GROUPS)
+                ],
             }
             for hospital, groups in known.items()
         ],
-        "groups": [name for name in GROUPS if any(name in groups for groups in known.values())],
-        "mark": place(finding.probability),
-        "threshold": place(finding.threshold),
-        "ticks": [(place(share), words("percent", number=round(100 * share))) for share in TICKS],
-        "said": as_high(words, finding.probability, known),
+        "groups": GROUPS,
+        "mark": f"{100 * place(finding.probability):.1f}%",
+        "threshold": f"{100 * place(finding.threshold):.1f}%",
+        "ticks": [(f"{100 * place(share):.1f}%", words("percent", number=round(100 * share))) for share in TICKS],
+        "said": [
+            as_high(words, finding.probability, hospital, groups)
+            for hospital, groups in known.items()
+            if fewest(groups) >= FEWEST
+        ],
     }
 
 
-def dots(scores, lane):
-    """Centres of dots, (x as CSS, y in pixels): healthy people in the upper lane, ill ones in the lower."""
-    return [(place(score), f"{LANE * lane + 4 + (LANE - 8) * (i * GOLDEN % 1):.0f}") for i, score in enumerate(scores)]
+def scores_by_place(evidence):
+    """Hospital → group of `GROUPS` → probabilities, of hospitals that have enough of both: two of one scanner."""
+    known = {
+        hospital: {name: place.scores.get(name, ()) for name in GROUPS} for hospital, place in evidence.places.items()
+    }
+    return {hospital: groups for hospital, groups in known.items() if fewest(groups) >= MIN_DOTS}
+
+
+def fewest(groups):
+    return min(map(len, groups.values()))
 
 
 def place(probability):
-    """Where a probability stands on the strip, as CSS: even steps of log odds, for most scores lie near 0 or 1."""
-    reach = math.log((1 - LEAST) / LEAST)
-    share = min(max(probability, LEAST), 1 - LEAST)
-    return f"{50 + 50 * math.log(share / (1 - share)) / reach:.1f}%"
+    """Where a probability stands on the strip, from 0 to 1: even steps of log odds, for most scores lie near 0 or 1."""
+    return 0.5 + 0.5 * log_odds(probability) / log_odds(1 - LEAST)
 
 
-def as_high(words, probability, known):
-    """How many of 100 score as high, in a sentence: each hospital counts as much as another."""
-    of_100 = {}
-    for name in GROUPS:
-        groups = [groups[name] for groups in known.values() if name in groups]
-        shares = [sum(score >= round(probability, 3) for score in scores) / len(scores) for scores in groups]
-        if shares:
-            of_100[name] = round(100 * sum(shares) / len(shares))
-    return words("as_high_" + "_and_".join(of_100), **of_100)
+def as_high(words, probability, hospital, groups):
+    """How many of 100 people of each group score as high in a hospital, in a sentence."""
+    of_100 = {
+        name: round(100 * sum(score >= round(probability, 3) for score in scores) / len(scores))
+        for name, scores in groups.items()
+    }
+    counted = {f"n_{name}": len(scores) for name, scores in groups.items()}
+    return words("as_high", place=words.hospital(hospital), **of_100, **counted)

@@ -2,7 +2,8 @@
 // a brush covers a part of the radiograph. `element` is the component that holds it.
 
 const CELLS = 32, BRUSH = 2.2;  // of the covered picture: rows and columns, and the brush's radius in them
-let step = 0, mark = null, covered = new Uint8Array(CELLS * CELLS), cursor = [CELLS / 2, CELLS / 2], painting = false;
+const first = Math.max(0, Number(new URLSearchParams(location.search).get("step") ?? 1) - 1);  // ?step=NUMBER
+let step = first, mark = null, covered = new Uint8Array(CELLS * CELLS), cursor = [CELLS / 2, CELLS / 2], painting = false;
 
 const walk = () => element.querySelector(".walk");
 
@@ -96,7 +97,11 @@ element.addEventListener("click", event => {
   const {go, move, picture} = button.dataset;
   if (go) step = Number(go);
   if (move) step += Number(move);
-  if (go || move) show();
+  if (go || move) {
+    show();
+    window.lungfusion?.address({step: step ? step + 1 : null}, true);
+    walk().querySelector(".step:not([hidden]) h2").focus({preventScroll: true});
+  }
   if (picture) choose(button);
   if ("uncover" in button.dataset) {
     covered.fill(0);
@@ -108,8 +113,8 @@ element.addEventListener("click", event => {
 let before = null;
 new MutationObserver(() => {
   if (!walk() || walk() === before) return;
+  step = before ? 0 : first;
   before = walk();
-  step = 0;
   mark = null;
   covered.fill(0);
   show();

@@ -1,11 +1,12 @@
 // How a radiograph is looked at. What was chosen outlives a turn, not a new image. zoom.js stands before it.
 
-const FRESH = {layer: "xray", finding: "", outline: true, opacity: 100, window: 1, level: 0.5, negative: false, greys: false};
+const FRESH = {layer: "xray", finding: "", outline: true, opacity: 100, window: 1, level: 0.5, negative: false, greys: false, flip: false, ruler: false};
 const MIN_WINDOW = 0.02, DEEP_FROM = 1.5;  // zoom from which all pixels are asked for
 let seen = {...FRESH};
 let deep = null;  // {key, bits, values, canvas}: all pixels of one radiograph, once they are here
 let asked = "";  // key of the radiograph whose pixels were asked for
 let painting = 0;
+let ends = null;  // of what the ruler measures: [[x, y], [x, y]], as shares of the picture
 let settled = "";  // how `show` left the viewer: Gradio may write anew into the one that is there
 
 const viewer = () => element.querySelector(".viewer");
@@ -31,18 +32,31 @@ function show() {
     if (slider) slider.value = value;
   }
   shown.style.setProperty("--opacity", seen.opacity / 100);
-  const outline = shown.querySelector("input[name=outline]");
-  if (outline) outline.checked = seen.outline;
   shown.dataset.layer = front;
   shown.classList.toggle("bare", !seen.outline);
-  shown.classList.toggle("greys", seen.greys);
-  for (const name of ["greys", "negative"])
-    shown.querySelector(`[data-lens=${name}]`).setAttribute("aria-pressed", seen[name]);
-  const percent = share => Math.round(100 * share);
-  shown.querySelector("output").textContent =
-    seen.window === 1 && seen.level === 0.5 ? "" : `W ${percent(seen.window)} · L ${percent(seen.level)}`;
+  for (const name of ["greys", "flip", "ruler"]) shown.classList.toggle(name, seen[name]);
+  for (const [name, on] of Object.entries({...seen, outline_tool: seen.outline}))
+    shown.querySelector(`[data-lens=${name}]`)?.setAttribute("aria-pressed", on);
+  shown.querySelector("output").textContent = measured(shown) || windowed(shown);
   showGreys(shown);
   settled = state(shown);
+}
+
+// Greys are told as the file's pixels hold them, from 0 to white.
+function windowed(shown) {
+  if (seen.window === 1 && seen.level === 0.5) return "";
+  const white = 2 ** Number(shown.dataset.bits) - 1, grey = share => Math.round(white * share);
+  return `W ${grey(seen.window)} · L ${grey(seen.level)} (0–${white})`;
+}
+
+function measured(shown) {
+  const line = shown.querySelector(".measured"), {width, height, spacing} = shown.dataset;
+  line.replaceChildren();
+  if (!ends || !seen.ruler) return "";
+  const [[x1, y1], [x2, y2]] = ends.map(([x, y]) => [x * width, y * height]);
+  line.innerHTML = `<path d="M${x1} ${y1}L${x2} ${y2}"/>`;
+  const length = Math.hypot(x2 - x1, y2 - y1);
+  return spacing ? `${(length * spacing).toFixed(1)} mm` : `${Math.round(length)} px`;
 }
 
 // Window and level: at once by a filter over the small picture, and from all pixels as soon as they are here.
@@ -113,7 +127,8 @@ function fullScreen() {
 
 function reset() {
   setPlace({zoom: 1});
-  look({window: 1, level: 0.5, negative: false});
+  ends = null;
+  look({window: 1, level: 0.5, negative: false, flip: false});
 }
 
 function heatOf(number) {
@@ -127,17 +142,30 @@ const LENS = {
   zoom_in: ZOOM_KEYS["+"],
   zoom_out: ZOOM_KEYS["-"],
   reset_view: reset,
-  greys: () => look({greys: !seen.greys}),
+  greys: () => look({greys: !seen.greys, ruler: false}),
   negative: () => look({negative: !seen.negative}),
   full_screen: fullScreen,
+  flip: () => look({flip: !seen.flip}),
+  outline_tool: () => look({outline: !seen.outline}),
+  ruler: () => {
+    ends = null;
+    look({ruler: !seen.ruler, greys: false});
+  },
+  sheet: () => {
+    const open = viewer().classList.toggle("sheet-open");
+    viewer().querySelector("[data-lens=sheet]").setAttribute("aria-expanded", open);
+  },
 };
 const NUMBERS = Object.fromEntries([1, 2, 3, 4, 5, 6, 7].map(number => [number, () => heatOf(number - 1)]));
-onKeys({...NUMBERS, "0": reset, f: fullScreen, i: LENS.negative, w: LENS.greys, o: () => look({outline: !seen.outline})});
+onKeys({...NUMBERS, "0": reset, f: fullScreen, i: LENS.negative, w: LENS.greys, o: LENS.outline_tool, x: LENS.flip, r: LENS.ruler});
 onPlace.push(() => place.zoom >= DEEP_FROM && show());
 
-// Sideways is the window, wider to the right; up and down is the level, brighter upwards.
+// A drag measures, or sets the greys: sideways the window, wider to the right; up and down the level, brighter upwards.
+// A mouse does so until the picture is larger than its frame: then it moves it.
 onDrag = (event, dx, dy) => {
-  if (!(seen.greys || event.shiftKey || event.buttons === 2)) return false;
+  if (seen.ruler && event.buttons !== 2) return measure(event, dx, dy);
+  const byMouse = event.pointerType === "mouse" && place.zoom === 1;
+  if (!(seen.greys || event.shiftKey || event.buttons === 2 || byMouse)) return false;
   const box = stage().getBoundingClientRect();
   look({
     window: clamp(seen.window * 2 ** (3 * dx / box.width), MIN_WINDOW, 4),
@@ -145,12 +173,23 @@ onDrag = (event, dx, dy) => {
   });
   return true;
 };
+
+let measuring = null;  // the pointer that does
+function measure(event, dx, dy) {
+  const box = viewer().querySelector(".stack").getBoundingClientRect();
+  const share = (x, y) => [(seen.flip ? box.right - x : x - box.left) / box.width, (y - box.top) / box.height];
+  const end = share(event.clientX, event.clientY);
+  ends = [measuring === event.pointerId && ends ? ends[0] : share(event.clientX - dx, event.clientY - dy), end];
+  measuring = event.pointerId;
+  show();
+  return true;
+}
+element.addEventListener("pointerdown", () => { measuring = null; });
 element.addEventListener("contextmenu", event => event.target.closest(".stage") && event.preventDefault());
 
 element.addEventListener("input", event => {
-  const {name, value, checked} = event.target;
+  const {name, value} = event.target;
   if (name === "layer" || name === "finding") look({[name]: value});
-  if (name === "outline") look({outline: checked});
   if (name === "opacity") look({opacity: Number(value)});
   if (name === "brightness") look({level: (100 - Number(value)) / 200});
   if (name === "contrast") look({window: 2 ** (-Number(value) / 25)});
@@ -159,9 +198,20 @@ element.addEventListener("input", event => {
 element.addEventListener("click", event => {
   const button = event.target.closest("button");
   if (button?.dataset.lens) LENS[button.dataset.lens]();
+  if (button?.dataset.low) {
+    const low = Number(button.dataset.low), high = Number(button.dataset.high);
+    look({window: high - low, level: (low + high) / 2});
+  }
+  if (button?.dataset.spot) {
+    const [x, y, radius] = button.dataset.spot.split(" ").map(Number), {width, height} = viewer().dataset;
+    const stack = viewer().querySelector(".stack"), zoom = clamp(Math.max(width, height) / radius / 6, 2, MAX_ZOOM);
+    look({layer: "xray"});
+    const across = (seen.flip ? 0.5 - x / width : x / width - 0.5) * stack.clientWidth;
+    setPlace({zoom, x: -across * zoom, y: -(y / height - 0.5) * stack.clientHeight * zoom});
+  }
   if (button?.dataset.heat) {
     look({layer: "heat", finding: button.dataset.heat});
-    if (window === window.top) viewer().scrollIntoView({block: "nearest"});
+    if (window === window.top && innerWidth < 900) viewer().scrollIntoView({block: "nearest"});
   }
 });
 
@@ -175,6 +225,7 @@ new MutationObserver(() => {
   const busy = element.querySelector(".busy");
   if (busy && busy !== waiting) {
     seen = {...FRESH};
+    ends = null;
     setPlace({zoom: 1});
   }
   waiting = busy;

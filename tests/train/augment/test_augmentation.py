@@ -6,14 +6,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torch.nn import functional as F
 
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
-from tests.support.tiny import tiny_model
 from train.augment import exposure, geometry
 from train.augment.augmentation import PRESETS, Augmentation
 from train.augment.phantom.radiograph import draw_phantom
-from train.classify import augmentation_for
 
 SIDE = 96
 EXPOSURES = [
@@ -180,22 +177,6 @@ def test_plain_changes_no_more_than_it_is_told(phantoms):
     torch.testing.assert_close(images, phantoms[0], atol=1e-4, rtol=0)
     brighter, same = Augmentation("plain", **still | {"brightness": 0.5})(*phantoms)
     assert torch.equal(same, masks) and (brighter - images).abs().mean() > 0.02
-
-
-def test_pictures_of_hospitals_are_framed_by_the_lungs():
-    alpha = torch.zeros(8, 1, 64, 64)
-    alpha[:, :, 16:48, 16:48] = 1
-    model = tiny_model(concatenation="align")
-    augment = augmentation_for(model, "hospitals", film=0, fourier=0, flip=0)
-    images, masks = drawn(augment, alpha * 0.6 + 0.2, alpha)
-    side = round(1.25 * model.config.branch_size)
-    assert images.shape == masks.shape == (8, 1, side, side)
-    assert 0.5 < masks.mean() < 0.9  # of a quarter before
-    assert images[masks > 0.9].mean() > images[masks < 0.1].mean() + 0.2
-    other = Augmentation("hospitals", film=1.0, fourier=1.0)(F.interpolate(alpha, (SIDE, SIDE)))[0]
-    assert other.shape == (8, 1, SIDE, SIDE) and other.isfinite().all()
-    assert repr(augment) != repr(augmentation_for(model, "hospitals", film=1, fourier=0, flip=0))
-    assert "0x" not in repr(augment)  # features are kept under it
 
 
 def test_a_preset_that_is_not_there():

@@ -1,6 +1,10 @@
-"""Layouts that come with a table: NIH, RSNA, VinDr, Hannover, Pakistan, and one's own table and files."""
+"""Layouts that come with a table or lists, and one's own table and files."""
 
 import csv
+import gzip
+import json
+from dataclasses import replace
+from io import BytesIO
 
 import numpy as np
 import pandas as pd
@@ -13,6 +17,11 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from train.data.labels import known_labels
+from train.data.layouts import LAYOUTS
+from train.data.layouts.layout import read_csv
+from train.data.layouts.nih import SAMPLES
+from train.data.sources import apply_rules, known_sources
+from train.engine.recipe import RECIPES, load_recipe
 from train.prepare import main, prepare
 
 SIDE = 72
@@ -52,11 +61,11 @@ def write_csv(path, rows):
 
 
 def load(folder, split="train"):
-    data = load_dataset(str(folder), cache_dir=str(folder / "cache"))[split]
+    data = load_dataset(str(folder), cache_dir=f"{folder}_cache")[split]
     return data.cast_column("image", ImageFeature(decode=False)).cast_column("mask", ImageFeature(decode=False))
 
 
-def test_nih(tmp_path):
+def test_nih_whole(tmp_path):
     raw, out = tmp_path / "raw", tmp_path / "out"
     said = {"00000001_000.png": "Cardiomegaly|Effusion", "00000002_000.png": "No Finding", "00000003_001.png": "Mass"}
     rows = [
@@ -74,13 +83,13 @@ def test_nih(tmp_path):
     (raw / "test_list.txt").write_text("00000003_001.png\n")
     for number, name in enumerate(said):
         save(raw / f"images_00{number + 1}/images" / name, number)
-    prepare("nih", raw, out)
+    prepare("nih_whole", raw, out)
     data = load(out)
     assert data["patient_id"][:] == ["1", "2"]
     assert (data[0]["view"], data[0]["age"], data[0]["sex"]) == ("PA", 58, "M")
-    labels = known_labels(data, ["effusion", "tuberculosis"], "nih")
+    labels = known_labels(data, ["effusion", "tuberculosis"], "nih_whole")
     np.testing.assert_array_equal(labels, [[1, np.nan], [0, 0]])
-    assert known_labels(load(out, "test"), ["mass"], "nih").tolist() == [[1]]
+    assert known_labels(load(out, "test"), ["mass"], "nih_whole").tolist() == [[1]]
     assert "a list out of `atelectasis`" in (out / "README.md").read_text()
 
 
@@ -220,3 +229,243 @@ def test_a_table_of_another_kind(tmp_path, monkeypatch):
 def test_own_data_are_published_only_in_private(tmp_path, monkeypatch):
     with pytest.raises(SystemExit, match="Add --private"):
         run(monkeypatch, "own.csv", tmp_path, tmp_path / "out", "--push-to-hub", "owner/own")
+
+
+def test_nih_samples_are_those_listed_and_smaller(tmp_path):
+    raw, samples = tmp_path / "raw", read_csv(SAMPLES)
+    assert {row["sample"] for row in samples} == LAYOUTS.keys() & {"nih", "nih_experts", "nih_128"}
+    patients = {split: {row["file_name"][:8] for row in samples if row["split"] == split} for split in SPLITS}
+    assert not patients["train"] & patients["validation"] and all(len(row["sha256"]) == 16 for row in samples)
+    listed = {row["split"]: row["file_name"] for row in samples if row["sample"] == "nih_128"}
+    others = "00000000_000.png"
+    write_csv(raw / "Data_Entry_2017.csv", [nih_row(name) for name in (*listed.values(), others)])
+    for name in (*listed.values(), others):
+        save(raw / "images_001/images" / name)
+    small = replace(LAYOUTS["nih_128"], side=48)
+    prepare("nih_128", raw, tmp_path / "out", layout=small)
+    for split, name in listed.items():
+        assert load(tmp_path / "out", split)["file_name"][:] == [name]
+    picture = Image.open(BytesIO(load(tmp_path / "out")[0]["image"]["bytes"]))
+    assert picture.size == (48, 48) and picture.format == "PNG"
+    assert "made smaller to 48 px" in (tmp_path / "out" / "README.md").read_text()
+
+
+SPLITS = ("train", "validation")
+CHEXPERT = {
+    "No Finding": "",
+    "Enlarged Cardiomediastinum": "",
+    "Cardiomegaly": "-1.0",
+    "Lung Opacity": "",
+    "Lung Lesion": "",
+    "Edema": "0.0",
+    "Consolidation": "",
+    "Pneumonia": "",
+    "Atelectasis": "",
+    "Pneumothorax": "",
+    "Pleural Effusion": "1.0",
+    "Pleural Other": "",
+    "Fracture": "",
+    "Support Devices": "1.0",
+}
+HEALTHY = dict.fromkeys(CHEXPERT, "") | {"No Finding": "1.0", "Support Devices": "1.0"}
+ASKED = ["effusion", "cardiomegaly", "edema", "pneumonia", "support_devices", "abnormal"]
+ILL_SAID, HEALTHY_SAID = [1, np.nan, 0, np.nan, 1, 1], [0, 0, 0, 0, 1, 0]
+
+
+def nih_row(name):
+    about = {"Patient ID": name[:8].lstrip("0") or "0", "Patient Age": "58", "Patient Gender": "M"}
+    return {"Image Index": name, "Finding Labels": "No Finding", "View Position": "PA"} | about
+
+
+def test_chexpert(tmp_path):
+    raw = tmp_path / "raw" / "CheXpert-v1.0-small"
+    images = {"train/patient00001/study1/view1_frontal.jpg": "Frontal"}
+    images |= {"train/patient00001/study1/view2_lateral.jpg": "Lateral"}
+    images |= {"train/patient00002/study3/view1_frontal.jpg": "Frontal"}
+    rows = []
+    for number, (name, view) in enumerate(images.items()):
+        save(raw / name, number)
+        about = {"Path": f"CheXpert-v1.0-small/{name}", "Sex": "Female", "Age": "68", "Frontal/Lateral": view}
+        rows.append(about | {"AP/PA": "AP" if view == "Frontal" else ""} | (HEALTHY if number == 2 else CHEXPERT))
+    write_csv(raw / "train.csv", rows)
+    other = "valid/patient64541/study1/view1_frontal.jpg"
+    save(raw / other, 5)
+    write_csv(raw / "valid.csv", [rows[0] | {"Path": f"CheXpert-v1.0-small/{other}"}])
+    prepare("chexpert", tmp_path / "raw", tmp_path / "out")
+    data = load(tmp_path / "out")
+    assert data["patient_id"][:] == ["patient00001", "patient00002"]
+    assert (data[0]["view"], data[0]["age"], data[0]["sex"]) == ("AP", 68, "F")
+    np.testing.assert_array_equal(known_labels(data, ASKED, "chexpert"), [ILL_SAID, HEALTHY_SAID])
+    assert load(tmp_path / "out", "validation")["patient_id"][:] == ["patient64541"]
+
+
+def test_mimic_cxr(tmp_path):
+    raw = tmp_path / "raw"
+    images = {
+        "02aa804e": ("10000032", "50414267", "PA", "train"),
+        "174413ec": ("10000032", "50414267", "LATERAL", "train"),
+    }
+    images |= {"68b5c4b1": ("10000764", "57375967", "AP", "validate")}
+    keys = ("subject_id", "study_id", "ViewPosition", "split")
+    rows = [{"dicom_id": name} | dict(zip(keys, row, strict=True)) for name, row in images.items()]
+    for number, row in enumerate(rows):
+        patient = f"p{row['subject_id']}"
+        save(raw / "files" / patient[:3] / patient / f"s{row['study_id']}" / f"{row['dicom_id']}.jpg", number)
+    studies = {row["study_id"]: row for row in rows}
+    said = [
+        {"subject_id": row["subject_id"], "study_id": study} | (HEALTHY if study == "57375967" else CHEXPERT)
+        for study, row in studies.items()
+    ]
+    for name, table in (("chexpert", said), ("metadata", rows), ("split", rows)):
+        write_csv(raw / f"mimic-cxr-2.0.0-{name}.csv", table)
+        path = raw / f"mimic-cxr-2.0.0-{name}.csv"
+        path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    prepare("mimic_cxr", raw, tmp_path / "out")
+    data = load(tmp_path / "out")
+    assert [(row["patient_id"], row["view"]) for row in data] == [("10000032", "PA")]
+    np.testing.assert_array_equal(known_labels(data, ASKED, "mimic_cxr"), [ILL_SAID])
+    np.testing.assert_array_equal(
+        known_labels(load(tmp_path / "out", "validation"), ASKED, "mimic_cxr"), [HEALTHY_SAID]
+    )
+
+
+def test_padchest(tmp_path):
+    raw = tmp_path / "raw"
+    said = {
+        "a.png": ("PA", "['pleural effusion', 'cardiomegaly', 'aortic elongation']"),
+        "b.png": ("AP_horizontal", "['normal']"),
+        "c.png": ("L", "['normal']"),
+        "d.png": ("PA", "['unchanged', '']"),
+        "e.png": ("PA", "['exclude']"),
+    }
+    common = {"ImageDir": "0", "PatientBirth": "1950.0", "PatientSex_DICOM": "F", "StudyDate_DICOM": "20140915"}
+    rows = [
+        {"ImageID": name, "PatientID": f"p{name[0]}", "Projection": view, "Labels": labels} | common
+        for name, (view, labels) in said.items()
+    ]
+    write_csv(raw / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", rows)
+    for number, name in enumerate(said):
+        save(raw / "0" / name, number)
+    prepare("padchest", raw, tmp_path / "out")
+    data = load(tmp_path / "out")
+    assert [(row["patient_id"], row["view"], row["age"]) for row in data] == [
+        ("pa", "PA", 64),
+        ("pb", "AP", 64),
+        ("pd", "PA", 64),
+    ]
+    known = known_labels(data, ["effusion", "pneumonia", "tuberculosis", "abnormal"], "padchest")
+    np.testing.assert_array_equal(known, [[1, 0, 0, np.nan], [0, 0, 0, 0], [np.nan] * 4])
+
+
+def test_tbx11k(tmp_path):
+    raw = tmp_path / "raw"
+    names = ["health/h0001.png", "sick/s0001.png", "tb/tb0001.png", "tb/tb0002.png", "tb/tb0003.png"]
+    for number, name in enumerate(names):
+        save(raw / "imgs" / name, number)
+    boxes = {
+        "tb0001": ("ObsoletePulmonaryTuberculosis", "ActiveTuberculosis"),
+        "tb0002": ("ObsoletePulmonaryTuberculosis",),
+    }
+    for name, kinds in boxes.items():
+        path = raw / "annotations" / "xml" / f"{name}.xml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        objects = "".join(f"<object><name>{kind}</name></object>" for kind in kinds)
+        path.write_text(f"<annotation><filename>{name}.png</filename>{objects}</annotation>")
+    (raw / "lists").mkdir()
+    (raw / "lists/TBX11K_train.txt").write_text("\n".join(names[:4]))
+    (raw / "lists/TBX11K_val.txt").write_text(names[4])
+    prepare("tbx11k", raw, tmp_path / "out")
+    known = known_labels(load(tmp_path / "out"), ["tuberculosis", "abnormal", "nodule"], "tbx11k")
+    np.testing.assert_array_equal(known, [[0, 0, 0], [0, 1, np.nan], [1, 1, np.nan], [np.nan, 1, np.nan]])
+    assert known_labels(load(tmp_path / "out", "validation"), ["tuberculosis"], "tbx11k").tolist() == [[1]]
+
+
+def test_covidx(tmp_path):
+    raw = tmp_path / "raw"
+    lines = {
+        "train": [
+            "p1 a b.png pneumonia rsna",
+            "p2 c.png COVID-19 cohen",
+            "p3 gone.png normal rsna",
+            "p4 d.jpg negative",
+        ],
+        "test": ["p5 e.png positive ricord"],
+    }
+    for number, (part, name) in enumerate(
+        [("train", "a b.png"), ("train", "c.png"), ("train", "d.jpg"), ("test", "e.png")]
+    ):
+        save(raw / part / name, number)
+    (raw / "train_COVIDx9A.txt").write_text("\n".join(lines["train"]))
+    (raw / "test.txt").write_text("\n".join(lines["test"]))
+    prepare("covidx", raw, tmp_path / "out")
+    data = load(tmp_path / "out")
+    assert data["patient_id"][:] == ["p1", "p2", "p4"]
+    np.testing.assert_array_equal(
+        known_labels(data, ["pneumonia", "covid19"], "covidx"), [[1, 0], [np.nan, 1], [np.nan, 0]]
+    )
+    assert known_labels(load(tmp_path / "out", "test"), ["covid19"], "covidx").tolist() == [[1]]
+
+
+def test_what_radiologists_said_is_joined_by_nihs_names(tmp_path, monkeypatch):
+    raw, one, two, three = tmp_path / "raw", "00000001_000.png", "00000002_001.png", "00000003_002.png"
+    (raw / "rsna").mkdir(parents=True)
+    mapping = [{"subset_img_id": "x1", "img_id": one}, {"subset_img_id": "x2", "img_id": two}]
+    (raw / "rsna/pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(mapping))
+    classes = {"x1": "Lung Opacity", "x2": "Normal", "x3": "Normal"}
+    write_csv(raw / "rsna/stage_2_detailed_class_info.csv", [{"patientId": p, "class": c} for p, c in classes.items()])
+    box = {"x": "10.0", "y": "20.0", "width": "30.0", "height": "40.0"}
+    nowhere = dict.fromkeys(box, "")
+    boxes = [{"patientId": "x1"} | box | {"Target": "1"}, {"patientId": "x2"} | nowhere | {"Target": "0"}]
+    write_csv(raw / "rsna/stage_2_train_labels.csv", boxes)
+    all_findings, seen = (
+        raw / "all_findings_expert_labels",
+        {"Abnormal": "1", "Nodule": "YES", "Pleural Thickening": "NO"},
+    )
+    write_csv(all_findings / "test_labels.csv", [{"Image ID": two, "Patient ID": "2"} | seen])
+    readers = [{"Image ID": two, "Reader ID": str(n)} | seen | {"Nodule": "YES" if n < 4 else "NO"} for n in range(5)]
+    write_csv(all_findings / "test_individual_readers.csv", readers)
+    four = {"Image Index": one, "Patient ID": "1", "Fracture": "NO", "Pneumothorax": "YES", "Nodule or mass": "NO"}
+    write_csv(raw / "four_findings_expert_labels" / "validation_labels.csv", [four])
+    det = [{"file_name": "7.png", "syms": ["Nodule", "Pleural Thickening"], "boxes": [[1, 2, 3, 4], [5, 6, 7, 8]]}]
+    (raw / "ChestX_Det_train.json").write_text(json.dumps(det))
+    (raw / "mapping.json").write_text(json.dumps({"7.png": three}))
+    (raw / "BBox_List_2017.csv").write_text(f"Image Index,Finding Label,Bbox [x,y,w,h],,,\n{three},Mass,1.5,2,3,4,,,\n")
+    (raw / "test_rad_consensus_voted3.txt").write_text(f"{one} 1\n{two} 0\n")
+    (raw / "platinum_lable_pulmonary_edema.csv").write_text(
+        f"PATH,majority vote\npatient00001/study1/view1_frontal.jpg,1\n{three},0\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.prepare", "nih_expert_labels", str(raw)])
+    main()
+    said = {
+        row["file_name"]: row for row in pd.read_parquet("data/nih-expert-labels/labels.parquet").to_dict("records")
+    }
+    assert said[one]["rsna_class"] == "Lung Opacity" and said[one]["rsna_boxes"] == "[[10.0, 20.0, 30.0, 40.0]]"
+    assert said[two]["rsna_target"] == 0 and said[two]["google14_nodule_votes5"] == 4
+    assert said[two]["google14_abnormal"] == 1 and said[two]["google14_pleural_thickening"] == 0
+    assert said[one]["google4_pneumothorax"] == 1 and said[one]["google4_nodule_mass"] == 0
+    assert said[three]["chestxdet_nodule"] == 1 and said[three]["chestxdet_mass"] == 0
+    assert said[three]["chestxdet_boxes"] == '[["Nodule", 1, 2, 3, 4], ["Pleural Thickening", 5, 6, 7, 8]]'
+    assert said[three]["bbox2017"] == '[["Mass", 1.5, 2.0, 3.0, 4.0]]' and pd.isna(said[three]["rsna_class"])
+    assert said[one]["tang_abnormal_consensus3"] == 1 and said[three]["mgh7_pulmonary_edema"] == 0
+    rules = known_sources()["nih"]["readers"]["rules"]
+    read = {name: {each["finding"]: each["present"] for each in apply_rules(row, rules)} for name, row in said.items()}
+    assert read[one]["pneumonia"] is True and read[one]["pneumothorax"] is True and read[two]["nodule"] is True
+    assert read[three]["nodule"] is True and read[three]["mass"] is False and read[three]["edema"] is False
+
+
+def test_no_table_of_readers_is_said(tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["train.prepare", "nih_expert_labels", str(tmp_path), str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"Nothing found in .* It must hold the tables"):
+        main()
+
+
+def test_out_dir_is_where_recipes_look(tmp_path, monkeypatch):
+    save(tmp_path / "raw/CXR_png/CHNCXR_0001_0.png")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["train.prepare", "shenzhen", "raw", "--side", "36"])
+    main()
+    source = load_recipe(RECIPES / "lungs_teacher.yaml")["sources"]["shenzhen"]
+    data = load(tmp_path / "data" / source["dataset"])
+    assert Image.open(BytesIO(data[0]["image"]["bytes"])).size == (36, 36)

@@ -18,9 +18,9 @@ from train.calibrate.operating_points import (
     with_thresholds,
     worst,
 )
-from train.data.arrays import LabelledRadiographs, LungArrays, to_floats
-from train.data.sampler import balanced_sampler, epoch_sampler
-from train.engine.losses import by_finding
+from train.data.crops import LabelledCrops, LungCrops, cut_inputs
+from train.data.sampler import balanced_sampler, epoch_sampler, shares_sampler
+from train.engine.losses import by_finding, which_of_rivals
 from train.engine.weights import freeze
 from train.io import read_rows, write_csv
 from train.scoring.hospitals import is_healthy, split_hospital, summarise_hospital
@@ -33,12 +33,12 @@ SOURCES = {
 
 
 def test_a_hospital_is_left_out_with_all_its_sources():
-    home, away = split_hospital({"sources": SOURCES, "left_out": "two"})
+    home, away = split_hospital({"sources": SOURCES, "left_out": ["two"]})
     assert list(home) == ["a"] and list(away) == ["b", "c"]
-    assert split_hospital({"sources": SOURCES, "left_out": None}) == (SOURCES, {})
+    assert split_hospital({"sources": SOURCES, "left_out": []}) == (SOURCES, {})
 
 
-@pytest.mark.parametrize("sources, left_out", [(SOURCES, "three"), ({"a": SOURCES["a"]}, "one")])
+@pytest.mark.parametrize("sources, left_out", [(SOURCES, ["three"]), ({"a": SOURCES["a"]}, ["one"])])
 def test_a_hospital_that_is_not_there_or_alone_is_named(sources, left_out):
     with pytest.raises(ValueError, match="left_out is"):
         split_hospital({"sources": sources, "left_out": left_out})
@@ -97,14 +97,34 @@ def test_each_finding_weighs_the_same_or_as_told(pixel_values):
     assert weighted == pytest.approx(((3 * first + second) / 4).item(), rel=1e-4)
 
 
-def test_arrays_are_bytes_until_they_are_on_the_device():
+def test_crops_are_bytes_until_they_are_on_the_device():
     generator = np.random.default_rng(0)
-    arrays = LungArrays(generator.integers(0, 255, (5, 16, 16), np.uint8), np.full((5, 8, 8), 255, np.uint8))
-    data = LabelledRadiographs([(arrays.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
-    assert len(data) == 2 and data[0]["pixel_values"].dtype == torch.uint8
-    np.testing.assert_array_equal(data[0]["pixel_values"][0], arrays.pixels[4])
-    batch = to_floats({key: value[None] for key, value in data[0].items()})
-    assert batch["pixel_values"].shape == batch["alpha"].shape == (1, 1, 16, 16) and batch["alpha"].min() == 1
+    crops = LungCrops(generator.integers(0, 255, (5, 40, 40), np.uint8), np.full((5, 40, 40), 255, np.uint8))
+    data = LabelledCrops([(crops.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
+    assert len(data) == 2 and data[0]["pixels"].dtype == torch.uint8
+    np.testing.assert_array_equal(data[0]["pixels"][0], crops.pixels[4])
+    inputs = cut_inputs({key: value[None] for key, value in data[0].items()}, 32)
+    np.testing.assert_allclose(inputs["pixel_values"][0, 0] * 255, crops.pixels[4][4:36, 4:36], atol=1e-3)  # the middle
+    assert inputs["alpha"].shape == (1, 1, 32, 32) and inputs["alpha"].min() == 1 and inputs["is_cut"]
+
+
+def test_two_findings_that_one_shadow_sets_off_compete():
+    logits = torch.tensor([[2.0, 1.0], [0.0, 3.0], [5.0, -5.0]])
+    labels = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, float("nan")]])  # of the third it is not known
+    expected = torch.nn.functional.cross_entropy(logits[:2], torch.tensor([0, 0]))
+    torch.testing.assert_close(which_of_rivals(logits, labels, [(0, 1), (1, 0)]), expected)
+    assert which_of_rivals(logits, labels, [(1, 0)]) == 0
+
+
+def test_each_kind_is_drawn_from_its_hospitals_in_fixed_shares():
+    kinds, hospitals = ["ill"] * 30 + ["healthy"] * 70, ["one"] * 10 + ["two"] * 60 + ["three"] * 30
+    groups = [(hospital, None) for hospital in hospitals]
+    shares = {"ill": {"one": 0.3, "two": 0.1, "left out": 0.2}, "healthy": {"two": 0.4}}
+    weights = shares_sampler(kinds, hospitals, groups, 100, shares).weights
+    assert weights[:10].sum() == pytest.approx(0.45) and weights[10:30].sum() == pytest.approx(0.15)
+    assert weights[30:70].sum() == pytest.approx(0.4) and weights[70:].sum() == 0  # no share is named for the last
+    with pytest.raises(ValueError, match="draws names"):
+        shares_sampler(kinds, hospitals, groups, 100, {"ill": {"left out": 1}})
 
 
 def rows_of(home, ill, healthy, shift=0.0):

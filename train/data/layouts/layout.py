@@ -19,7 +19,7 @@ class Entry:
         {finding: 1, 0 or None}. None where nothing is known.
     patient_id: what its patient is called; None to take the ID of its DICOM header, hashed.
     masks: files of its lungs, which are joined; empty where there are none.
-    split: `train` or `test`.
+    split: `train`, `validation` or `test`.
     about: `view`, `age` and `sex`, of those the layout's `about` names.
     convert: function of the file → bytes of a PNG, where its own bytes are no picture.
     """
@@ -42,6 +42,7 @@ class Layout:
     expects: a sentence that says what the folder must hold.
     column: `label`, where each radiograph has one; `findings`, where it has a list; `each`, for a column a finding.
     about: the columns among `view`, `age` and `sex` that are written.
+    side: the longer side of the images is made smaller to that, pixels; None: they stay as they are.
     """
 
     find: Callable[[Path], Iterable[Entry]]
@@ -49,6 +50,7 @@ class Layout:
     expects: str
     column: str = "label"
     about: tuple[str, ...] = ()
+    side: int | None = None
 
 
 def matching(folder, pattern, deep=False):

@@ -1,11 +1,17 @@
-"""NIH ChestX-ray14, adults mostly, findings mined from reports (Wang et al. 2017).
+"""NIH ChestX-ray14, adults mostly, findings mined from reports (Wang et al. 2017), and the samples of it in recipes.
 
-The images may lie at any depth, as the archives of the Clinical Center and of Kaggle have them. `test_list.txt`, where
-it is there, says which images are the official test part.
+The images may lie at any depth, as the archives of the Clinical Center and of Kaggle have them. `nih_whole` takes all;
+`test_list.txt`, where it is there, says which are the official test part. `nih`, `nih_experts` and `nih_128` take the
+images that nih_samples.csv names, split by patient as it says, and as large as recipes saw them. Its `sha256` is the
+beginning of that of the JPEG file from which the bundled model learned, for who has these very files.
 """
+
+from functools import cache, partial
+from pathlib import Path
 
 from train.data.layouts.layout import Entry, Layout, read_csv
 
+SAMPLES = Path(__file__).with_name("nih_samples.csv")
 LABELS = (
     "atelectasis",
     "cardiomegaly",
@@ -24,11 +30,19 @@ LABELS = (
 )
 
 
-def find(folder):
+@cache
+def sampled(name):
+    """file_name → split, of a sample."""
+    return {row["file_name"]: row["split"] for row in read_csv(SAMPLES) if row["sample"] == name}
+
+
+def find(folder, sample=None):
     tables = sorted(folder.glob("Data_Entry_2017*.csv"))
     tests = folder / "test_list.txt"
     test = set(tests.read_text().split()) if tests.is_file() else set()
     images = {path.name: path for path in folder.rglob("*.png")}
+    if sample:
+        images = {name: images[name] for name in sampled(sample) if name in images}
     for row in read_csv(tables[0]) if tables else ():
         name = row["Image Index"]
         if name in images:
@@ -37,7 +51,7 @@ def find(folder):
                 images[name],
                 tuple(finding for finding in findings if finding != "no finding"),
                 row["Patient ID"],
-                split="test" if name in test else "train",
+                split=sampled(sample)[name] if sample else "test" if name in test else "train",
                 about={
                     "view": row["View Position"],
                     "age": int(row["Patient Age"].rstrip("YMD")) if row["Patient Age"][-1:] not in "MD" else 0,
@@ -46,11 +60,21 @@ def find(folder):
             )
 
 
-LAYOUT = Layout(
-    find,
-    LABELS,
-    "It must hold Data_Entry_2017.csv (or Data_Entry_2017_v2020.csv) and images_001/images/00000001_000.png and so on, "
-    "at any depth, and may hold test_list.txt.",
-    column="findings",
-    about=("view", "age", "sex"),
-)
+def layout(sample=None, side=None):
+    return Layout(
+        partial(find, sample=sample),
+        LABELS,
+        "It must hold Data_Entry_2017.csv (or Data_Entry_2017_v2020.csv) and images_001/images/00000001_000.png and so "
+        "on, at any depth, and may hold test_list.txt.",
+        column="findings",
+        about=("view", "age", "sex"),
+        side=side,
+    )
+
+
+LAYOUTS = {
+    "nih": layout("nih", 448),
+    "nih_experts": layout("nih_experts", 448),
+    "nih_128": layout("nih_128", 128),
+    "nih_whole": layout(),
+}

@@ -1,0 +1,164 @@
+"""The steps from radiographs to what the model makes of them: frame, run, orient, check. Each takes what it needs."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from .analysis import UPRIGHT, Correction
+from .backends import segmenter_of
+from .checks.framing import find_frame
+from .checks.geometry import correct_pixels
+from .checks.input_checks import Evidence, brightness, check_input
+from .checks.orientation import estimate_correction, holds_several
+from .models.concatenation import MIN_AREA
+from .models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
+from .reading.radiograph import Radiograph
+
+
+@dataclass(frozen=True)
+class InferenceState:
+    """One radiograph, what was done to it, and what the model gave for it then.
+
+    Attributes:
+        radiograph: `Radiograph` as loaded.
+        correction: `Correction` it was given.
+        shape: (height, width) of the corrected picture.
+        original_from_corrected: (3, 3), from the corrected picture to the one as loaded; see `checks.geometry`.
+        pixel_values: (1, 1, S, S) float in [0, 1], of the corrected picture.
+        output: what the model returned, of this radiograph alone.
+        suggested_correction: `Correction` that it would look more like a chest under, angle and inversion.
+        suggested_ood_score: its ood_score under that correction, of a rough look; None where none is suggested.
+        is_collage: whether it holds more than one picture.
+    """
+
+    radiograph: Radiograph
+    correction: Correction
+    shape: tuple[int, int]
+    original_from_corrected: np.ndarray
+    pixel_values: torch.Tensor
+    output: object
+    suggested_correction: Correction = UPRIGHT
+    suggested_ood_score: float | None = None
+    is_collage: bool = False
+
+    @cached_property
+    def image(self):
+        """(S, S) float32 array in [0, 1], as the model read it."""
+        return as_array(self.pixel_values)
+
+    @cached_property
+    def raw_alpha(self):
+        """(S, S) float32 array in [0, 1], as the network drew it."""
+        alpha = getattr(self.output, "alpha", None)
+        return as_array(self.output.logits.sigmoid() if alpha is None else alpha)
+
+    @cached_property
+    def alpha(self):
+        """(S, S) float32 array in [0, 1], above 0.5 in the lungs and nowhere else."""
+        return keep_lungs(self.raw_alpha)
+
+    @cached_property
+    def lungs(self):
+        """(S, S) bool array."""
+        return self.alpha > 0.5
+
+    @property
+    def ood_score(self):
+        return float(self.output.ood_score)
+
+
+def frame(radiographs):
+    """The `Correction` of each that cuts it out of its picture, where it does not fill that."""
+    return [find_frame(radiograph.pixels) for radiograph in radiographs]
+
+
+def to_pixel_values(model, processor, pictures):
+    """Pictures (H, W) float32 in [0, 1] → (B, 1, S, S) float in [0, 1], where the model is and of its precision."""
+    pixel_values = processor(pictures)["pixel_values"]
+    return pixel_values.to(model.device, model.dtype, memory_format=torch.channels_last)
+
+
+def run(backend, processor, radiographs, corrections):
+    """The model over radiographs, each under its `Correction`: an `InferenceState` of each.
+
+    Raises:
+        ValueError: what the model gave is no number.
+    """
+    pictures, matrices = zip(*map(correct_pixels, (r.pixels for r in radiographs), corrections), strict=True)
+    pixel_values = to_pixel_values(backend.model, processor, list(pictures))
+    output = backend(pixel_values)
+    if not all(part.isfinite().all() for part in (output.logits, output.ood_score) if part is not None):
+        raise ValueError("The model's answer is no number (NaN): its training diverged, so take an earlier checkpoint.")
+    shapes = [picture.shape for picture in pictures]
+    rows = zip(radiographs, corrections, shapes, matrices, strict=True)
+    return [InferenceState(*row, pixel_values[i : i + 1], one_of(output, i)) for i, row in enumerate(rows)]
+
+
+def orient(backend, processor, state, limits):
+    """An `InferenceState`, or that of the radiograph set right: its whole picture where the part cut out of it looks
+    less like a chest, turned or inverted where it looks more like one so and lungs are found in it then.
+    """
+    state = look(backend, reframe(backend, processor, state, limits), limits)
+    if state.suggested_correction == UPRIGHT or state.is_collage:
+        return state
+    suggested = state.suggested_correction
+    correction = replace(state.correction, angle=suggested.angle, invert=suggested.invert)
+    again = run(backend, processor, [state.radiograph], [correction])[0]
+    dark = brightness(again.image, again.lungs) < 0
+    agrees = again.ood_score < state.ood_score and again.lungs.mean() >= MIN_AREA and dark
+    return again if agrees else state
+
+
+def reframe(backend, processor, state, limits):
+    if state.correction == UPRIGHT or state.ood_score <= limits.usual_ood_score:
+        return state
+    whole = to_pixel_values(backend.model, processor, [state.radiograph.pixels])
+    better = backend.ood_score(whole) < state.ood_score
+    return run(backend, processor, [state.radiograph], [UPRIGHT])[0] if better else state
+
+
+def look(backend, state, limits):
+    """An `InferenceState` with how it lies, for those that look odd: nothing is spent on the others."""
+    inverted = brightness(state.image, state.lungs) > 0
+    if state.ood_score <= limits.usual_ood_score and not inverted:
+        return state
+    suggested, score = estimate_correction(backend.ood_score, state.pixel_values, state.ood_score, inverted)
+    collage = score > limits.usual_ood_score and holds_several(backend.ood_score, state.pixel_values, score)
+    if suggested == Correction(0, True) and not inverted:
+        suggested = UPRIGHT  # lungs darker than what is around them are not inverted, whatever the score says
+    score = None if suggested == UPRIGHT else score
+    return replace(state, suggested_correction=suggested, suggested_ood_score=score, is_collage=collage)
+
+
+def check(model, state, limits):
+    """What is known of an image once the model has seen it, and what speaks against it: `Evidence`, warnings."""
+    config = segmenter_of(model).config
+    right, left = split_lungs(state.lungs)
+    evidence = Evidence(
+        shape=state.shape,
+        colour=state.radiograph.colour,
+        image=state.image,
+        right=right,
+        left=left,
+        mask_quality=calibrated_quality(expected_dice(state.raw_alpha), config.quality_slope, config.quality_offset),
+        ood_score=state.ood_score if state.suggested_ood_score is None else state.suggested_ood_score,
+        correction=state.correction,
+        wanted=state.suggested_correction,
+        several=state.is_collage,
+    )
+    return evidence, check_input(evidence, limits)
+
+
+def one_of(output, index):
+    """One row of a `ModelOutput` of a batch."""
+    rows = slice(index, index + 1)
+    return type(output)(
+        **{name: tuple(x[rows] for x in v) if isinstance(v, tuple) else v[rows] for name, v in output.items()}
+    )
+
+
+def as_array(maps):
+    """(1, 1, S, S) float tensor → (S, S) float32 array."""
+    return maps[0, 0].detach().float().cpu().numpy()

@@ -1,0 +1,53 @@
+"""Crops of the lungs: what the branches see of a radiograph, cut out once."""
+
+import numpy as np
+import pytest
+import torch
+from datasets import Dataset
+
+from lungfusion import LungFusionImageProcessor
+from tests.support.helpers import png
+from tests.support.tiny import find_lungs_everywhere, tiny_model
+from train.augment.phantom.radiograph import draw_phantom
+from train.data import crops
+from train.data.crops import CROP_SIDE, LabelledCrops, cut_inputs, lung_crops
+
+
+@pytest.fixture
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setattr(crops, "HF_CACHE_HOME", tmp_path)
+    return tmp_path / "lungfusion"
+
+
+@pytest.fixture
+def data():
+    pictures = [png(draw_phantom(seed=seed, size=256)[0]) for seed in range(3)]
+    return Dataset.from_dict({"image": pictures})
+
+
+@pytest.mark.parametrize("concatenation", ["crop", "rgba"])
+def test_a_crop_shows_what_the_branches_see_of_the_whole(concatenation, data, cache):
+    model = tiny_model(concatenation=concatenation, image_size=256, branch_size=224)
+    find_lungs_everywhere(model.segmenter)
+    processor = LungFusionImageProcessor(size={"height": 256, "width": 256})
+    found = lung_crops(data, processor, model.segmenter, model.concatenation)
+    assert found.pixels.shape == (3, CROP_SIDE, CROP_SIDE)
+    assert (found.alpha is None) == (concatenation == "crop")  # of which no branch sees the mask
+    batch = next(iter(torch.utils.data.DataLoader(LabelledCrops([(found, np.zeros((3, 1), np.float32))]), 3)))
+    whole = torch.stack([processor(draw_phantom(seed=seed, size=256)[0])["pixel_values"][0] for seed in range(3)])
+    with torch.no_grad():
+        seen = model.fuse(whole).cnn_input
+        cut = model.fuse(**{key: value for key, value in cut_inputs(batch, 224).items() if key != "labels"}).cnn_input
+    assert cut.shape == seen.shape
+    assert (cut - seen).abs().mean() < 0.02 < (cut.flip(3) - seen).abs().mean()
+
+
+def test_crops_are_cut_once(data, cache, monkeypatch):
+    model = tiny_model(concatenation="crop")
+    given = data, LungFusionImageProcessor(), model.segmenter, model.concatenation
+    first = lung_crops(*given)
+    monkeypatch.setattr(crops, "cut_crops", None)
+    np.testing.assert_array_equal(lung_crops(*given).pixels, first.pixels)
+    assert len(list(cache.iterdir())) == 1
+    some = first.select(np.array([2, 0]))
+    assert len(some) == 2 and torch.equal(some[1]["pixels"], first[0]["pixels"])

@@ -1,0 +1,159 @@
+"""The lungs' box of each radiograph, cut out once into a memory-mapped file: what a classifier trains on."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets.config import HF_CACHE_HOME
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from lungfusion import load_radiograph
+from lungfusion.models.concatenation import sample
+from train.data.cache import model_digest
+from train.data.pictures import image_bytes
+from train.data.splits import image_digests
+
+DRAWN_SIDE = 256  # pixels at which lungs are drawn for training: their box needs no finer outline
+MARGIN = 1.25  # a crop's side over that of what the branches see: room to turn, shift and shrink
+CROP_SIDE = 288  # pixels
+ROWS = {"cpu": 8}  # drawn at a time, by device
+ROWS_OF_ACCELERATORS = 64
+
+
+class LungCrops:
+    """The radiographs of one part of a source, cut to what the branches see and a margin around it.
+
+    Attributes:
+        pixels: (N, 288, 288) uint8, memory-mapped.
+        alpha: the same of the lungs, 255 where the segmenter is sure of lung; None where no branch looks at it.
+    """
+
+    def __init__(self, pixels, alpha=None, rows=None):
+        self.pixels, self.alpha = pixels, alpha
+        self.rows = np.arange(len(pixels)) if rows is None else rows
+
+    def __len__(self):
+        return len(self.rows)
+
+    def __getitem__(self, row):
+        """{"pixels", "alpha"} → (1, 288, 288) uint8 tensors; without alpha where there is none."""
+        files = {"pixels": self.pixels} | ({} if self.alpha is None else {"alpha": self.alpha})
+        return {name: torch.from_numpy(file[self.rows[row]].copy())[None] for name, file in files.items()}
+
+    def select(self, rows):
+        """Some of its rows, nothing copied."""
+        return LungCrops(self.pixels, self.alpha, self.rows[rows])
+
+
+def lung_crops(data, processor, segmenter, concatenation, name="", workers=0):
+    """Cut out what is not in the cache yet.
+
+    Args:
+        data: `datasets.Dataset` with undecoded `image`.
+        processor: `LungFusionImageProcessor`.
+        segmenter: `LungUNetForSemanticSegmentation`, on the device that is to draw.
+        concatenation: a `Concatenation`; its `roi_affine` says what the branches see.
+        name: of the source, for the progress bar.
+        workers: processes that decode and resize beside the one that draws.
+
+    Returns:
+        `LungCrops`, its rows those of `data`. The files lie in the Hugging Face cache, under a digest of the images'
+        bytes, the processor's size, the segmenter's weights and the concatenation.
+    """
+    settings = f"{processor.size.height} {DRAWN_SIDE} {CROP_SIDE} {MARGIN} {type(concatenation).__name__}"
+    digest = hashlib.sha256(f"crops {settings} {model_digest(segmenter)}".encode())
+    for image in image_digests(data):
+        digest.update(image.encode())
+    kept = ["pixels", *["alpha"] * concatenation.reads_alpha]
+    folder = Path(HF_CACHE_HOME) / "lungfusion" / digest.hexdigest()[:32]
+    if not folder.exists():
+        cut_crops(data, processor, segmenter, concatenation, kept, folder.with_suffix(f".{os.getpid()}"), name, workers)
+        folder.with_suffix(f".{os.getpid()}").rename(folder)
+    return LungCrops(*(np.load(folder / f"{file}.npy", mmap_mode="r") for file in kept))
+
+
+@torch.inference_mode()
+def cut_crops(data, processor, segmenter, concatenation, kept, folder, name="", workers=0):
+    """Write pixels.npy and, if `kept` names it, alpha.npy into a new folder."""
+    folder.mkdir(parents=True)
+    shape = (len(data), CROP_SIDE, CROP_SIDE)
+    files = {file: np.lib.format.open_memmap(folder / f"{file}.npy", "w+", np.uint8, shape) for file in kept}
+    rows = ROWS.get(segmenter.device.type, ROWS_OF_ACCELERATORS)
+    loader = DataLoader(ReadRadiographs(data, processor), rows, num_workers=workers)
+    finest, segmenter.config.image_size = segmenter.config.image_size, min(DRAWN_SIDE, segmenter.config.image_size)
+    try:
+        for batch, pixels in enumerate(tqdm(loader, desc=f"Cutting out lungs: {name}")):
+            image = pixels.to(segmenter.device) / 255
+            small = F.interpolate(image, (DRAWN_SIDE,) * 2, mode="bilinear", antialias=True)
+            alpha = F.interpolate(segmenter(small).logits.sigmoid(), image.shape[-2:], mode="bilinear")
+            view = concatenation.roi_affine(alpha) * image.new_tensor([MARGIN, MARGIN, 1.0])
+            for file, whole in (("pixels", image), ("alpha", alpha)):
+                if file in files:
+                    crop = sample(whole, view, CROP_SIDE)[:, 0]
+                    files[file][batch * rows : batch * rows + len(crop)] = (crop * 255).round().byte().cpu().numpy()
+    finally:
+        segmenter.config.image_size = finest
+
+
+class ReadRadiographs(Dataset):
+    """The rows' pictures, decoded and brought to the processor's size: (1, S, S) uint8 each."""
+
+    def __init__(self, data, processor):
+        self.data, self.processor = data, processor
+
+    def __len__(self):
+        return len(self.data)
+
+    def __getitem__(self, row):
+        pixels = load_radiograph(image_bytes(self.data[int(row)]["image"])).pixels
+        return (self.processor(pixels)["pixel_values"][0] * 255).round().byte()
+
+
+class LabelledCrops(Dataset):
+    """Several `LungCrops` with their labels.
+
+    Args:
+        parts: list of (`LungCrops`, (N, findings) float32 labels).
+
+    Each item: `pixels`, and `alpha` where it is kept, (1, 288, 288) uint8; `labels` (findings,) float32.
+    """
+
+    def __init__(self, parts):
+        self.parts = [part for part in parts if len(part[0])]
+        self.places = [(part, row) for part, (crops, _) in enumerate(self.parts) for row in range(len(crops))]
+
+    def __len__(self):
+        return len(self.places)
+
+    def __getitem__(self, index):
+        part, row = self.places[index]
+        crops, labels = self.parts[part]
+        return crops[row] | {"labels": torch.from_numpy(labels[row])}
+
+
+def cut_inputs(batch, side, augment=None):
+    """A batch of `LabelledCrops`, on the model's device, as a model takes it that is told `is_cut`.
+
+    Args:
+        side: of what the branches are to see, pixels; a multiple of 8.
+        augment: function of pixels and alpha (or None), (B, 1, S, S) float in [0, 1] → both anew.
+
+    Returns:
+        dict: `pixel_values` and `alpha`, (B, 1, side, side) float in [0, 1], the latter None where it isn't kept;
+        `is_cut`; `labels` as they are.
+    """
+    framed, edge = round(MARGIN * side), round((MARGIN - 1) * side / 2)
+    image, alpha = (
+        F.interpolate(batch[name].float() / 255, (framed, framed), mode="bilinear", antialias=True)
+        if name in batch
+        else None
+        for name in ("pixels", "alpha")
+    )
+    if augment:
+        image, alpha = augment(image, alpha)
+    image, alpha = (None if x is None else x[..., edge : edge + side, edge : edge + side] for x in (image, alpha))
+    return {"pixel_values": image, "alpha": alpha, "is_cut": True, "labels": batch["labels"]}
