@@ -178,7 +178,8 @@ class LungFusionPipeline:
             if self.findings:
                 probabilities = self.model.probabilities(state.output.logits)[0].tolist()
                 named = dict(zip(self.model.config.findings, probabilities, strict=True))
-                findings = self.answered(named, age, evidence.ood_score, min(evidence.shape))
+                side = min(*evidence.shape, evidence.effective_side)
+                findings = self.answered(named, age, evidence.ood_score, side)
         return Analysis(
             radiograph=state.radiograph,
             model_alpha=state.alpha,
@@ -189,6 +190,7 @@ class LungFusionPipeline:
             correction=state.correction,
             findings=findings,
             warnings=warnings,
+            hidden=evidence.hidden,
             tilt=evidence.tilt,
             original_from_corrected=state.original_from_corrected,
         )
@@ -234,7 +236,7 @@ class LungFusionPipeline:
 
     def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf):
         """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
-        shorter side so many pixels.
+        shorter side showing no more than so many pixels would.
 
         Args:
             probabilities: name → float, of all findings that were learned.

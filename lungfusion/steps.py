@@ -8,12 +8,15 @@ import torch
 
 from .analysis import UPRIGHT, Correction
 from .backends import segmenter_of
+from .checks.fineness import effective_side
 from .checks.framing import find_frame
 from .checks.geometry import correct_pixels
 from .checks.input_checks import Evidence, brightness, check_input
 from .checks.orientation import estimate_correction, holds_several
+from .checks.visibility import hidden_lungs
 from .models.concatenation import MIN_AREA
 from .models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
+from .models.view_head import VIEWS
 from .reading.radiograph import Radiograph
 
 
@@ -24,7 +27,7 @@ class InferenceState:
     Attributes:
         radiograph: `Radiograph` as loaded.
         correction: `Correction` it was given.
-        shape: (height, width) of the corrected picture.
+        pixels: (H, W) float32 array in [0, 1], the corrected picture.
         original_from_corrected: (3, 3), from the corrected picture to the one as loaded; see `checks.geometry`.
         pixel_values: (1, 1, S, S) float in [0, 1], of the corrected picture.
         output: what the model returned, of this radiograph alone.
@@ -35,7 +38,7 @@ class InferenceState:
 
     radiograph: Radiograph
     correction: Correction
-    shape: tuple[int, int]
+    pixels: np.ndarray
     original_from_corrected: np.ndarray
     pixel_values: torch.Tensor
     output: object
@@ -68,6 +71,17 @@ class InferenceState:
     def ood_score(self):
         return float(self.output.ood_score)
 
+    @property
+    def views(self):
+        """View → probability; None where the segmenter was not fitted to say."""
+        logits = self.output.view_logits[0].float()
+        return dict(zip(VIEWS, logits.softmax(0).tolist(), strict=True)) if logits.any() else None
+
+    @property
+    def heart_left(self):
+        """Probability that the heart lies on the picture's right; 0.5 where the segmenter was not fitted to say."""
+        return float(self.output.heart_logit[0].float().sigmoid())
+
 
 def frame(radiographs):
     """The `Correction` of each that cuts it out of its picture, where it does not fill that."""
@@ -91,8 +105,7 @@ def run(backend, processor, radiographs, corrections):
     output = backend(pixel_values)
     if not all(part.isfinite().all() for part in (output.logits, output.ood_score) if part is not None):
         raise ValueError("The model's answer is no number (NaN): its training diverged, so take an earlier checkpoint.")
-    shapes = [picture.shape for picture in pictures]
-    rows = zip(radiographs, corrections, shapes, matrices, strict=True)
+    rows = zip(radiographs, corrections, pictures, matrices, strict=True)
     return [InferenceState(*row, pixel_values[i : i + 1], one_of(output, i)) for i, row in enumerate(rows)]
 
 
@@ -107,8 +120,11 @@ def orient(backend, processor, state, limits):
     correction = replace(state.correction, angle=suggested.angle, invert=suggested.invert)
     again = run(backend, processor, [state.radiograph], [correction])[0]
     dark = brightness(again.image, again.lungs) < 0
-    agrees = again.ood_score < state.ood_score and again.lungs.mean() >= MIN_AREA and dark
-    return again if agrees else state
+    if not (again.ood_score < state.ood_score and again.lungs.mean() >= MIN_AREA and dark):
+        return state
+    if abs(correction.angle) >= 90 and again.heart_left < limits.min_heart_left:  # it was mirrored, not turned
+        return run(backend, processor, [state.radiograph], [replace(correction, mirror=True)])[0]
+    return again
 
 
 def reframe(backend, processor, state, limits):
@@ -137,7 +153,7 @@ def check(model, state, limits):
     config = segmenter_of(model).config
     right, left = split_lungs(state.lungs)
     evidence = Evidence(
-        shape=state.shape,
+        shape=state.pixels.shape,
         colour=state.radiograph.colour,
         image=state.image,
         right=right,
@@ -147,6 +163,10 @@ def check(model, state, limits):
         correction=state.correction,
         wanted=state.suggested_correction,
         several=state.is_collage,
+        views=state.views,
+        heart_left=state.heart_left,
+        effective_side=effective_side(state.pixels, state.lungs),
+        hidden=hidden_lungs(state.pixels, right, left),
     )
     return evidence, check_input(evidence, limits)
 

@@ -20,6 +20,7 @@ MAX_BRANCHES = 16
 DEFAULT_FINDINGS = ("pneumonia", "tuberculosis")
 LUNGS = ("background", "right lung", "left lung")  # the patient's right is on the left of the picture
 INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest_quality", "min_mask_quality")
+INPUT_LIMITS += ("min_frontal", "min_heart_left")
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
 LABELS = ("id2label", "label2id", "num_labels")  # how transformers names the findings
 PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
