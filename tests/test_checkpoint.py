@@ -10,6 +10,7 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from lungfusion import LungFusionPipeline, RadiographError
@@ -18,8 +19,11 @@ from train.augment.corruptions import corrupt
 from train.augment.ood_images import DRAWINGS, ood_images
 from train.augment.phantom.radiograph import draw_phantom, write_dicom
 from train.bundle import TABLES_FROM
-from train.io import cell
+from train.io import cell, read_yaml
 from train.publish.readme import OUTPUT, with_tables
+from train.report import tables
+from train.report.card import card_text
+from train.report.tables import measured_outside_table
 
 ROOT = Path(__file__).parents[1]
 CHECKPOINT = ROOT / "lungfusion" / "checkpoints" / "default"
@@ -91,10 +95,21 @@ def test_every_finding_says_what_it_rests_on(pipe):
         assert finding.evidence.sources
 
 
-def test_the_card_has_every_table_that_is_bundled():
+def test_the_card_is_one_page_and_names_every_file_beside_it():
     card = (CHECKPOINT / "README.md").read_text()
-    for name in ("hospitals", "refusal", "photographs", "explanations"):
-        assert (CHECKPOINT / f"{name}.md").read_text().splitlines()[-1] in card, name
+    assert card_text(CHECKPOINT) == card
+    for path in CHECKPOINT.glob("*.md"):
+        assert path.name == "README.md" or f"({path.name})" in card, path.name
+    assert len(card.split("# ", 1)[1].splitlines()) < 140
+
+
+def test_no_auc_where_class_and_device_go_together():
+    metrics = json.loads((CHECKPOINT / "metrics.json").read_text())
+    assert not metrics["pakistan"]["findings"] and metrics["pakistan"]["off_source"]
+    results = yaml.safe_load((CHECKPOINT / "README.md").read_text().split("---")[1])["model-index"][0]["results"]
+    aucs = [(result["dataset"]["name"], metric) for result in results for metric in result["metrics"]]
+    assert aucs and not [name for name, _ in aucs if "Pakistan" in name]
+    assert all(metric["value"] == round(metric["value"], 4) for _, metric in aucs)
 
 
 @pytest.mark.parametrize("size", [256, 512, 1024])
@@ -111,9 +126,26 @@ def figures_in(tree):
             yield from figures_in(branch)
 
 
+def shares_in(tree):
+    """Every {"value", "low", "high"} in a nested dict."""
+    if isinstance(tree, dict) and "low" in tree:
+        yield tree
+    elif isinstance(tree, dict | list):
+        for branch in tree.values() if isinstance(tree, dict) else tree:
+            yield from shares_in(branch)
+
+
+def outside_rows():
+    measured = read_yaml(Path(tables.__file__).with_name("measured_outside.yaml"))
+    lines = [line for rows in measured.values() for line in measured_outside_table(rows)[2:]]
+    return [[part.strip() for part in line.strip("|").split("|")] for line in lines]
+
+
 def test_card_and_readme_hold_no_figure_that_was_not_measured():
     measured = [json.loads(path.read_text()) for path in CHECKPOINT.rglob("*.json")]
     known = {cell(figure) for figure in figures_in(measured)}
+    known |= {cell(figure | {"interval": [figure["low"], figure["high"]]}) for figure in shares_in(measured)}
+    known |= {row[1].removeprefix("AUC ").split(", n")[0] for row in outside_rows()}
     for text in ((CHECKPOINT / "README.md").read_text(), (ROOT / "README.md").read_text()):
         shown = set(re.findall(r"-?\d\.\d{3} \(-?\d\.\d{3}–-?\d\.\d{3}\)", text))
         assert shown and shown <= known

@@ -5,16 +5,19 @@ processor, card, tables, metrics and figures. Code stays out: the package holds 
 such as the segmenter's run and the comparison that chose it, card, tables, metrics and figures lie in folders of their
 own there. The checkpoint that was there is replaced once the new one is whole.
 
-For the default checkpoint, tables and output in the READMEs are written anew; without RUN_DIR nothing else is done.
+For the default checkpoint, its card, and tables and output in the READMEs are written anew; without RUN_DIR nothing
+else is done.
 """
 
 import json
 import shutil
 from pathlib import Path
 
-from lungfusion import LungFusionPipeline
+from lungfusion import LungFusionPipeline, __version__
 from train.engine.arguments import command_line
+from train.io import write_json
 from train.publish.readme import ROOT, with_output, with_tables
+from train.report.card import RECIPE, write_card
 
 DEFAULT = ROOT / "lungfusion" / "checkpoints" / "default"
 BENCHMARKS = ROOT / "tests" / "benchmarks"
@@ -35,6 +38,7 @@ def main(arguments=None):
     if arguments.run:
         bundle(arguments.run, arguments.output, arguments.beside)
     if arguments.output == DEFAULT:
+        write_card(DEFAULT)
         for readme, folder in TABLES_FROM.items():
             readme.write_text(with_output(with_tables(readme.read_text(), folder)))
 
@@ -77,6 +81,8 @@ def write_checkpoint(run, folder):
             content["dtype"] = "float32"  # stored in half precision, computed in single
         path.write_text(json.dumps(content, indent=2) + "\n")
     copy_reports(run, folder)
+    if (folder / RECIPE).exists():
+        write_json(folder / RECIPE, json.loads((folder / RECIPE).read_text()) | {"released": __version__})
 
 
 def copy_reports(folder, output):

@@ -36,7 +36,7 @@ def main(arguments=None):
     segmenter = load_segmenter(recipe["segmenter"]).to(accelerator.device)
     earlier = load_classifier(recipe["init_from"]) if recipe["init_from"] else None
     with one_after_another():
-        check_run(recipe)
+        check_run(recipe, output)
     config = LungFusionConfig(segmenter=segmenter.config.to_dict(), **recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})

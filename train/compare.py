@@ -115,7 +115,7 @@ def leave_hospitals_out(recipe_path, overrides, together, output):
         for hospital in hospitals:
             rows[hospital] = [row | {"home": whose(row, hospital)} for row in of_run]
         drawn[group] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"])
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"], recipe["auxiliary"])
     sizes = ", ".join(f"{count} without {group.replace('+', ' and ')}" for group, count in drawn.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})

@@ -12,7 +12,7 @@ import yaml
 from safetensors import safe_open
 from transformers.utils import cached_file
 
-from lungfusion.loading import BUNDLED
+from lungfusion.loading import BUNDLED, checkpoint_of
 
 WEIGHTS = "model.safetensors"
 TEXT = {  # columns of tables of rows; the others hold numbers
@@ -125,7 +125,7 @@ def weights_digest(model=None):
 
 
 def weights_in(run):
-    """How many numbers the model of a run holds."""
-    with safe_open(run / "model" / WEIGHTS, "np") as weights:
+    """How many numbers the model of a run or a checkpoint holds."""
+    with safe_open(Path(checkpoint_of(run)) / WEIGHTS, "np") as weights:
         shapes = [weights.get_slice(key).get_shape() for key in weights.keys()]  # noqa: SIM118 (it is no dict)
     return int(sum(np.prod(shape) for shape in shapes))

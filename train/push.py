@@ -22,6 +22,7 @@ from lungfusion.loading import no_progress_bar
 from train.engine.arguments import command_line
 from train.publish.hub import PushError, check_name, check_token, publish
 from train.publish.space import space_files, write_space_card
+from train.report.card import RECIPE, own_tables
 from train.report.figures import FIGURES
 
 PLACE = "FOLDER_OR_ID"  # stands in the card for where the model is
@@ -107,7 +108,8 @@ def gather(source, repo_id, folder, license=None):
     (folder / "README.md").write_text(card.replace(PLACE, repo_id), encoding="utf-8")
     if license:
         metadata_save(folder / "README.md", metadata_load(folder / "README.md") | {"license": license})
-    for path in (*source.glob("metrics.json"), *figures(source)):
+    tables = [source / name for name in ("metrics.json", "metrics.md", RECIPE) if (source / name).exists()]
+    for path in (*tables, *own_tables(source), *figures(source)):
         shutil.copy(path, folder)
     return {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
 

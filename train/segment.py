@@ -34,7 +34,7 @@ def main(arguments=None):
     prepare_output(accelerator, recipe, output)
     set_seed(recipe["seed"])
     with one_after_another():
-        check_run(recipe)
+        check_run(recipe, output)
 
     loss_of, validated = chosen(recipe, "loss", LOSSES), chosen(recipe, "validate_on", VALIDATIONS)
     config = LungUNetConfig(**recipe["model"])

@@ -1,17 +1,13 @@
 """A run becomes the bundled checkpoint, and the READMEs say what it measured."""
 
-import json
 import shutil
 
 import pytest
 from safetensors import safe_open
 
-from lungfusion import Evidence, LungFusionConfig, LungFusionPipeline
-from lungfusion.evidence import FindingEvidence, Place, Share
+from lungfusion import LungFusionPipeline
 from train.bundle import main
-from train.publish.readme import NOT_MEASURED, findings_table, with_output, with_tables
-
-AUC = {"value": 0.9, "interval": [0.85, 0.95]}
+from train.publish.readme import with_output, with_tables
 
 
 @pytest.fixture
@@ -59,36 +55,6 @@ def test_what_can_not_be_bundled_leaves_the_old_one_whole(run, tmp_path):
     with pytest.raises(OSError):
         main([str(run), "--output", str(output)])
     assert {path.name: path.read_bytes() for path in output.iterdir()} == before
-
-
-def write_figures(folder, **places):
-    LungFusionConfig(findings=["tuberculosis"]).save_pretrained(folder)
-    evidence = FindingEvidence(("phantoms", "drawings"), places=places)
-    Evidence({"tuberculosis": evidence}).save_pretrained(folder)
-    found = {"phantoms": 0.9, "drawings": 0.95, "pakistan": 0.5}
-    metrics = {
-        name: {"findings": {"tuberculosis": {"auc": AUC | {"value": value}, "images": 50}}}
-        for name, value in found.items()
-    }
-    (folder / "metrics.json").write_text(json.dumps(metrics | {"nothing": {"findings": {}}}))
-
-
-def test_findings_table_says_what_holds_away_from_home(tmp_path):
-    elm = Place(auc_healthy=Share(0.8, 0.75, 0.85, 90), called_healthy=Share(0.125, 0.1, 0.15, 80))
-    write_figures(tmp_path, elm=elm, oak=Place(found=Share(0.7, 0.6, 0.8, 50), called_healthy=Share(0.1, 0.0, 0.2, 80)))
-    cells = [cell.strip() for cell in findings_table(tmp_path)[-1].strip("|").split("|")]
-    assert cells[:2] == ["tuberculosis", "0.900 (0.850–0.950), n = 50"]  # of the worst data set, but the confounded one
-    assert cells[2:] == [
-        "0.800 (0.750–0.850), n = 90, elm",
-        "0.700 (0.600–0.800), n = 50, oak",
-        "0.125 (0.100–0.150), n = 80, elm",
-    ]
-
-
-def test_findings_table_says_what_was_not_measured(tmp_path):
-    write_figures(tmp_path)
-    cells = [cell.strip() for cell in findings_table(tmp_path)[-1].strip("|").split("|")]
-    assert cells[2:] == [NOT_MEASURED] * 3
 
 
 def test_a_table_is_written_between_its_comments_alone(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from datasets import Dataset
 from PIL import Image
 
 from lungfusion import LungFusionPipeline
@@ -16,8 +17,10 @@ from tests.support.launching import train_here
 from tests.support.tiny import tiny_model
 from train import classify, finetune, prepare, push
 from train.augment.phantom.radiograph import draw_phantom
-from train.data.splits import patient_fold
-from train.finetune import summary, write_recipe
+from train.data.labels import known_labels
+from train.data.splits import patient_fold, stratified_parts
+from train.finetune import left_out_words, own_source, summary, write_recipe
+from train.scoring.comparison import compare_with_before
 
 PATIENTS = 24
 QUICK = ["shown=all", "epochs=1", "epoch_size=16", "batch_size=4", "workers=0", "pretrained=null"]
@@ -66,12 +69,21 @@ def test_from_a_table_to_a_model_on_the_hub(prepared, trained, tmp_path, online,
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     run, options = tmp_path / "run", ["--findings", "opacity", "--model", str(trained), "--set", *QUICK]
+    options += ["--data-licence", "CC BY 4.0"]
     finetune.main(["--data", str(prepared), "--output", str(run), *options])
-    assert "1 learned, 1 shown: opacity." in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "1 learned, 1 shown: opacity." in said
+    parts = json.loads((run / "parts.json").read_text())
+    sizes = [list(parts.values()).count(part) for part in ("train", "validation", "test")]
+    assert sizes == [15, 5, 4] and "Images: 15 to learn from, 5 to calibrate, 4 that choose nothing." in said
+    card = (run / "README.md").read_text()
+    assert "## Patients that chose nothing" in card and "not known to it" in card
+    assert json.loads((run / "test.json").read_text())["opacity"]["images"] == 4
+    assert "Licence: CC BY 4.0." in card
     push.main([str(run), "--repo-id", "owner/own"])
     files = online.repos["owner/own"].find("main")[1]
     config = json.loads(files["config.json"])
-    assert config["shown"] == ["opacity"] and config["thresholds"].keys() == {"opacity"}
+    assert config["findings"].keys() == {"opacity"} and config["findings"]["opacity"]["shown"]
     assert 'LungFusionPipeline.from_pretrained("owner/own")' in files["README.md"].decode()
     recipe = yaml.safe_load((run / "recipe.yaml").read_text())
     assert recipe["sources"]["data"]["findings"] == ["opacity"]
@@ -84,7 +96,8 @@ def test_from_a_table_to_a_model_on_the_hub(prepared, trained, tmp_path, online,
 
 
 def test_a_fault_of_the_data_is_said_before_training(prepared, trained, tmp_path):
-    path = write_recipe(prepared, str(prepared), ["opacityy"], str(trained), tmp_path / "run")
+    source = {"dataset": prepared.name, "findings": ["opacityy"]}
+    path = write_recipe(prepared, source, ["opacityy"], str(trained), tmp_path / "run")
     with pytest.raises(SystemExit, match="opacityy: no source says anything of it in the training patients"):
         train_here(classify, path, tmp_path / "run", *QUICK)
     assert not (tmp_path / "run" / "history.json").exists()
@@ -93,20 +106,81 @@ def test_a_fault_of_the_data_is_said_before_training(prepared, trained, tmp_path
 def test_where_training_fails_so_does_the_command(prepared, trained, tmp_path, monkeypatch):
     monkeypatch.setattr("subprocess.run", lambda *_, **__: SimpleNamespace(returncode=3))
     with pytest.raises(SystemExit) as ended:
-        finetune.main(["--data", str(prepared), "--findings", "a", "--model", str(trained), "--output", str(tmp_path)])
+        finetune.main(
+            ["--data", str(prepared), "--findings", "opacity", "--model", str(trained), "--output", str(tmp_path)]
+        )
     assert ended.value.code == 3
 
 
 def test_what_was_learned_and_what_is_shown_is_said(tmp_path):
     recipe = {"model": {"findings": ["a", "b"]}}
-    none = summary({"shown": []}, recipe, tmp_path)
+    hidden, told = {"shown": False}, {"shown": True}
+    figure, change = {"value": 0.9, "interval": [0.8, 0.95]}, {"value": 0.1, "interval": [-0.1, 0.2]}
+    figures = {"a": {"images": 20, "auc": figure, "difference": change}, "b": {"images": 20, "auc": None}}
+    none = summary({"findings": {"a": hidden, "b": hidden}}, recipe, figures, tmp_path)
     assert none.startswith("2 learned, none shown: on patients not trained on none proved to work.")
     assert "The same command with --set shown=all shows them" in none
-    assert summary({"shown": ["b"]}, recipe, tmp_path).startswith("2 learned, 1 shown: b.\n")
+    assert "a: ROC AUC 0.900 (0.800–0.950) on 20 images that chose nothing; 0.100 (-0.100–0.200) more" in none
+    assert "b: not measured, all of the 20 images that chose nothing are alike." in none
+    one = summary({"findings": {"a": hidden, "b": told}}, recipe, {}, tmp_path)
+    assert one.startswith("2 learned, 1 shown: b.\n")
 
 
 def test_a_segmenter_alone_can_not_be_finetuned(phantom_segmenter, tmp_path):
     phantom_segmenter.save_pretrained(tmp_path / "lungs")
     LungFusionImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "lungs")
     with pytest.raises(ValueError, match="is a segmenter alone"):
-        write_recipe(tmp_path, str(tmp_path), ["a"], str(tmp_path / "lungs"), tmp_path / "run")
+        write_recipe(tmp_path, {}, ["a"], str(tmp_path / "lungs"), tmp_path / "run")
+
+
+def test_patients_are_dealt_out_by_what_they_have():
+    """Three, one and one of five, of those with each finding as of all; who has several images stands on one side."""
+    labels = np.zeros((100, 2))
+    labels[:10, 0], labels[5:25, 1] = 1, 1
+    labels[90:] = np.nan
+    patients = [f"p{row // 2}" for row in range(100)]
+    part_of = stratified_parts(patients, labels)
+    assert list(part_of.values()).count("train") == 30 and len(part_of) == 50
+    for column, ill in ((0, 5), (1, 10)):
+        with_it = {name for name, row in zip(patients, labels, strict=True) if row[column] == 1}
+        counts = [sum(part_of[name] == part for name in with_it) for part in ("train", "validation", "test")]
+        assert counts == pytest.approx([0.6 * len(with_it), 0.2 * len(with_it), 0.2 * len(with_it)], abs=1.5), ill
+
+
+def test_labels_of_other_names_are_told_what_they_mean(tmp_path):
+    said = SimpleNamespace(data=str(tmp_path), findings=["pneumonia"], labels=["Lung Opacity=pneumonia", "0=normal"])
+    source = own_source(tmp_path, SimpleNamespace(**vars(said), data_licence="CC0"))
+    assert source["labels"] == {"Lung Opacity": {"present": ["pneumonia"]}, "0": {"absent": "all"}}
+    data = Dataset.from_dict({"label": ["lung opacity", "0"]})
+    assert known_labels(data, ["pneumonia"], source)[:, 0].tolist() == [1, 0]
+    with pytest.raises(ValueError, match="write LABEL=FINDING"):
+        own_source(tmp_path, SimpleNamespace(**(vars(said) | {"labels": ["pneumonia"]}), data_licence="CC0"))
+
+
+def test_the_model_it_began_with_stands_beside_the_new_one():
+    labels = np.repeat([0, 1], 30)
+    rng = np.random.default_rng(0)
+
+    def rows(noise, **more):
+        return [
+            {"source": "own", "patient_id": str(i), "label_mass": int(y), "probability_mass": y + noise * rng.normal()}
+            | more
+            for i, y in enumerate(labels)
+        ]
+
+    better, worse = rows(0.3), rows(2.0)
+    figures = compare_with_before(better, worse, ["mass"])["mass"]
+    assert figures["images"] == 60 and figures["difference"]["interval"][0] > 0
+    assert figures["difference"]["value"] == pytest.approx(figures["auc"]["value"] - figures["before"]["value"])
+    unknown = [{key: value for key, value in row.items() if key != "probability_mass"} for row in worse]
+    assert "before" not in compare_with_before(better, unknown, ["mass"])["mass"]
+    assert compare_with_before(better[:30], worse[:30], ["mass"])["mass"]["auc"] is None
+
+
+def test_no_image_is_left_out_without_a_word():
+    rows = [{"refused": 0, "label_mass": 0}, {"refused": 1}, {"refused": 0}, {"error": "broken"}]
+    said = left_out_words(5, rows)
+    assert said == (
+        "1 of 5 images count; not 1 copies of others, 1 that can't be read, 1 that get no answer, 1 without a label."
+    )
+    assert left_out_words(1, rows[:1]) == "1 of 1 images count."

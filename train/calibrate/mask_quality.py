@@ -7,6 +7,8 @@ with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN:
 `train.scoring.robustness`), mask_quality.json and mask_quality.md.
 """
 
+import copy
+
 import numpy as np
 from scipy.optimize import curve_fit
 from scipy.special import expit
@@ -15,38 +17,63 @@ from lungfusion import LungFusionPipeline
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
 from lungfusion.models.mask_postprocessing import calibrated_quality
 from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS
-from train.calibrate.ood import fit_ood
+from train.calibrate.ood import fitted_ood_head
 from train.engine.loop import save_model
 from train.io import cell, markdown_table, weights_digest, write_csv, write_table
 from train.scoring.images import patients, validation_parts
 from train.scoring.metrics import finite_logit, roc_auc, spearman, with_interval
 from train.scoring.robustness import UNALTERED, robustness_table, score_altered, summarise_robustness
 
+FOLDS = 5  # parts of the patients, each judged by a fit to the others
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
 
 
 def calibrate_quality(recipe, output):
     """Fit ood_score, slope and offset, save them in the run's model, write the figures."""
-    pipeline = LungFusionPipeline.from_pretrained(output / "model")
-    config = pipeline.model.config
-    config.quality_slope, config.quality_offset = 1.0, 0.0
-    rows = []
+    loaded = LungFusionPipeline.from_pretrained(output / "model")
+    model = loaded.model
+    model.config = with_quality(model.config, 1.0, 0.0)
+    pipeline, rows = LungFusionPipeline(model, loaded.processor), []
     for name, data in validation_parts(recipe).items():
         declared = recipe["sources"][name]
         rows += score_altered(pipeline, data, name, MILD_CORRUPTIONS | SEVERE_CORRUPTIONS, declared)
-    fitted = fit_quality([row["mask_quality"] for row in rows], [row["dice"] for row in rows])
-    config.quality_slope, config.quality_offset = fitted
-    fit_ood(pipeline, recipe)
-    save_model(pipeline.model, pipeline.processor, output / "model")
+    model.config = with_quality(model.config, *fit_quality(*estimates(rows)))
+    model.ood_head = fitted_ood_head(pipeline, recipe).to(model.device)
+    save_model(model, pipeline.processor, output / "model")
     weights = weights_digest(output / "model")
-    for row in rows:
-        row["mask_quality"] = calibrated_quality(row["mask_quality"], *fitted)
+    rows = cross_fitted(rows)
     mild = [row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS]
     write_csv(output / "robustness.csv", mild)
     robustness = summarise_robustness(mild)
     write_table(output, "robustness", robustness_table(robustness), robustness, weights)
     summary = summarise_quality(rows)
     write_table(output, "mask_quality", quality_table(summary), summary, weights)
+
+
+def with_quality(config, slope, offset):
+    """A copy of a `LungUNetConfig` with another slope and offset."""
+    changed = copy.deepcopy(config)
+    changed.quality_slope, changed.quality_offset = slope, offset
+    return changed
+
+
+def estimates(rows):
+    """(N,) the pipeline's mask quality, and (N,) the true Dice."""
+    return [row["mask_quality"] for row in rows], [row["dice"] for row in rows]
+
+
+def cross_fitted(rows):
+    """The rows with the quality of every fifth of the patients as a fit to the others gives it: no figure is of people
+    whom it was fitted to.
+    """
+    fold_of = np.unique(patients(rows), return_inverse=True)[1] % FOLDS
+    told = []
+    for fold in np.unique(fold_of):
+        inside = [row for row, of in zip(rows, fold_of, strict=True) if of == fold]
+        others = [row for row, of in zip(rows, fold_of, strict=True) if of != fold]
+        fitted = fit_quality(*estimates(others))
+        told += [row | {"mask_quality": calibrated_quality(row["mask_quality"], *fitted)} for row in inside]
+    return told
 
 
 def fit_quality(expected, dice):

@@ -10,6 +10,7 @@ from sklearn.covariance import LedoitWolf
 from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
+from lungfusion.models.ood import MahalanobisDistance
 from train.data.pictures import image_bytes
 from train.data.splits import load_part
 from train.engine.loop import round_weights
@@ -17,26 +18,27 @@ from train.engine.loop import round_weights
 IMAGES = 500  # of each source at most
 
 
-def fit_ood(pipeline, recipe):
-    """Fit it in place, to training patients of every source, those without labels too."""
-    segmenter = pipeline.segmenter
+def fitted_ood_head(pipeline, recipe):
+    """`MahalanobisDistance` fitted to training patients of every source, those without labels too, on the CPU."""
     sources = recipe["sources"] | recipe.get("unlabelled", {})
-    features = [features_of(pipeline, segmenter, load_part(recipe, s, "train"), name) for name, s in sources.items()]
-    mean, precision_cholesky = mahalanobis(np.concatenate(features))
-    segmenter.ood_head.mean.copy_(torch.from_numpy(mean))
-    segmenter.ood_head.precision_cholesky.copy_(torch.from_numpy(precision_cholesky))
-    round_weights(segmenter.ood_head)
+    parts = {name: load_part(recipe, source, "train") for name, source in sources.items()}
+    features = np.concatenate([features_of(pipeline, data, name) for name, data in parts.items()])
+    mean, precision_cholesky = mahalanobis(features)
+    head = MahalanobisDistance(features.shape[1])
+    head.mean.copy_(torch.from_numpy(mean))
+    head.precision_cholesky.copy_(torch.from_numpy(precision_cholesky))
+    return round_weights(head)
 
 
 @torch.inference_mode()
-def features_of(pipeline, segmenter, data, name, batch_size=4):
+def features_of(pipeline, data, name, batch_size=4):
     """The segmenter's deepest features, mean over places, of radiographs drawn at random: (N, channels)."""
     data = data.shuffle(seed=0).select(range(min(IMAGES, len(data))))
     features = []
     for start in tqdm(range(0, len(data), batch_size), desc=f"Out of distribution: {name}"):
         images = data[start : start + batch_size]["image"]
         pixel_values = pipeline.pixel_values([load_radiograph(image_bytes(image)) for image in images])
-        features.append(segmenter.encode(pixel_values)[-1].mean((2, 3)).cpu().double().numpy())
+        features.append(pipeline.segmenter.encode(pixel_values)[-1].mean((2, 3)).cpu().double().numpy())
     return np.concatenate(features)
 
 

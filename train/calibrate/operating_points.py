@@ -16,9 +16,20 @@ from lungfusion.evidence import FIGURES, GROUPS, Place, Share
 from train.scoring.hospitals import group_of, heed_rivals, is_healthy, score_of, summarise_hospital
 from train.scoring.metrics import CERTAIN, finite_logit, fit_platt, sigmoid
 
-HOME_FALSE_ALARMS = 0.10  # allowed among the healthy of each data set at home
 FALSE_ALARMS = {"healthy": 0.05, "otherwise_ill": 0.25}  # allowed among those people of each hospital left out
-UNTRIED_FALSE_ALARMS = 0.03  # at home, of a finding that no hospital left out has ill people of
+ANYTHING = 0.10  # of the healthy people of all hospitals left out, who may be told of any finding
+# Allowed among the healthy of each data set at home, the second number of a finding that no hospital left out has ill
+# people of: the first line that keeps to ANYTHING.
+HOME_FALSE_ALARMS = [
+    (0.10, 0.03),
+    (0.10, 0.02),
+    (0.10, 0.01),
+    (0.07, 0.01),
+    (0.05, 0.01),
+    (0.03, 0.01),
+    (0.02, 0.01),
+    (0.01, 0.01),
+]
 SENSITIVITY = 0.85  # among the ill of hospitals left out, from which on the answer is at least "unclear"
 MAX_FALSE_ALARMS = 0.20  # among the healthy of the worst hospital; beyond, a finding is not shown
 MIN_FOUND = 0.30  # among the ill of the worst hospital; below, a finding is not worth a row
@@ -29,25 +40,27 @@ SHARES = [n / 100 for n in range(1, 51)]  # of the healthy at home, out of which
 SCORES = 100  # of each hospital's groups, kept for people to compare an image with
 
 
-def operating_points(rows_of_run, findings, rivals=None):
+def operating_points(rows_of_run, findings, rivals=None, never_told=()):
     """What each finding's threshold is to be, and its figures away from home.
 
     Args:
-        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_parts` gives them; `home`
-            says of each whether it is of a hospital learned from ("yes"), of this one ("no"), or of another that the
-            run left out, too ("beside").
+        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_parts` gives them;
+            `home` says of each whether it is of a hospital learned from ("yes"), of this one ("no"), or of another that
+            the run left out, too ("beside").
         findings: names.
         rivals: finding → names of those beside which it counts as detected only where it fits at least as well.
+        never_told: those of which no healthy person can be told.
 
     Returns:
-        finding → dict: `share`, of the healthy at home who may be called, at most 0.10 in each data set: the largest
-        one at which, in any hospital left out, no more than 0.05 of the healthy are called, nor than 0.25 of those ill
-        with something else; at most 0.03 if none of them has ill people. `rule_out_share`, the larger one at which
-        0.85 of the ill of hospitals left out are found: between the two the answer is unclear. `hospitals`, hospital →
-        `summarise_hospital` at the share chosen without it. `scores`, hospital → group → some people's scores, see
-        `some_scores`; `alarms`, hospital → positions of its healthy people who are called, among its rows that are of
-        healthy people. A finding that no run learned, or of which a run knows too few healthy people at home, is not in
-        it.
+        finding → dict: `share`, of the healthy at home who may be called: the largest one, up to 0.10 in each data set,
+        at which, in any hospital left out, no more than 0.05 of the healthy are called, nor than 0.25 of those ill with
+        something else; up to 0.03 if none of them has ill people; and fewer for all findings alike, if else more than
+        0.10 of the healthy people of all hospitals left out are told of anything. `rule_out_share`, the larger one at
+        which 0.85 of the ill of hospitals left out are found: between the two the answer is unclear. `hospitals`,
+        hospital → `summarise_hospital` at the share chosen without it. `scores`, hospital → group → some people's
+        scores, see `some_scores`; `alarms`, hospital → positions of its healthy people who are called, among its rows
+        that are of healthy people. A finding that no run learned, or of which a run knows too few healthy people at
+        home, is not in it.
     """
     runs = {hospital: [dict(row) for row in rows] for hospital, rows in rows_of_run.items()}
     learned = {
@@ -55,34 +68,63 @@ def operating_points(rows_of_run, findings, rivals=None):
     }
     for rows in runs.values():
         heed_rivals(rows, rivals or {})
-    points = {
-        finding: operating_point({hospital: runs[hospital] for hospital in learned[finding]}, finding)
-        for finding in findings
-        if learned[finding]
-    }
-    return {finding: point for finding, point in points.items() if point}
+    runs_of = {finding: {hospital: runs[hospital] for hospital in learned[finding]} for finding in findings}
+    runs_of = {finding: of_finding for finding, of_finding in runs_of.items() if knows_healthy(of_finding, finding)}
+    for allowed in HOME_FALSE_ALARMS:
+        points = {finding: operating_point(of_finding, finding, *allowed) for finding, of_finding in runs_of.items()}
+        told = [point["alarms"] for finding, point in points.items() if finding not in never_told]
+        if told_of_any(told, runs) <= ANYTHING:
+            break
+    for finding, point in points.items():
+        for hospital, rows in away_rows(runs_of[finding], finding).items():
+            beside = [row for row in runs[hospital] if row["home"] == "beside"]
+            threshold = point["thresholds"][hospital]
+            if figures := summarise_hospital(rows, finding, threshold, beside):
+                point["hospitals"][hospital] = figures
+                point["scores"][hospital] = some_scores(scores_by_group(rows, finding), threshold)
+    return points
 
 
-def operating_point(runs, finding):
-    """One finding: as `operating_points`, of calibrated rows; None where no `MIN_PEOPLE` at home are healthy."""
+def knows_healthy(runs, finding):
+    """Whether there are runs, each of which knows `MIN_PEOPLE` healthy people of a data set at home."""
+    return bool(runs) and all(healthy_scores(at_home(rows), finding) for rows in runs.values())
+
+
+def told_of_any(alarms, runs):
+    """The share of the healthy people of all hospitals left out of whom a finding is detected.
+
+    Args:
+        alarms: of each finding, hospital → positions of those who are called, as `operating_points` has them.
+        runs: hospital left out → rows of its run.
+    """
+    hospitals = {hospital for of_finding in alarms for hospital in of_finding}
+    told = sum(len(set().union(*(of_finding.get(hospital, ()) for of_finding in alarms))) for hospital in hospitals)
+    people = sum(row["home"] == "no" and is_healthy(row) for hospital in hospitals for row in runs[hospital])
+    return told / max(people, 1)
+
+
+def operating_point(runs, finding, most, most_untried):
+    """One finding: its shares, and at them, in each hospital left out, its threshold and whom it calls.
+
+    Args:
+        runs: hospital left out → rows, calibrated.
+        most, most_untried: of the healthy of each data set at home who may be called, the latter where no hospital left
+            out has ill people.
+    """
     home = {hospital: healthy_scores(at_home(rows), finding) for hospital, rows in runs.items()}
-    if not all(home.values()):
-        return None
     people = away_rows(runs, finding)
     away = {hospital: scores_by_group(rows, finding) for hospital, rows in people.items()}
-    share, rule_out_share = choose_shares(home, away)
-    point = {"share": share, "rule_out_share": rule_out_share, "hospitals": {}, "scores": {}, "alarms": {}}
     untried = ill_is_untried(away)
+    most = most_untried if untried else most
+    share, rule_out_share = choose_shares(home, away, untried, most)
+    point = {"share": share, "rule_out_share": rule_out_share, "hospitals": {}, "scores": {}}
+    point |= {"thresholds": {}, "alarms": {}}
     for hospital, rows in people.items():
         others = {name: groups for name, groups in away.items() if name != hospital}
-        unseen_share, _ = choose_shares(home, others, untried)
-        threshold = threshold_of_alarms(home[hospital], unseen_share)
-        beside = [row for row in runs[hospital] if row["home"] == "beside"]
-        if figures := summarise_hospital(rows, finding, threshold, beside):
-            point["hospitals"][hospital] = figures
-            point["scores"][hospital] = some_scores(away[hospital], threshold)
-            healthy = [row for row in rows if is_healthy(row)]
-            point["alarms"][hospital] = [n for n, row in enumerate(healthy) if score_of(row, finding) >= threshold]
+        threshold = threshold_of_alarms(home[hospital], choose_shares(home, others, untried, most)[0])
+        healthy = [row for row in rows if is_healthy(row)]
+        point["thresholds"][hospital] = threshold
+        point["alarms"][hospital] = [n for n, row in enumerate(healthy) if score_of(row, finding) >= threshold]
     return point
 
 
@@ -159,15 +201,15 @@ def ill_is_untried(away):
     return not any(len(groups["ill"]) >= MIN_PEOPLE for groups in away.values())
 
 
-def choose_shares(home, away, untried=None):
+def choose_shares(home, away, untried, most):
     """The shares of the healthy at home that may be called: detected, and at least unclear.
 
     Args:
         home: hospital left out → `healthy_scores` at home of the run without it.
         away: hospital left out → `scores_by_group` of it.
-        untried: `ill_is_untried`, of more hospitals than `away` perhaps; of `away` if None.
+        untried: `ill_is_untried`, of more hospitals than `away` perhaps.
+        most: the largest share for what is detected.
     """
-    untried = ill_is_untried(away) if untried is None else untried
     thresholds = {share: {name: threshold_of_alarms(home[name], share) for name in away} for share in SHARES}
 
     def called(share, group):
@@ -182,7 +224,7 @@ def choose_shares(home, away, untried=None):
         return any(part > allowed for group, allowed in FALSE_ALARMS.items() for part in called(share, group))
 
     share = SHARES[0]
-    for larger in [one for one in SHARES if one <= (UNTRIED_FALSE_ALARMS if untried else HOME_FALSE_ALARMS)]:
+    for larger in [one for one in SHARES if one <= most]:
         if too_many(larger):
             break
         share = larger

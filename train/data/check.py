@@ -4,19 +4,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from datasets import load_dataset
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id
 
 from train.data.labels import holds_bare_numbers, known_labels, label_space, row_labels
 from train.data.pictures import reading_errors
-from train.data.splits import FOLDS, load_part, source_path
+from train.data.splits import FOLDS, every_split, load_part, source_path, without_copies
+from train.io import write_json
 
 SPLITS = {"train": "training", "validation": "validation"}  # how sentences call them
 
 
-def check_run(recipe):
+def check_run(recipe, output):
     """Stop the program where a run can't end well; say what is left out of it, or counts as unknown.
+
+    Args:
+        output: `Path` of the run's folder; what is said is kept there, in notes.json, for its card.
 
     Raises:
         SystemExit: with one sentence for each fault.
@@ -24,6 +27,7 @@ def check_run(recipe):
     faults, notes = faults_of(recipe)
     for note in notes:
         print(note, file=sys.stderr)
+    write_json(output / "notes.json", notes)
     if faults:
         raise SystemExit("\n".join(faults))
 
@@ -39,7 +43,8 @@ def faults_of(recipe):
             faults.append(f"{name}: there is no folder {source_path(recipe, source)}: see data_root and `dataset`.")
             continue
         try:
-            notes += [f"{name}: {note}" for note in unknown_notes(recipe, source)]
+            splits = every_split(source_path(recipe, source), source)
+            notes += [f"{name}: {note}" for note in (*unknown_notes(splits, source), *copies_notes(splits))]
             parts[name] = {}
             for split in SPLITS:
                 data = load_part(recipe, source, split, drop_unreadable=False)
@@ -84,13 +89,26 @@ def may_be_on_the_hub(place):
     return not Path(place).exists()
 
 
-def unknown_notes(recipe, source):
-    """Rows whose label is null, empty or −1, and labels that are numbers; they count as unknown.
+def copies_notes(splits):
+    """Images that stand there more than once, and those of `train` that other splits have too."""
+    for split, data in splits.items():
+        if left_out := len(data) - len(without_copies(splits, split)):
+            yield f"{left_out} of {len(data)} images of {split} are copies of others and are left out."
+
+
+def unknown_notes(splits, source):
+    """Rows whose label is null, empty or −1, and labels that are numbers; they count as unknown. And unknown patients.
 
     Raises:
         ValueError: a row has no patient.
     """
-    for split, data in load_dataset(str(source_path(recipe, source))).items():
+    for split, data in splits.items():
+        if "patient_id" not in data.column_names:
+            yield f"{split} says nothing of patients: " + (
+                "they are read from the files' names."
+                if source.get("patients")
+                else "each image counts as a patient of its own."
+            )
         files = data["file_name"] if "file_name" in data.column_names else [""] * len(data)
         for column in {"patient_id", "file_name"} & set(data.column_names):
             if empty := [row for row, value in enumerate(data[column]) if value is None]:

@@ -12,7 +12,7 @@ SOURCES = Path(__file__).parents[1] / "recipes" / "sources.yaml"
 KEYS = {  # of a source, there and in a recipe
     *("base", "dataset", "hub_id", "title", "hospital", "population", "age", "about", "citation", "licence"),
     *("hub_licence", "link", "redistributable", "confounded", "labels", "findings", "always_absent", "readers"),
-    *("unused_labels", "images", "share", "patients"),
+    *("unused_labels", "images", "share", "patients", "parts", "stream"),
 }
 
 

@@ -2,21 +2,24 @@
 
 The column contract (what `train.prepare` writes): `image`; `mask` (lungs, may be null); `label` (a ClassLabel) or
 `findings` (a list of names) or a column for each finding (1, 0, null); `patient_id`; `file_name`. Anything more is
-kept and ignored.
+kept and ignored. `image` and labels suffice, as many data sets on the Hub have them: then files are called as the image
+is, and whose they are is read from that where the source has a rule, else each image counts as a patient of its own.
 """
 
 import hashlib
+import json
 import re
 from pathlib import Path
 
 import numpy as np
-from datasets import Image, load_dataset
+import pyarrow.compute as pc
+from datasets import Dataset, Image, get_dataset_split_names, load_dataset
 
 from train.data.pictures import image_bytes, reading_errors
 from train.data.sources import find_source, join_readers
 
 FOLDS = 5
-NEEDED = ("image", "patient_id", "file_name")
+DEAL = ("train", "validation", "train", "test", "train")  # of `stratified_parts`: to which part the next patient goes
 
 
 def load_source(place, split, fold=0, source=None):
@@ -24,43 +27,99 @@ def load_source(place, split, fold=0, source=None):
 
     A data set with a split of that name gives it as it is. Otherwise `train` and `validation` are made from its
     `train` split by patient: a hash of the patient's id says to which of five folds it belongs, so that a patient
-    stays on one side in every run and every task. Exact copies of an image are dropped before that, and from `train`
-    those of images in other splits: no image stands on two sides, whoever's it is said to be.
+    stays on one side in every run and every task; or its `parts` say so. Exact copies of an image are dropped before
+    that, and from `train` those of images in other splits: no image stands on two sides, whoever's it is said to be.
 
     Args:
         place: folder of Parquet files, or an id on the Hub.
         split: `train`, `validation`, or any split the data set has.
         fold: which fold is the validation part, 0 … 4.
-        source: its declaration; None for what sources.yaml says of a data set of that name.
+        source: its declaration; None for what sources.yaml says of a data set of that name. `parts` is the path of a
+            JSON file, patient → part of the train split; `stream`, how many images of each split are fetched of a data
+            set on the Hub that is too large to have.
 
     Returns:
         `datasets.Dataset` whose images and masks are not yet decoded; with `reader_labels` (see `join_readers`)
         where the source has readers whose table lies beside it.
 
     Raises:
-        ValueError: there is no such split, or a column of the contract is not there.
+        ValueError: there is no such split, or no column `image`.
     """
     source = find_source(place) if source is None else source
-    parts = {name: undecoded(part) for name, part in load_dataset(str(place)).items()}
+    parts = every_split(place, source)
+    part_of = json.loads(Path(source["parts"]).read_text()) if source.get("parts") else {}
+    by_table = bool(part_of) and (split == "train" or split not in parts)
     derived = split in ("train", "validation") and "validation" not in parts
-    if not derived and split not in parts:
+    if not (by_table or derived) and split not in parts:
         raise ValueError(f"{place} has no split {split!r}: it has {', '.join(parts)}.")
-    name = "train" if derived else split
-    if missing := [column for column in NEEDED if column not in parts[name].column_names]:
-        raise ValueError(
-            f"{place} has no column {missing[0]}: it has {', '.join(parts[name].column_names)}. "
-            "`python -m train.prepare table` makes the columns that training needs."
-        )
-    data = without_copies(parts, name)
+    name = "train" if by_table or derived else split
+    data = with_names(without_copies(parts, name), name)
     data = with_patients(data, source.get("patients"))
     patients = data["patient_id"]
     if readers := source.get("readers"):
         data = join_readers(data, readers, Path(place).parent)
-    if derived:
+    if by_table:
+        data = data.select([row for row, name in enumerate(patients) if part_of.get(name, "train") == split])
+    elif derived:
         wanted = split == "validation"
         in_fold = [patient_fold(name) == fold for name in patients]
         data = data.select([i for i, held_out in enumerate(in_fold) if held_out == wanted])
     return data
+
+
+def every_split(place, source):
+    """Split → `datasets.Dataset`, images and masks not decoded.
+
+    Raises:
+        ValueError: there is no column `image`.
+    """
+    if source.get("stream"):
+        parts = {name: streamed(place, name, source["stream"]) for name in get_dataset_split_names(str(place))}
+    else:
+        parts = load_dataset(str(place))
+    for name, part in parts.items():
+        if "image" not in part.column_names:
+            raise ValueError(
+                f"{place}, {name}, has no column image: it has {', '.join(part.column_names)}. "
+                "`python -m train.prepare table` makes the columns that training needs."
+            )
+    return {name: undecoded(part) for name, part in parts.items()}
+
+
+def streamed(place, split, count):
+    """The first `count` images of a split, of which no more is fetched than that; kept in the cache."""
+    rows = undecoded(load_dataset(str(place), split=split, streaming=True)).take(count)
+    settings = {"place": str(place), "split": split, "count": count}
+    return Dataset.from_generator(streamed_rows, features=rows.features, gen_kwargs=settings)
+
+
+def streamed_rows(place, split, count):
+    yield from undecoded(load_dataset(place, split=split, streaming=True)).take(count)
+
+
+def with_names(data, split):
+    """The data set with the column `file_name`: where there is none, what the image is called, else its number."""
+    if "file_name" in data.column_names:
+        return data
+    names = []
+    for batch in data.select_columns("image").with_format("arrow").iter(1000):
+        names += pc.struct_field(batch["image"], "path").to_pylist()
+    names = [Path(name).name if name else f"{split}-{row:06}" for row, name in enumerate(names)]
+    return data.add_column("file_name", names)
+
+
+def stratified_parts(patients, labels):
+    """Patient → `train`, `validation` or `test`: three, one and one of five, of those with each finding as of all.
+
+    Args:
+        patients: (N,) ids, of each image.
+        labels: (N, findings) in {0, 1, NaN}.
+    """
+    shown = {}
+    for name, row in zip(patients, labels, strict=True):
+        shown[name] = np.fmax(shown.get(name, -1), np.nan_to_num(row, nan=-1))
+    dealt = sorted(shown, key=lambda name: (tuple(-shown[name]), hashlib.sha256(str(name).encode()).digest()))
+    return {name: DEAL[number % len(DEAL)] for number, name in enumerate(dealt)}
 
 
 def with_patients(data, rule=None):
@@ -82,7 +141,7 @@ def with_patients(data, rule=None):
 
 
 def undecoded(data):
-    for column in sorted({"image", "mask"} & set(data.column_names)):
+    for column in sorted({"image", "mask"} & set(data.column_names or ())):
         data = data.cast_column(column, Image(decode=False))
     return data
 

@@ -29,9 +29,9 @@ def start_accelerator(mixed_precision="no", **settings):
     Raises:
         ValueError: several processes were asked for, but they would not work together; or there is no such tracker.
     """
-    log_with, trackers = settings.get("log_with"), [str(tracker) for tracker in get_available_trackers()]
-    if log_with not in (None, "all", *trackers):
-        raise ValueError(f"log_with is {log_with!r}: give null, all or one of {', '.join(trackers)}, or install it.")
+    log_with, installed = settings.get("log_with"), [tracker.value for tracker in get_available_trackers()]
+    if log_with not in (None, "all", *installed):
+        raise ValueError(f"log_with is {log_with!r}: give null, all or one of {', '.join(installed)}, or install it.")
     cpu = parse_flag_from_env("ACCELERATE_USE_CPU") or not torch.accelerator.is_available()
     device = torch.device("cpu") if cpu else torch.accelerator.current_accelerator()
     emulated = mixed_precision == "bf16" and not has_bfloat16(device)

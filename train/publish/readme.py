@@ -15,15 +15,11 @@ from pathlib import Path
 
 from lungfusion.evidence import Evidence
 from lungfusion.models import LungFusionConfig
-from train.data.sources import find_source
-from train.io import cell, markdown_table
-from train.report.tables import metrics_tables
+from train.report.tables import findings_table, metrics_tables
 
 ROOT = Path(__file__).parent.parent.parent
 TABLE = re.compile(r"<!-- table: (\S+) -->\n.*?<!-- /table -->", re.DOTALL)
 OUTPUT = re.compile(r"```python\n(?P<code>[^`]*)```\n\n<!-- output -->\n(?P<printed>.*?)<!-- /output -->", re.DOTALL)
-NOT_MEASURED = "not measured"
-TITLES = ("finding", "ROC AUC at home", "ROC AUC away", "found away", "healthy called away")
 
 
 def with_tables(text, folder):
@@ -35,7 +31,11 @@ def with_tables(text, folder):
     """
 
     def table(match):
-        lines = findings_table(folder) if match[1] == "findings" else file_lines(folder / match[1])
+        if match[1] != "findings":
+            lines = file_lines(folder / match[1])
+        else:
+            metrics = json.loads((folder / "metrics.json").read_text())
+            lines = findings_table(LungFusionConfig.from_pretrained(folder), Evidence.from_pretrained(folder), metrics)
         return "\n".join([f"<!-- table: {match[1]} -->", "", *lines, "", "<!-- /table -->"])
 
     return TABLE.sub(table, text)
@@ -57,36 +57,3 @@ def file_lines(path):
     if path.suffix == ".json":
         return metrics_tables(json.loads(path.read_text()), shown_alone=True)
     return path.read_text().splitlines()
-
-
-def findings_table(checkpoint):
-    """Lines of a table: each finding that is told, at home and in the hospitals that training left out, the worst."""
-    config, evidence = LungFusionConfig.from_pretrained(checkpoint), Evidence.from_pretrained(checkpoint)
-    metrics = json.loads((checkpoint / "metrics.json").read_text())
-    rows = []
-    for name in config.shown:
-        away = [worst_away(evidence[name], figure) for figure in ("auc_healthy", "found", "called_healthy")]
-        rows.append([name, worst_at_home(metrics, name), *away])
-    return markdown_table(TITLES, rows)
-
-
-def worst_at_home(metrics, name):
-    """The lowest ROC AUC of a finding among data sets learned from, with n; not of those where class and device go
-    together.
-    """
-    figures = [
-        summary["findings"][name]
-        for source, summary in metrics.items()
-        if name in summary["findings"] and not find_source(source).get("confounded")
-    ]
-    worst = min(figures, key=lambda one: one["auc"]["value"], default=None)
-    return NOT_MEASURED if worst is None else f"{cell(worst['auc'])}, n = {worst['images']}"
-
-
-def worst_away(evidence, figure):
-    """A figure of `FindingEvidence` in the hospital left out where it is worst, with n and the hospital's name."""
-    measured = evidence.measured(figure)
-    if not measured:
-        return NOT_MEASURED
-    place, share = measured[0]
-    return f"{cell({'value': share.value, 'interval': [share.low, share.high]})}, n = {share.n}, {place}"

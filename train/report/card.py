@@ -1,6 +1,8 @@
 """A run's model card, made from what lies in its folder: no number in it is typed by hand.
 
-Training ends with it; `train.evaluate --run RUN` writes it anew when there are other tables in the folder.
+It is one page: what the model is for, its limits, a row for each finding; tables lie in files beside it, which it
+names. Training ends with it; `train.evaluate --run RUN` writes it anew when there are other tables in the folder, and
+`train.bundle` that of the bundled checkpoint.
 """
 
 import json
@@ -11,12 +13,16 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 
 from lungfusion import __version__
-from train.io import read_rows, weights_digest, weights_in
-from train.report.card_words import CITE, INTENDED_USE, LIMITS, REPLACED, TABLES, USE, WITHOUT
+from lungfusion.evidence import Evidence
+from lungfusion.loading import checkpoint_of
+from lungfusion.models import LungFusionConfig
+from train.io import cell, read_rows, read_yaml, weights_digest, weights_in, write_json
+from train.report.card_words import CITE, INTENDED_USE, LIMITS, OUTSIDE, REPLACED, TABLES, USE, WITHOUT
 from train.report.figures import FIGURES, write_figures
-from train.report.tables import metrics_tables
+from train.report.tables import cell_of, findings_table, measured_outside_table
 
-NOT_SHOWN = ("description", "data_root", "pretrained", "segmenter", "init_from", "teacher")  # said elsewhere, or paths
+PATHS = ("data_root", "segmenter", "teacher", "away")  # of a recipe, places on the machine that trained
+RECIPE = "recipe.json"  # what others may know of it
 
 PIPELINE_TAGS = {"classification": "image-classification", "segmentation": "image-segmentation"}
 
@@ -29,13 +35,25 @@ def redraw(run):
 
 
 def write_card(run):
-    """Write README.md, the model card, into a run's folder."""
+    """Write README.md, the model card, and recipe.json, which it names, into the folder of a run or a checkpoint."""
+    if (run / "recipe.yaml").exists():
+        write_json(run / RECIPE, public(yaml.safe_load((run / "recipe.yaml").read_text())))
     ModelCard(card_text(run)).save(run / "README.md")
 
 
+def public(recipe):
+    """A recipe without paths, and the version that wrote it."""
+    kept = {key: value for key, value in recipe.items() if key not in PATHS}
+    if recipe.get("init_from") and Path(recipe["init_from"]).exists():
+        kept["init_from"] = None
+    return kept | {"pretrained": bool(recipe.get("pretrained")), "version": __version__}
+
+
 def card_text(run):
-    recipe = yaml.safe_load((run / "recipe.yaml").read_text())
-    metrics, history, counts = (json.loads((run / f"{n}.json").read_text()) for n in ("metrics", "history", "counts"))
+    """The card of a folder that holds recipe.json, metrics.json, history.json and counts.json, and a checkpoint."""
+    recipe, metrics, history, counts = (
+        json.loads((run / name).read_text()) for name in (RECIPE, "metrics.json", "history.json", "counts.json")
+    )
     tag = PIPELINE_TAGS[recipe["task"]]
     lines = [
         "---",
@@ -46,72 +64,97 @@ def card_text(run):
         "",
         recipe["description"].strip(),
         "",
-        "For research and education, not a medical device.",
-        "",
-        "## Use",
-        "",
-        USE.format(place="FOLDER_OR_ID", tag=tag, without=WITHOUT[tag]),
+        "**For research and education, not a medical device.**",
         "",
         "## Intended use",
         "",
         INTENDED_USE,
         "",
-        "## Figures",
-        "",
-        "On patients not trained on, one row for each source. 95 % intervals by bootstrap over patients.",
-        "",
-        *metrics_tables(metrics),
-        *[f"![{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()],
-        "",
-        *[line for table, (title, words) in own_tables(run).items() for line in section(title, words, table)],
-        "## Training",
-        "",
-        f"{which_epoch(history)} {weights_in(run) / 1e6:.1f} million weights.",
-        "",
-        *[f"Radiographs, {split}: {count_words(of_split)}." for split, of_split in counts.items()],
-        "",
-        *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
-        *[f"- {source['citation']} Licence: {source['licence']}." for source in recipe["sources"].values()],
-        *[
-            f"- Readers' labels of {name}: {source['readers']['citation']}"
-            for name, source in recipe["sources"].items()
-            if source.get("readers")
-        ],
-        *[
-            f"- Without masks, drawn by a teacher{at_most(source)}: {source['citation']} Licence: {source['licence']}."
-            for source in recipe.get("unlabelled", {}).values()
-        ],
-        "",
-        "The whole recipe:",
-        "",
-        "```json",
-        json.dumps(shortened(recipe)),
-        "```",
-        "",
         "## Limits",
         "",
         LIMITS,
         "",
+        "## Figures",
+        "",
+        *figures_section(run, recipe, metrics),
+        *outside_section(recipe),
+        "## Use",
+        "",
+        USE.format(place="FOLDER_OR_ID", tag=tag, without=WITHOUT[tag]),
+        "",
+        "## Training",
+        "",
+        f"{which_epoch(history)} {weights_in(run) / 1e6:.1f} million weights. The whole recipe: [{RECIPE}]({RECIPE}).",
+        "",
+        *[f"Radiographs, {split}: {count_words(of_split)}." for split, of_split in counts.items()],
+        "",
+        *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
+        *dict.fromkeys(data_lines(recipe)),
+        "",
         "## Cite",
         "",
-        CITE.format(version=__version__),
+        CITE.format(version=recipe.get("version", __version__)),
     ]
     return "\n".join(lines) + "\n"
 
 
+def figures_section(run, recipe, metrics):
+    """Lines: lungs, a row for each finding told, and what lies in files beside the card."""
+    lines = []
+    for source, summary in metrics.items():
+        if "lungs" in summary:
+            dice, title = cell(summary["lungs"]["dice"]), recipe["sources"][source]["title"]
+            lines += [f"Lungs, {title}: Dice {dice}, n = {summary['lungs']['images']}, on patients not trained on.", ""]
+    if recipe["task"] == "classification":
+        config = LungFusionConfig.from_pretrained(checkpoint_of(run))
+        evidence = Evidence.from_pretrained(run)
+        lines += [*findings_table(config, evidence, metrics), ""]
+        if evidence.places:
+            lines += [f"- {key}: {title}" for key, title in evidence.places.items()] + [""]
+        for place, share in evidence.anything.items():
+            lines += [f"Healthy people of {place} told of anything: {cell_of(share)}.", ""]
+        unshown = [name for name in config.findings if name not in config.shown]
+        lines += (
+            [f"Learned, but not told, for they did not prove to work: {', '.join(unshown)}.", ""] if unshown else []
+        )
+    lines += ["In files beside this card, with n and 95 % intervals:", ""]
+    lines += ["- [metrics.md](metrics.md): every figure on validation patients, a row for each source."]
+    lines += [f"- [{table.name}]({table.name}): {words}" for table, words in own_tables(run).items()]
+    pictures = [f"[{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()]
+    return [*lines, *([f"- Pictures: {', '.join(pictures)}."] if pictures else []), ""]
+
+
+def outside_section(recipe):
+    """Lines: what others measured of the last version that they measured; none of a run that was not released."""
+    measured = read_yaml(Path(__file__).with_name("measured_outside.yaml"))
+    if "released" not in recipe or not measured:
+        return []
+    version = max(measured)
+    whose = "this version" if version == recipe["released"] else "an earlier version, not of this one"
+    return [
+        f"## Version {version} measured from outside",
+        "",
+        OUTSIDE.format(whose=whose),
+        "",
+        *measured_outside_table(measured[version]),
+        "",
+    ]
+
+
+def data_lines(recipe):
+    """A line for each data set learned from."""
+    for source in recipe["sources"].values():
+        yield f"- {source['citation']} Licence: {source['licence']}."
+    for source in recipe["sources"].values():
+        if source.get("readers"):
+            yield f"- Readers' labels: {source['readers']['citation']}"
+    for source in recipe.get("unlabelled", {}).values():
+        terms = f"{source['citation']} Licence: {source['licence']}."
+        yield f"- Without masks, drawn by a teacher{at_most(source)}: {terms}"
+
+
 def at_most(source):
     return f", {source['images']} radiographs at most" if "images" in source else ""
-
-
-def shortened(recipe):
-    """A recipe without paths and without what sources.yaml says of its sources."""
-    kept = {key: value for key, value in recipe.items() if key not in NOT_SHOWN}
-    named = {
-        key: [source["dataset"] for source in recipe[key].values()]
-        for key in ("sources", "unlabelled")
-        if key in recipe
-    }
-    return kept | named
 
 
 def count_words(of_split):
@@ -119,32 +162,26 @@ def count_words(of_split):
 
 
 def own_tables(run):
-    """Path of each of the `TABLES` that are of the run's own weights, or of no one model's → its title and words.
+    """Path of each of the `TABLES` that are of the run's own weights, or of no one model's → its words.
 
-    Says which are of other weights.
+    Says which are of other weights. A checkpoint's tables are those of the run it was made of.
     """
-    tables, weights = {}, weights_digest(run / "model")
-    for pattern, text in TABLES.items():
+    tables, weights = {}, weights_digest(checkpoint_of(run)) if (run / "model").exists() else None
+    for pattern, words in TABLES.items():
         for table in sorted(run.glob(pattern)):
-            if json.loads(table.with_suffix(".json").read_text()).get("weights", weights) == weights:
-                title, words = text
-                tables[table] = f"{title}: {table.stem.split('_', 1)[1]}" if "*" in pattern else title, words
+            of = json.loads(table.with_suffix(".json").read_text()).get("weights", weights)
+            if weights in (None, of):
+                tables[table] = words
             else:
                 print(f"{table} is of other weights than the run's model: the card leaves it out. Measure it again.")
     return tables
-
-
-def section(title, words, table):
-    picture = table.with_suffix(".png")
-    drawn = [f"![{title}]({picture.name})", ""] if picture.exists() else []
-    return [f"## {title}", "", words, "", *drawn, *table.read_text().splitlines(), ""]
 
 
 def which_epoch(history):
     """The sentence that says which epoch's weights these are."""
     if len(history) == 1:
         return "One epoch, whose last weights are kept: no validation image had a say in when to stop."
-    best = max(history, key=lambda epoch: epoch[chosen_by(history)])
+    best = max(reversed(history), key=lambda epoch: epoch[chosen_by(history)])  # of equals, the last is kept
     return f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients."
 
 
@@ -167,10 +204,10 @@ def card_data(recipe, metrics):
             "dataset_split": "validation patients",
         }
         for name, figures in summary["findings"].items():
-            auc = {"metric_type": "roc_auc", "metric_name": f"ROC AUC, {name}", "metric_value": figures["auc"]["value"]}
+            auc = {"metric_type": "roc_auc", "metric_name": f"ROC AUC, {name}", "metric_value": rounded(figures["auc"])}
             results.append(EvalResult(task_type="image-classification", **data, **auc))
         if "lungs" in summary:
-            dice = {"metric_type": "dice", "metric_name": "Dice", "metric_value": summary["lungs"]["dice"]["value"]}
+            dice = {"metric_type": "dice", "metric_name": "Dice", "metric_value": rounded(summary["lungs"]["dice"])}
             results.append(EvalResult(task_type="image-segmentation", **data, **dice))
     return ModelCardData(
         license="apache-2.0",
@@ -186,6 +223,10 @@ def card_data(recipe, metrics):
         model_name=recipe["name"],
         eval_results=results,
     )
+
+
+def rounded(figure):
+    return round(figure["value"], 4)
 
 
 def data_sets(recipe):

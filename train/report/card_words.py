@@ -27,20 +27,28 @@ WITHOUT = {
 }
 
 INTENDED_USE = """Research into, and teaching of, the reading of chest radiographs: drawing lungs, comparing
-classifiers, features for models of one's own. Not for diagnosis, not for sorting patients, not where nobody checks the
-answer."""
+classifiers, features for models of one's own.
+
+Out of scope: diagnosis, sorting patients, any use where nobody checks the answer; pictures that are no frontal chest
+radiographs (lateral views, CT, films of other parts); findings that it does not name; people of ages it did not learn
+from."""
 
 REPLACED = (
     "Branches, fusion and classifier were trained on the masks of an earlier segmenter. Thresholds, temperatures and "
     "all figures here are with the segmenter this checkpoint holds."
 )
 
-LIMITS = """- For research and education. Not a medical device: do not base care on it.
-- Frontal chest radiographs only. Figures at home are of the hospitals learned from; elsewhere expect those of hospitals
-  left out, where there are any, or worse, and measure before you rely on it.
-- Thresholds, temperatures and the choice of the epoch were made on the validation patients scored here, so these
-  figures are somewhat better than those on patients nobody has looked at.
+LIMITS = """- A probability is about the people it was learned from. In other hospitals expect the figures of hospitals
+  left out, where there are any, or worse; measure on people of your own before you rely on it.
+- One shadow may set off several findings: a finding that is named need not be the one that fits best.
+- Thresholds, temperatures and the choice of the epoch were made on the validation patients, so figures at home are
+  somewhat better than on patients nobody has looked at.
 - A lung mask leaves out lung behind the heart and the diaphragm."""
+
+OUTSIDE = (
+    "Figures of {whose}, on hospitals and patients that were never given to the project, by others than those who "
+    "trained it; 95 % intervals, of shares after Wilson, of AUC after Hanley and McNeil."
+)
 
 CITE = """```bibtex
 @software{{lungfusion,
@@ -51,63 +59,26 @@ CITE = """```bibtex
 }}
 ```"""
 
-TABLES = {
-    "hospitals.md": (
-        "Hospitals left out",
-        "What models of the same recipe, each trained without one hospital, say of that hospital's people, at the "
-        "thresholds of this model (`python -m train.compare --leave-out`). Healthy: nobody saw anything. "
-        "Against all without it: people with something else are among them, from whom it is harder to tell. "
-        "Thresholds call at most a tenth of the healthy people of each data set at home, and of each hospital left "
-        "out. One segmenter drew all lungs; it learned from pictures of these hospitals, but not what ails their "
-        "people. Adults do not count where a model learned from ill children alone, "
-        "nor children where from adults.",
-    ),
-    "robustness.md": (
-        "Altered images",
-        "Lungs of the same validation patients, drawn on images made to look like another scanner's (`python -m "
-        "train.evaluate --also robustness`). `altered` is the mean of all alterations of each image.",
-    ),
-    "mask_quality.md": (
-        "Mask quality",
-        "The Dice that the model expects of each mask it draws, against the true one: on validation images as they "
-        "are, altered, and harmed so that the masks go wrong (turned, shrunk, hidden in part and more; "
-        "`python -m train.evaluate --run RUN --recalibrate`). Its two numbers were fitted on these images; they do not "
-        "change the ranking.",
-    ),
-    "refusal.md": (
-        "What is refused",
-        "Share of pictures that are no chest radiographs, and of validation patients' radiographs, which get no answer "
-        "or a warning; 95 % intervals after Wilson (`python -m train.evaluate --also rejection`). No "
-        "answer: no findings are named.",
-    ),
-    "photographs.md": (
-        "Photographs of films and screens",
-        "Photographs made of the same validation patients' radiographs: aslant, with glare, moiré and a cast, as JPEG "
-        "(`python -m train.evaluate --also photographs`). How far each finding's probability moves from that of the "
-        "radiograph itself; an image that gets no answer counts as one whose findings moved.",
-    ),
-    "shortcuts.md": (
-        "Shortcuts",
-        "ROC AUC on the same validation patients with the lungs blacked out, and with only the outermost tenth of the "
-        "image shown: what remains above 0.5 does not come from the lungs (`python -m "
-        "train.evaluate --also shortcuts`). Groups need five images with the finding and five without.",
-    ),
-    "explanations.md": (
-        "Heat maps",
-        "Whether Grad-CAM is about the score: how far a detected finding's logit falls when the tenth of the region "
-        "seen that its map calls most important is blurred away, and when the tenth is that of another radiograph's "
-        "map, or of the finding's mean map over the others (`python -m train.evaluate --also saliency`). A heat map is "
-        "offered only of findings where both differences, over all data sets, surely lie above 0.",
-    ),
-    "curves_*.md": (
-        "Changed images",
-        "ROC AUC on the same validation patients' radiographs when they are tilted, shifted, magnified, changed in "
-        "contrast, inverted or compressed; a refused image counts as not detected (`python -m train.evaluate "
-        "--also curves`).",
-    ),
-    "classical.md": (
-        "Classical classifiers",
-        "The fused features, min-max scaled, in classifiers of scikit-learn, nothing tuned: fitted on training "
-        "patients, scored on validation patients (`python -m train.evaluate --also classical`).",
-    ),
+TABLES = {  # what a file beside the card holds, and the command that makes it
+    "test.md": "patients that chose nothing, scored by this model and by the one that its training began with "
+    "(`train.finetune`).",
+    "hospitals.md": "what models of the same recipe, each trained without one hospital, say of that hospital's people "
+    "(`train.compare --leave-out`). One segmenter drew all lungs; it learned from pictures of these "
+    "hospitals, but not what ails their people.",
+    "robustness.md": "lungs of the same patients, drawn on images made to look like another scanner's "
+    "(`train.evaluate --also robustness`).",
+    "mask_quality.md": "the Dice that the model expects of each mask, against the true one, on images as they are, "
+    "altered, and harmed (`train.evaluate --recalibrate`).",
+    "refusal.md": "which pictures that are no chest radiographs, and which radiographs, get no answer or a warning "
+    "(`train.evaluate --also rejection`).",
+    "photographs.md": "how far findings move in photographs made of the same radiographs (`train.evaluate --also "
+    "photographs`).",
+    "shortcuts.md": "ROC AUC with the lungs blacked out, and with the outermost tenth of the image alone: what remains "
+    "above 0.5 does not come from the lungs (`train.evaluate --also shortcuts`).",
+    "explanations.md": "whether heat maps are about the score: how far it falls when what they call important is "
+    "blurred (`train.evaluate --also saliency`). A map is offered only of findings where they surely are.",
+    "curves_*.md": "ROC AUC when images are tilted, shifted, magnified, changed in contrast, inverted or compressed "
+    "(`train.evaluate --also curves`).",
+    "classical.md": "the fused features in classifiers of scikit-learn, nothing tuned (`train.evaluate --also "
+    "classical`).",
 }

@@ -1,5 +1,8 @@
 """Figures as tables in Markdown, and as JSON beside them, which says of which weights they are."""
 
+import numpy as np
+
+from lungfusion.evidence import Share
 from train.io import cell, markdown_table
 from train.scoring.metrics import PREVALENCES
 
@@ -20,6 +23,13 @@ NAMES = {
     "ece": "ECE",
     "ece_if_calibrated": "ECE if calibrated",
 }
+AWAY = {  # figures of `lungfusion.evidence.Place`, and what they are called
+    "auc_healthy": "ROC AUC away",
+    "found": "found away",
+    "called_healthy": "healthy called away",
+    "called_otherwise_ill": "otherwise ill called away",
+}
+NOT_MEASURED = "not measured"
 HEALTHY = "Healthy: people with none of the findings that are known of them, pneumonia and tuberculosis among these."
 NOT_TOLD = (
     "Not shown: learned, but the 95 % interval of its ROC AUC over all sources that label it reaches below 0.70, so "
@@ -125,3 +135,69 @@ def predictive_values_table(findings):
         if figures["shown"]
     ]
     return markdown_table(titles, rows)
+
+
+def findings_table(config, evidence, metrics):
+    """Markdown: each finding that is told, at home and in the hospitals that training left out, each figure the worst.
+
+    Args:
+        config: `LungFusionConfig`.
+        evidence: `Evidence`.
+        metrics: source → figures, as metrics.json holds them.
+    """
+    rows = []
+    for name in config.shown:
+        away = [worst_away(evidence[name], figure) for figure in AWAY]
+        rows.append([name, worst_at_home(metrics, name), *away])
+    measured = [True, True, *[any(row[column] for row in rows) for column in range(2, len(AWAY) + 2)]]
+    titles = ["finding", "ROC AUC at home", *AWAY.values()]
+    lines = markdown_table(
+        [title for title, kept in zip(titles, measured, strict=True) if kept],
+        [[cell or NOT_MEASURED for cell, kept in zip(row, measured, strict=True) if kept] for row in rows],
+    )
+    return lines if all(measured) else [*lines, "", f"Not measured in hospitals left out: {missing(measured)}."]
+
+
+def missing(measured):
+    titles = list(AWAY.values())
+    return ", ".join(title for title, kept in zip(titles, measured[2:], strict=True) if not kept)
+
+
+def worst_at_home(metrics, name):
+    """The lowest ROC AUC of a finding among the data sets learned from, with n; empty where there is none."""
+    figures = [summary["findings"][name] for summary in metrics.values() if name in summary["findings"]]
+    worst = min(figures, key=lambda one: one["auc"]["value"], default=None)
+    return worst and f"{cell(worst['auc'])}, n = {worst['images']}"
+
+
+def worst_away(evidence, figure):
+    """A figure of `FindingEvidence` in the hospital left out where it is worst, with n and the hospital; or empty."""
+    measured = evidence.measured(figure)
+    return measured and f"{cell_of(measured[0][1])}, {measured[0][0]}"
+
+
+def cell_of(share):
+    """`lungfusion.evidence.Share` as text."""
+    return f"{cell({'value': share.value, 'interval': [share.low, share.high]})}, n = {share.n}"
+
+
+def measured_outside_table(rows):
+    """Markdown of one version's rows of measured_outside.yaml."""
+    lines = []
+    for row in rows:
+        if "share" in row:
+            figure = cell_of(Share.of(round(row["share"] * row["of"]), row["of"]))
+        elif "auc" in row:
+            figure = f"AUC {cell_of(auc_of_counts(row['auc'], *row['of']))}"
+        else:
+            least = f", least {row['least']:.3f}" if "least" in row else ""
+            figure = f"Dice {row['dice']:.3f}{least}, n = {row['of']}"
+        lines.append([row["what"], figure])
+    return markdown_table(["what", "figure"], lines)
+
+
+def auc_of_counts(auc, ill, healthy):
+    """`Share` of an AUC of which only the counts are known, its interval after Hanley and McNeil 1982."""
+    one, other = auc / (2 - auc) - auc**2, 2 * auc**2 / (1 + auc) - auc**2
+    reach = 1.96 * np.sqrt((auc * (1 - auc) + (ill - 1) * one + (healthy - 1) * other) / (ill * healthy))
+    return Share(auc, max(auc - reach, 0.0), min(auc + reach, 1.0), ill + healthy)

@@ -135,3 +135,55 @@ def findings_table(table):
 
 def counted(findings):
     return findings[0] if len(findings) == 1 else f"mean of {len(findings)} findings"
+
+
+def compare_with_before(rows, before, findings):
+    """A model beside the one that its training began with, on the same images.
+
+    Args:
+        rows, before: as `score_parts` returns them, of the one and of the other.
+        findings: names that the new one learned.
+
+    Returns:
+        finding → images, positive; auc, None where all images are alike; and where the earlier model knows the finding
+        before (its AUC) and difference, of the images that both assess, each with its 95 % interval over patients.
+    """
+    figures = {}
+    for name in findings:
+        key, label = f"probability_{name}", f"label_{name}"
+        known = any(row.get(key) is not None for row in before)
+        pairs = [
+            (row, earlier)
+            for row, earlier in zip(rows, before, strict=True)
+            if label in row and row[key] is not None and not (known and earlier.get(key) is None)
+        ]
+        labels = np.array([row[label] for row, _ in pairs], int)
+        figures[name] = {"images": len(pairs), "positive": int(labels.sum()), "auc": None}
+        if len(np.unique(labels)) == 2:
+            models = ["auc", "before"] if known else ["auc"]
+            said = np.array([[row[key] for row in pair[: len(models)]] for pair in pairs])
+            who = patients([row for row, _ in pairs])
+            figures[name] |= with_interval(partial(aucs_and_difference, models), who, labels, said)
+    return figures
+
+
+def aucs_and_difference(models, labels, said):
+    """said: (N, models) probabilities; the difference is the first one's AUC less the second's."""
+    if len(np.unique(labels)) < 2:
+        return None
+    aucs = {model: roc_auc(labels, column) for model, column in zip(models, said.T, strict=True)}
+    return aucs | ({"difference": aucs["auc"] - aucs["before"]} if "before" in aucs else {})
+
+
+def before_table(figures):
+    """Markdown: one row for each finding."""
+    titles = ["finding", "images (with it)", "ROC AUC", "of the model it began with", "difference"]
+    rows = []
+    for name, row in figures.items():
+        cells = [cell(row[key]) if row.get(key) else "" for key in ("auc", "before", "difference")]
+        if row["auc"] is None:
+            cells[0] = "all alike: not measured"
+        elif not cells[1]:
+            cells[1] = "not known to it"
+        rows.append([name, f"{row['images']} ({row['positive']})", *cells])
+    return markdown_table(titles, rows)

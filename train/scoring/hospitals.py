@@ -117,7 +117,7 @@ def summarise_hospital(rows, finding, threshold, beside=()):
     if not any(group_of(row, finding) == "otherwise_ill" for row in known):
         beside = [row for row in beside if f"label_{finding}" in row and group_of(row, finding) == "otherwise_ill"]
         known = known + beside
-    own = np.array([row["home"] == "no" for row in known])
+    own = np.array([row.get("home") != "beside" for row in known])
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])

@@ -101,12 +101,28 @@ def test_an_unreadable_radiograph_is_left_out_and_named(recipe_of, tmp_path):
     assert names == {f"{number}.png" for number in range(PATIENTS)} - {"4.png", "5.png"}
 
 
-@pytest.mark.parametrize("column", ["image", "patient_id", "file_name"])
-def test_a_missing_column(recipe_of, tmp_path, column):
-    rows = [{key: value for key, value in row.items() if key != column} for row in rows_of(ALTERNATING)]
+def test_no_column_of_images(recipe_of, tmp_path):
+    rows = [{key: value for key, value in row.items() if key != "image"} for row in rows_of(ALTERNATING)]
     write(tmp_path / "own", rows, **TB)
     (fault,) = faults_of(recipe_of())[0]
-    assert fault.startswith("own: ") and f"has no column {column}: it has " in fault
+    assert fault.startswith("own: ") and "has no column image: it has " in fault
+
+
+def test_image_and_label_suffice_and_what_that_means_is_said(recipe_of, tmp_path):
+    """As on the Hub: each image its own patient, or as a rule reads it from the file's name; and copies are counted."""
+    rows = [{key: row[key] for key in ("image", "label")} for row in rows_of(ALTERNATING)]
+    for number, row in enumerate(rows):
+        row["image"] = row["image"] | {"path": f"person{number // 2}_bacteria_{number}.png"}
+    write(tmp_path / "own", [*rows, rows[0]], **TB)
+    recipe = recipe_of()
+    faults, notes = faults_of(recipe)
+    assert not faults and "own: train says nothing of patients: each image counts as a patient of its own." in notes
+    assert f"own: 1 of {PATIENTS + 1} images of train are copies of others and are left out." in notes
+    parts = [load_part(recipe, recipe["sources"]["own"], split) for split in ("train", "validation")]
+    assert {name for part in parts for name in part["patient_id"]} == {row["image"]["path"] for row in rows}
+    ruled = recipe["sources"]["own"] | {"patients": r"(person\d+)_"}
+    parts = [{*load_part(recipe, ruled, split)["patient_id"]} for split in ("train", "validation")]
+    assert parts[0] | parts[1] == {f"person{number}" for number in range(PATIENTS // 2)} and not parts[0] & parts[1]
 
 
 def test_a_row_without_a_patient(recipe_of, tmp_path):
@@ -152,7 +168,7 @@ def test_faults_of_the_recipe(recipe_of, tmp_path, override, said):
     (fault,) = faults_of(recipe_of(override))[0]
     assert fault.startswith(said) and "\n" not in fault
     with pytest.raises(SystemExit, match=r"^\w+"):
-        check_run(recipe_of(override))
+        check_run(recipe_of(override), tmp_path)
 
 
 def test_every_fault_is_said(recipe_of):

@@ -114,8 +114,8 @@ def test_a_split_that_is_not_there(tmp_path):
 
 def test_a_column_of_the_contract_that_is_not_there(tmp_path):
     (tmp_path / "own").mkdir()
-    Dataset.from_list([{"image": png(np.eye(64)), "label": 1}]).to_parquet(tmp_path / "own" / "train.parquet")
-    with pytest.raises(ValueError, match="has no column patient_id: it has image, label"):
+    Dataset.from_list([{"picture": png(np.eye(64)), "label": 1}]).to_parquet(tmp_path / "own" / "train.parquet")
+    with pytest.raises(ValueError, match="has no column image: it has picture, label"):
         load_source(tmp_path / "own", "train")
 
 

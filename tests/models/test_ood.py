@@ -13,7 +13,7 @@ from tests.support.helpers import write_findings
 from tests.support.tiny import SIDE, tiny_model, tiny_segmenter
 from train.augment.ood_images import ood_images
 from train.augment.phantom.radiograph import draw_phantom
-from train.calibrate.ood import fit_ood, mahalanobis
+from train.calibrate.ood import fitted_ood_head, mahalanobis
 
 
 def fitted(features):
@@ -62,7 +62,8 @@ def test_a_run_is_fitted_to_its_training_patients(phantom_segmenter, tmp_path):
     model = tiny_model(segmenter=phantom_segmenter.config.to_dict())
     model.segmenter.load_state_dict(phantom_segmenter.state_dict())
     pipeline = LungFusionPipeline(model, LungFusionImageProcessor(size={"height": SIDE, "width": SIDE}))
-    fit_ood(pipeline, recipe)
+    model.segmenter.ood_head = fitted_ood_head(pipeline, recipe)
+    pipeline = LungFusionPipeline(model, pipeline.processor)
     of_phantoms = [pipeline(draw_phantom(seed=seed, size=96)[0]).ood_score for seed in (1, 31, 32, 33)]
     of_noise = [pipeline(picture).ood_score for picture in ood_images()["noise"]]
     assert 0.3 < of_phantoms[0] < 1.5

@@ -1,0 +1,59 @@
+"""The card's sentences and tables, from figures made by hand."""
+
+import pytest
+
+from lungfusion import Evidence, LungFusionConfig
+from lungfusion.evidence import FindingEvidence, Place, Share
+from train.report.card import outside_section, public, which_epoch
+from train.report.tables import auc_of_counts, findings_table, measured_outside_table
+
+CONFIG = LungFusionConfig(branches=["test_resnet"], findings={"mass": {}, "edema": {}, "gout": {"shown": False}})
+METRICS = {
+    name: {"findings": {"mass": {"auc": {"value": auc, "interval": [auc - 0.05, auc + 0.05]}, "images": 50}}}
+    for name, auc in (("elm", 0.9), ("oak", 0.8))
+}
+
+
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_each_figure_is_that_of_the_worst_place():
+    places = {"ash": Place(called_healthy=Share.of(1, 100)), "fir": Place(called_healthy=Share.of(9, 100))}
+    titles, _, mass, edema, _, rest = findings_table(
+        CONFIG, Evidence({"mass": FindingEvidence(places=places)}), METRICS
+    )
+    assert cells(titles) == ["finding", "ROC AUC at home", "healthy called away"]
+    assert cells(mass) == ["mass", "0.800 (0.750–0.850), n = 50", "0.090 (0.048–0.162), n = 100, fir"]
+    assert cells(edema) == ["edema", "not measured", "not measured"]
+    assert rest == "Not measured in hospitals left out: ROC AUC away, found away, otherwise ill called away."
+
+
+def test_of_epochs_that_are_equal_the_last_is_the_one_that_was_kept():
+    history = [{"epoch": n, "loss": 1.0, "mean_auc": auc} for n, auc in ((1, 0.8), (2, 0.9), (3, 0.9), (4, 0.7))]
+    assert "kept: epoch 3, chosen by mean_auc" in which_epoch(history)
+
+
+def test_what_others_measured_is_told_with_its_version():
+    assert outside_section({}) == []  # a run that was not released
+    own, other = outside_section({"released": "0.2.0"}), outside_section({"released": "9.9"})
+    assert own[0] == other[0] == "## Version 0.2.0 measured from outside"
+    assert "of this version" in own[2] and "not of this one" in other[2]
+
+
+def test_intervals_follow_from_counts():
+    rows = [{"what": "a", "share": 0.83, "of": 58}, {"what": "b", "dice": 0.9, "of": 3}]
+    assert [cells(line)[1] for line in measured_outside_table(rows)[2:]] == [
+        "0.828 (0.711–0.904), n = 58",
+        "Dice 0.900, n = 3",
+    ]
+    half = auc_of_counts(0.5, 1000, 1000)  # of no discrimination, as of the Mann-Whitney test: √((a + b + 1) / 12ab)
+    assert half.high - 0.5 == pytest.approx(1.96 * (2001 / 12e6) ** 0.5, rel=1e-3)
+
+
+def test_a_recipe_is_published_without_paths(tmp_path):
+    recipe = {"name": "x", "data_root": "/here", "segmenter": "/there", "away": "/runs/x", "pretrained": str(tmp_path)}
+    told = public(recipe | {"init_from": str(tmp_path)})
+    assert told["name"] == "x" and told["pretrained"] is True and told["init_from"] is None
+    assert not {"data_root", "segmenter", "away"} & set(told) and "/" not in str(told.values())
+    assert public(recipe | {"init_from": "owner/name"})["init_from"] == "owner/name"
