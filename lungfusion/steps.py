@@ -19,6 +19,8 @@ from .models.mask_postprocessing import calibrated_quality, expected_dice, keep_
 from .models.view_head import VIEWS
 from .reading.radiograph import Radiograph
 
+MIN_HEART_LEFT_UPSIDE_DOWN = 0.2  # a picture that stands on its head is as likely mirrored as turned
+
 
 @dataclass(frozen=True)
 class InferenceState:
@@ -122,7 +124,8 @@ def orient(backend, processor, state, limits):
     dark = brightness(again.image, again.lungs) < 0
     if not (again.ood_score < state.ood_score and again.lungs.mean() >= MIN_AREA and dark):
         return state
-    if abs(correction.angle) >= 90 and again.heart_left < limits.min_heart_left:  # it was mirrored, not turned
+    least = MIN_HEART_LEFT_UPSIDE_DOWN if correction.angle == 180 else limits.min_heart_left
+    if abs(correction.angle) >= 90 and again.heart_left < least:  # it was mirrored, not turned
         return run(backend, processor, [state.radiograph], [replace(correction, mirror=True)])[0]
     return again
 

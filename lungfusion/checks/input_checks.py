@@ -155,8 +155,8 @@ class Limits:
     max_ood_score: float = 2.5
     chest_quality: float = 0.7
     min_mask_quality: float = MIN_MASK_QUALITY
-    min_frontal: float = 0.05
-    min_heart_left: float = 0.03
+    min_frontal: float = 0.15
+    min_heart_left: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -57,13 +57,11 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
             labels: (B, 1, h, w) float in [0, 1], the true mask; gives `loss`.
             return_dict: `False` for a plain tuple.
         """
-        size = (self.config.image_size, self.config.image_size)
-        image = resize(pixel_values.to(self.dtype), size)  # (B, 1, S, S)
-        features = self.encode(image)
+        features = self.encode(pixel_values.to(self.dtype))
         drawn = self.unet.decode(features)  # (B, 1, S, S)
         logits = resize(drawn, pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
-        view_logits, heart_logit = self.view_head(features[-1], drawn, image)
+        view_logits, heart_logit = self.view_head(features[-1], drawn)
         output = LungUNetOutput(loss, logits, self.ood_head(features[-1]), view_logits, heart_logit)
         return output.to_tuple() if return_dict is False else output
 

@@ -210,5 +210,5 @@ def test_a_cast_is_no_colour():
 
 
 def test_nothing_done_is_upright():
-    assert UPRIGHT.to_dict() == {"angle": 0, "invert": False, "corners": None}
+    assert UPRIGHT.to_dict() == {"angle": 0, "invert": False, "corners": None, "mirror": False}
     assert not UPRIGHT.is_box and Correction(0, False, BOX).is_box and not Correction(0, False, FILM).is_box

@@ -29,7 +29,6 @@ from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.checks.framing import find_frame
 from lungfusion.checks.geometry import correct_pixels
 from lungfusion.checks.input_checks import Limits
-from lungfusion.models.modeling_lung_unet import resize
 from lungfusion.models.view_head import VIEWS, view_inputs
 from train.augment.ood_images import DRAWN, PERSONS, SIDE, not_one_frontal_chest, ood_images
 from train.augment.phantom.radiograph import SIGNS, draw_phantom
@@ -236,13 +235,12 @@ def anywhere(pixels, generator):
 
 @torch.inference_mode()
 def inputs_of(pipeline, picture):
-    """What the head is given of a picture (H, W) float32 in [0, 1], once framed: (1, D) and (1, 512)."""
+    """What the head is given of a picture (H, W) float32 in [0, 1], once framed: (1, D) and (1, 256)."""
     segmenter = pipeline.segmenter
     radiograph = load_radiograph(np.ascontiguousarray(picture))
     framed, _ = correct_pixels(radiograph.pixels, find_frame(radiograph.pixels))
-    image = resize(pipeline.pixel_values([load_radiograph(framed)]), [segmenter.config.image_size] * 2)
-    features = segmenter.encode(image)
-    return [x.cpu().double().numpy() for x in view_inputs(features[-1], segmenter.unet.decode(features), image)]
+    features = segmenter.encode(pipeline.pixel_values([load_radiograph(framed)]))
+    return [x.cpu().double().numpy() for x in view_inputs(features[-1], segmenter.unet.decode(features))]
 
 
 def fit_views(pipeline, frontal, others):
@@ -289,7 +287,7 @@ def view_regression(seen, views):
 
 
 def heart_regression(compared):
-    """Logistic regression between chests (N, 512) and their mirror images, which are the same, negative: (512,)."""
+    """Logistic regression between chests (N, 256) and their mirror images, which are the same, negative: (256,)."""
     both = np.concatenate([compared, -compared])
     fitted = LogisticRegression(C=HEART_STRENGTH, fit_intercept=False, max_iter=3000)
     return fitted.fit(both, np.repeat([1, 0], len(compared))).coef_[0]
