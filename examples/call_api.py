@@ -13,8 +13,8 @@ def main(app, image):
     for warning in analysis["warnings"]:
         print(warning["sentence"])
     for finding in analysis["findings"]:
-        verdict = "detected" if finding["detected"] else "not detected"
-        print(f"{finding['name']}: {finding['probability']:.1%}, {verdict}")
+        share = "" if finding["probability"] is None else f"{finding['probability']:.1%}, "
+        print(f"{finding['name']}: {share}{finding['level'].replace('_', ' ')}")
     return analysis
 
 

@@ -2,8 +2,6 @@
 
 import sys
 
-import numpy as np
-
 from lungfusion import LungFusionPipeline
 from lungfusion.explanation import share_inside
 from lungfusion.visualization import saliency_image
@@ -11,12 +9,11 @@ from lungfusion.visualization import saliency_image
 
 def main(image, finding, picture="explanation.png", model=None):
     pipe = LungFusionPipeline.from_pretrained(model)
-    analysis, saliency = pipe.analyse_and_explain(image)
-    if finding not in saliency:
-        sys.exit(f"The model names {', '.join(saliency) or 'no findings'}, not {finding!r}.")
-    saliency = np.clip(
-        pipe.processor.to_original_sizes([saliency[finding]], [analysis.radiograph.pixels.shape])[0].numpy(), 0, 1
-    )
+    try:
+        saliency = pipe.explain(image, finding)
+    except ValueError as error:
+        sys.exit(str(error))
+    analysis = pipe(image)
     for warning in analysis.warnings:
         print(warning.sentence)
     if analysis.findings:

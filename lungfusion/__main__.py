@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path, PurePath
 
 from tqdm.auto import tqdm
@@ -14,19 +15,29 @@ from .allocator import keep_freed_memory
 from .analysis import REASONS
 from .pipeline import LungFusionPipeline
 from .reading.archive import numbered, radiographs_in, raise_
-from .reading.errors import RadiographError
+from .reading.errors import MAX_BYTES, RadiographError, refusal
 from .reading.formats import PICTURE_SUFFIXES
 from .reading.radiograph import load_radiograph, printable
 from .reading.sources import check_age
 from .visualization import mask_image, overlay_image
 
 DISCLAIMER = "For research and education. Not a medical device."
+COMPILE_FROM = 50  # files; with fewer, torch is done before OpenVINO would have been compiled
 MAX_STEM = 150  # bytes of a written file's name; file systems allow 255
 
 
 def main(arguments=None):
-    """Analyse files; returns the exit status: 0 if all were read, 1 if one was not."""
-    arguments = parse(arguments)
+    """Analyse files; returns the exit status: 0 if all were read, 1 if one was not or nobody reads the answer."""
+    try:
+        status = analyse_files(parse(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head`; what is still to be written goes nowhere, lest Python tells of it, too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
+def analyse_files(arguments):
     keep_freed_memory()
     logging.disable_progress_bar()
     for stream in (sys.stdout, sys.stderr):
@@ -36,11 +47,12 @@ def main(arguments=None):
         print(problem, file=sys.stderr)
         return 1
     try:
-        pipeline = LungFusionPipeline.from_pretrained(arguments.model)
+        files = listed(arguments.images)
+        backend = "auto" if len(files) >= COMPILE_FROM else "torch"
+        pipeline = LungFusionPipeline.from_pretrained(arguments.model, backend=backend)
     except (OSError, ValueError) as error:
         print(f"The model could not be loaded. {error}", file=sys.stderr)
         return 1
-    files = listed(arguments.images)
     stems = output_stems([path for path, _ in files])
     results = []
     bar = tqdm(files, desc="Analysing", unit="image", disable=len(files) == 1)
@@ -70,7 +82,8 @@ def main(arguments=None):
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="python -m lungfusion", description=f"Analyse chest X-rays. {DISCLAIMER}")
-    kinds = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or DICOM file, or a folder or ZIP archive of them"
+    formats = "PNG, JPEG, WebP, TIFF, BMP, GIF, AVIF, JPEG 2000 or DICOM file"
+    kinds = f"{formats}, a folder or ZIP archive of them, or - for standard input"
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=kinds)
     parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
     parser.add_argument("--age", type=years, metavar="YEARS", help="of the person, where the file does not tell it")
@@ -96,6 +109,9 @@ def listed(paths):
     files = []
     for path in dict.fromkeys(paths):
         told = printable(path)
+        if is_stream(path):
+            files.append((told, partial(read_stream, path)))
+            continue
         try:
             found = radiographs_in([path], limit=None)
         except RadiographError as error:
@@ -109,10 +125,24 @@ def listed(paths):
     return files
 
 
+def is_stream(path):
+    """Whether it is standard input, or a descriptor that the shell opened, as `<(…)` does, and no file."""
+    return path == "-" or (path.startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/")) and not os.path.isfile(path))
+
+
+def read_stream(path):
+    """The bytes that come from it, one more at most than a file may have."""
+    try:
+        with os.fdopen(os.dup(sys.stdin.fileno()), "rb") if path == "-" else open(path, "rb") as stream:
+            return stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise refusal("unreadable_file") from error
+
+
 def output_stems(paths):
     """A name for each file's pictures: its own without the ending of a picture, numbered where several share it."""
     stems = []
-    for name in (PurePath(path).name for path in paths):
+    for name in ("stdin" if path == "-" else PurePath(path).name for path in paths):
         suffix = PurePath(name).suffix  # of a UID, 1.2.840.10008, it would be a part of the number
         stem = name[: -len(suffix)] if suffix.lower() in PICTURE_SUFFIXES else name
         stems.append(stem.encode()[:MAX_STEM].decode(errors="ignore") or "image")

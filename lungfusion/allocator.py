@@ -18,3 +18,9 @@ def keep_freed_memory():
         mallopt(M_TRIM_THRESHOLD, MOST)
         mallopt(M_MMAP_THRESHOLD, MOST)
         mallopt(M_ARENA_MAX, 1)
+
+
+def give_back_freed_memory():
+    """Hand what glibc keeps back to the system, after a spell of work that needed much more than usual."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)

@@ -62,6 +62,13 @@ class Finding:
     better_fit: str | None = None
     places: tuple[Spot, ...] = ()
 
+    def __post_init__(self):
+        if self.probability is not None and not 0 <= self.probability <= 1:
+            raise ValueError(
+                f"{self.name} has the probability {self.probability}: the model's weights are no numbers, or damaged. "
+                "Load it again, from a checkpoint that is whole."
+            )
+
     @property
     def level(self) -> str:
         """What the answer is, one of `LEVELS`: every view says it by this word.

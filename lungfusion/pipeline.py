@@ -1,5 +1,6 @@
 """The one inference path: Radiograph → Analysis. App, command line, evaluation and tests all go through it."""
 
+import copy
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from .models import LungUNetForSemanticSegmentation
 from .models.configuration_lungfusion import better_fit
 from .reading.radiograph import RadiographError
 from .reading.sources import is_several, load
-from .steps import check, frame, look, orient, run, to_pixel_values
+from .steps import check, frame, locate, look, orient, run, to_pixel_values
 
 BATCH_SIZE = 8
 logger = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class LungFusionPipeline:
                     f"The model's {name} holds what is no number (NaN or infinite): its training diverged, so take an "
                     "earlier checkpoint."
                 )
-        self.model = model
+        self.model, self.tells_all = model, False
         self.segmenter = segmenter_of(model)
         self.processor = processor
         self.evidence = evidence or Evidence()
@@ -96,8 +97,14 @@ class LungFusionPipeline:
 
     @property
     def findings(self):
-        """Names of the findings the model tells of; empty for a segmenter."""
-        return tuple(getattr(self.model.config, "shown", ()))
+        """Names of the findings it tells of; empty for a segmenter."""
+        return tuple(getattr(self.model.config, "findings" if self.tells_all else "shown", ()))
+
+    def telling_all(self):
+        """The same pipeline, but it tells of every finding that was learned, those too that are not shown to users."""
+        other = copy.copy(self)
+        other.tells_all = True
+        return other
 
     def __call__(self, source, age=None, errors="raise", correct=True):
         """Analyse a radiograph, or several.
@@ -178,8 +185,8 @@ class LungFusionPipeline:
             if self.findings:
                 probabilities = self.model.probabilities(state.output.logits)[0].tolist()
                 named = dict(zip(self.model.config.findings, probabilities, strict=True))
-                side = min(*evidence.shape, evidence.effective_side)
-                findings = self.answered(named, age, evidence.ood_score, side)
+                facts = age, evidence.ood_score, min(*evidence.shape, evidence.effective_side)
+                findings = self.answered(named, *facts, locate(self.model, state))
         return Analysis(
             radiograph=state.radiograph,
             model_alpha=state.alpha,
@@ -234,12 +241,13 @@ class LungFusionPipeline:
         with self.settings():
             return to_pixel_values(self.model, self.processor, [radiograph.pixels for radiograph in radiographs])
 
-    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf):
+    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf, places=None):
         """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
         shorter side showing no more than so many pixels would.
 
         Args:
             probabilities: name → float, of all findings that were learned.
+            places: name → `Spot`s, of those whose places are known.
         """
         config = self.model.config
         reasons = {name: reason_of(finding, age, ood_score, side) for name, finding in config.findings.items()}
@@ -254,6 +262,7 @@ class LungFusionPipeline:
                 reason=reasons[name],
                 evidence=self.evidence[name],
                 better_fit=better_fit(name, config.findings[name].rivals, assessed) if name in assessed else None,
+                places=(places or {}).get(name, ()) if name in assessed else (),
             )
             for name in self.findings
         )

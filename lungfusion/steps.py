@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .analysis import UPRIGHT, Correction
+from .analysis import UPRIGHT, Correction, Spot
 from .backends import segmenter_of
 from .checks.fineness import effective_side
 from .checks.framing import find_frame
@@ -15,11 +15,14 @@ from .checks.input_checks import Evidence, brightness, check_input
 from .checks.orientation import estimate_correction, holds_several
 from .checks.visibility import hidden_lungs
 from .models.concatenation import MIN_AREA
+from .models.configuration_lungfusion import NODULE_FINDINGS
 from .models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
+from .models.nodule_detector import BOX_WIDTH, MASS, candidates
 from .models.view_head import VIEWS
 from .reading.radiograph import Radiograph
 
 MIN_HEART_LEFT_UPSIDE_DOWN = 0.2  # a picture that stands on its head is as likely mirrored as turned
+MAX_SPOTS = 10  # of a finding in a radiograph
 
 
 @dataclass(frozen=True)
@@ -172,6 +175,45 @@ def check(model, state, limits):
         hidden=hidden_lungs(state.pixels, right, left),
     )
     return evidence, check_input(evidence, limits)
+
+
+def locate(model, state):
+    """Where nodules and masses are in the radiograph as loaded.
+
+    Args:
+        model: `LungFusionForImageClassification`, or one that only segments.
+        state: `InferenceState`.
+
+    Returns:
+        name → tuple of `Spot`, the surest first: those not ruled out, `MAX_SPOTS` at most. {} without a detector.
+    """
+    if getattr(state.output, "nodule_map", None) is None:
+        return {}
+    marked = candidates(state.output.nodule_map)[0, 0].cpu().numpy()
+    logits, widths = state.output.nodule_map[0].float().cpu().numpy()
+    row, column = np.nonzero(marked)
+    x, y = ((2 * place + 1) / len(marked) - 1 for place in (column, row))
+    box = np.append(state.output.roi_affine[0].float().cpu().numpy(), [[0, 0, 1]], axis=0)
+    logit, width = logits[row, column], widths[row, column]
+    radius = width / BOX_WIDTH  # the box is 2 units wide
+    centres, right, below = (
+        to_pixels(state, box, *place) for place in ((x, y), (x + radius, y), (x, y + radius))
+    )  # (n, 2) each
+    radii = (np.linalg.norm(right - centres, axis=1) + np.linalg.norm(below - centres, axis=1)) / 2
+    spots = {}
+    for name, of_kind in zip(NODULE_FINDINGS, (width < MASS, width >= MASS), strict=True):
+        finding = model.config.findings[name]
+        scores = 1 / (1 + np.exp(-(logit / finding.temperature + finding.bias)))
+        kept = np.flatnonzero(of_kind & (scores >= (finding.rule_out_threshold or finding.threshold)))
+        surest = kept[np.argsort(-scores[kept], kind="stable")][:MAX_SPOTS]
+        spots[name] = tuple(Spot(*centres[i].tolist(), float(radii[i]), float(scores[i])) for i in surest)
+    return spots
+
+
+def to_pixels(state, box, x, y):
+    """Places in the lungs' box, from −1 to 1, (n,) each → (n, 2) pixels (x, y) of the radiograph as loaded."""
+    place = np.stack([x, y, np.ones_like(x)], axis=1) @ (state.original_from_corrected @ box).T
+    return (place[:, :2] / place[:, 2:] + 1) / 2 * state.radiograph.pixels.shape[::-1]
 
 
 def one_of(output, index):

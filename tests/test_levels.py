@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lungfusion import Evidence, FindingConfig, LungFusionPipeline
+from lungfusion.analysis import Finding
 from lungfusion.evidence import FindingEvidence, Place, Share
 from lungfusion.steps import InferenceState
 from tests.support.tiny import find_lungs_everywhere, tiny_model
@@ -91,3 +92,9 @@ def test_a_rival_that_is_not_assessed_has_no_say(pipe, phantom):
     child_alone.load_state_dict(with_config(pipe).model.state_dict())
     analysis = LungFusionPipeline(child_alone, pipe.processor)([phantom[0]] * 2, age=[3, 40])
     assert [one["pneumonia"].level for one in analysis] == ["detected", "unclear"]
+
+
+@pytest.mark.parametrize("probability", [float("nan"), -0.1, 1.5])
+def test_what_is_no_probability_is_no_answer(probability):
+    with pytest.raises(ValueError, match="weights are no numbers, or damaged"):
+        Finding("pneumonia", probability, 0.5)

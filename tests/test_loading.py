@@ -71,11 +71,11 @@ def test_a_revision_is_pinned(hub, checkpoints):
     first = hub.repos[NAME].branches["main"]
     changed = dict(checkpoints[NAME])
     config = json.loads(changed["config.json"])
-    config["thresholds"]["pneumonia"] = 0.9
+    config["findings"]["pneumonia"]["threshold"] = 0.9
     hub.add(NAME, changed | {"config.json": json.dumps(config).encode()})
-    assert LungFusionPipeline.from_pretrained(NAME).model.config.thresholds["pneumonia"] == 0.9
+    assert LungFusionPipeline.from_pretrained(NAME).model.config.findings["pneumonia"].threshold == 0.9
     pinned = LungFusionPipeline.from_pretrained(NAME, revision=first)
-    assert pinned.model.config.thresholds["pneumonia"] == 0.5
+    assert pinned.model.config.findings["pneumonia"].threshold == 0.5
     with pytest.raises(OSError, match="not a valid git identifier"):
         LungFusionPipeline.from_pretrained(NAME, revision="no-such-branch")
 

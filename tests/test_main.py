@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -14,6 +15,7 @@ from PIL import Image
 
 from lungfusion.__main__ import main
 from lungfusion.app.view.words import LANGUAGES
+from tests.support.tiny import alike
 
 
 @pytest.fixture
@@ -100,7 +102,7 @@ def test_a_bad_file_is_reported_and_the_rest_go_on(checkpoint, xray, tmp_path, c
     captured = capsys.readouterr()
     answers = json.loads(captured.out)
     assert answers[0].keys() == {"path", "error", "code"}
-    assert answers[1]["findings"] == answers[2]["findings"] != []
+    assert answers[1]["findings"] and answers[1]["findings"] == alike(answers[2]["findings"])
     assert f"{bad}: this is not a picture" in captured.err
     names = ["xray-2_mask.png", "xray-2_overlay.png", "xray_mask.png", "xray_overlay.png"]
     assert sorted(path.name for path in out.iterdir()) == names
@@ -169,7 +171,7 @@ def test_names_that_the_output_lacks_are_replaced(checkpoint, xray, tmp_path, mo
 
 def test_where_nothing_can_be_written_one_sentence_says_so_before_any_work(xray, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(
-        "lungfusion.__main__.LungFusionPipeline.from_pretrained", lambda _: pytest.fail("work was done")
+        "lungfusion.__main__.LungFusionPipeline.from_pretrained", lambda *_, **__: pytest.fail("work was done")
     )
     assert main([xray, "--out", xray]) == 1
     assert capsys.readouterr().err == f"{xray}: this is a file; give --out a folder.\n"
@@ -180,3 +182,32 @@ def test_where_nothing_can_be_written_one_sentence_says_so_before_any_work(xray,
     )
     assert main([xray, "--out", str(tmp_path / "out")]) == 1
     assert "no file can be written there (Permission denied); give --out another folder." in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="the system has no /dev/fd")
+def test_pipes_are_read(checkpoint, xray, tmp_path, capsys, monkeypatch):
+    first, second = os.pipe(), os.pipe()
+    for _, end in (first, second):
+        with os.fdopen(end, "wb") as file:
+            file.write(Path(xray).read_bytes())
+    with os.fdopen(first[0]) as standard:
+        monkeypatch.setattr(sys, "stdin", standard)
+        paths = ["-", f"/dev/fd/{second[0]}", xray]
+        assert main([*paths, "--json", "--out", str(tmp_path / "out"), "--model", str(checkpoint)]) == 0
+    os.close(second[0])
+    answers = json.loads(capsys.readouterr().out)
+    assert [answer["path"] for answer in answers] == paths
+    expected = alike(answers[2]["findings"])
+    assert expected and answers[0]["findings"] == expected and answers[1]["findings"] == expected
+    assert Path(answers[0]["mask"]).name == "stdin_mask.png"
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
+    assert main(["-", "--model", str(checkpoint)]) == 1
+
+
+def test_a_closed_pipe_ends_quietly(checkpoint, xray):
+    code = "import sys; from lungfusion.__main__ import main; sys.exit(main())"
+    command = [sys.executable, "-c", code, xray, "--model", str(checkpoint)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 1

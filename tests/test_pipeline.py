@@ -3,7 +3,9 @@
 import json
 from types import SimpleNamespace
 
+import datasets
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -11,7 +13,7 @@ from PIL import Image
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.backends import TorchBackend
 from lungfusion.evidence import FIGURES
-from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.support.tiny import SIDE, alike, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
 def test_analysis_of_a_path(pipe, phantom, tmp_path):
@@ -70,8 +72,30 @@ def test_a_list_gives_a_list_in_order_and_batches_change_nothing(pipe):
     together = pipe(images)
     assert [analysis.alpha.shape[0] for analysis in together] == [100 + i for i in range(11)]
     for image, analysis in zip(images, together, strict=True):
-        assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-5)
+        assert analysis["pneumonia"].probability == pytest.approx(pipe(image)["pneumonia"].probability, abs=1e-4)
     assert pipe([]) == []
+
+
+def test_what_counts_as_several(pipe, phantom, tmp_path):
+    grey = Image.fromarray((phantom[0] * 255).astype(np.uint8))
+    grey.save(path := tmp_path / "xray.png")
+    rows = datasets.Dataset.from_dict({"image": [str(path)] * 2}).cast_column("image", datasets.Image())
+    undecoded = rows.cast_column("image", datasets.Image(decode=False))["image"]
+    names, row = [str(path)] * 2, {"bytes": path.read_bytes(), "path": None}
+    series = pd.Series(names), pd.Series([path, grey], dtype=object)
+    several = [rows["image"], undecoded, *series, dict.fromkeys("ab", grey).values(), np.array(names), (row, row)]
+    for source in several:
+        answers = pipe(source)
+        assert isinstance(answers, list) and len(answers) == 2, type(source)
+        assert pipe.features(source).shape == (2, 8)
+    assert pipe(pd.Series(names), age=pd.Series([3, 4]))[1].radiograph.age == 4
+    pixels = torch.from_numpy(np.array(grey))
+    one = [undecoded[0], row, pixels, (pixels / 255)[None], (pixels / 255).bfloat16().requires_grad_()]
+    expected = pipe(path)["pneumonia"].probability
+    for source in one:
+        assert pipe(source)["pneumonia"].probability == pytest.approx(expected, abs=1e-3)
+        assert pipe.features(source).shape == (8,)
+    assert pipe.features(iter([path, grey])).shape == (2, 8) and pipe.features([]).shape == (0, 8)
 
 
 def test_an_iterator_is_analysed_as_it_comes(pipe, phantom):
@@ -84,7 +108,7 @@ def test_an_iterator_is_analysed_as_it_comes(pipe, phantom):
 
     answers = pipe(sources())
     first = next(answers)
-    assert first["pneumonia"].probability == pytest.approx(pipe(phantom[0])["pneumonia"].probability, abs=1e-5)
+    assert first["pneumonia"].probability == pytest.approx(pipe(phantom[0])["pneumonia"].probability, abs=1e-4)
     assert len(read) < 20
     assert len(list(answers)) == 19
     assert len(pipe((phantom[0], phantom[0]))) == 2
@@ -96,7 +120,7 @@ def test_errors_are_raised_with_their_number_or_returned_in_their_place(pipe, ph
         pipe(sources)
     one, error, other = pipe(sources, errors="return")
     assert isinstance(error, RadiographError) and str(error).startswith("bytes: this is not a picture")
-    assert one.findings == other.findings != ()
+    assert one.findings and one.to_dict() == alike(other.to_dict())
     assert isinstance(pipe(b"", errors="return"), RadiographError)
     assert all(isinstance(error, RadiographError) for error in pipe([b"", b"x"], errors="return"))
     with pytest.raises(ValueError, match="'ignore': give raise or return"):

@@ -138,7 +138,7 @@ def test_only_commands_import_commands():
 def test_only_the_app_and_commands_change_how_the_process_keeps_memory():
     changing = {name for name in FILES if "lungfusion.allocator" in IMPORTS[name]}
     in_package = {name for name in changing if inside(name, "lungfusion")}
-    assert in_package == {"lungfusion.__main__", "lungfusion.app.startup"}
+    assert in_package == {"lungfusion.__main__", "lungfusion.app.startup", "lungfusion.app.many"}
     assert changing >= {"train.engine.arguments", "train.engine.processes"}
 
 

@@ -46,7 +46,7 @@ def test_a_batch_becomes_columns_and_bad_files_rows_with_their_error(checkpoint,
         assert answer["error"][row] is None
         assert answer["warnings"][row] == [warning.code for warning in expected.warnings]
         for finding in expected.findings:
-            assert answer[f"probability_{finding.name}"][row] == pytest.approx(finding.probability, abs=1e-5)
+            assert answer[f"probability_{finding.name}"][row] == pytest.approx(finding.probability, abs=1e-4)
             assert answer[f"level_{finding.name}"][row] == finding.level
         for name in ("height", "width", "format", "mask_quality", "right_lung_area", "left_lung_area"):
             assert answer[name][row] == pytest.approx(expected.to_dict()[name])
@@ -57,7 +57,7 @@ def test_a_batch_becomes_columns_and_bad_files_rows_with_their_error(checkpoint,
     (tmp_path / "one.png").write_bytes(files[0])
     paths = scorer({"path": [str(tmp_path / "one.png"), str(tmp_path / "none.png")]})
     assert paths["path"][0].endswith("one.png")
-    assert paths["probability_pneumonia"][0] == pytest.approx(answer["probability_pneumonia"][0], abs=1e-5)
+    assert paths["probability_pneumonia"][0] == pytest.approx(answer["probability_pneumonia"][0], abs=1e-4)
     assert paths["error"][0] is None and "no such file" in paths["error"][1]
     assert scorer({"path": []})["error"] == []
     with pytest.raises(ValueError, match="columns name: it needs one named bytes, path or image"):
@@ -74,7 +74,7 @@ def test_a_data_set_is_scored_as_it_streams(checkpoint, files, tmp_path):
         table = list(csv.DictReader(file))
     assert [row["patient_id"] for row in table] == ["p"] * 3 and "image" not in table[0]
     expected = LungFusionPipeline.from_pretrained(checkpoint)(files[1])["pneumonia"].probability
-    assert float(table[1]["probability_pneumonia"]) == pytest.approx(expected, abs=1e-5)
+    assert float(table[1]["probability_pneumonia"]) == pytest.approx(expected, abs=1e-4)
     assert "this is not a picture" in table[2]["error"] and table[2]["level_pneumonia"] == ""
 
 

@@ -16,6 +16,7 @@ from train.data.crops import LabelledCrops, cut_inputs, lung_crops
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler, shares_sampler
 from train.data.splits import load_part, sample_labelled_rows, sample_rows
+from train.engine.head import LabelledFeatures, head_of, learns_head_alone, logits_of
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
@@ -26,6 +27,8 @@ from train.evaluate import evaluate_run
 from train.io import write_csv
 from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
 from train.scoring.metrics import roc_auc
+
+MOST_LOG_ODDS = 3.0  # of a finding in a hospital: 95 in 100 have it, or 5
 
 
 def main(arguments=None):
@@ -60,8 +63,12 @@ def main(arguments=None):
             load_pretrained_backbone(branch.backbone, name, recipe["pretrained"])
     freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
-    train, validation = labelled(parts["train"]), labelled(parts["validation"])
     sampler = sampler_of(parts["train"], config.findings, recipe)
+    log_odds = log_odds_by_hospital(parts["train"], sampler, recipe["sources"]) if recipe["draws"] else None
+    train, validation = labelled(parts["train"], log_odds), labelled(parts["validation"])
+    if learns_head_alone(recipe) and accelerator.num_processes == 1:
+        model.to(accelerator.device)
+        train, validation = LabelledFeatures(model, train), LabelledFeatures(model, validation)
     loading = {"batch_size": recipe["batch_size"], "num_workers": workers}
     train_loader = DataLoader(train, sampler=sampler, drop_last=len(sampler) > recipe["batch_size"], **loading)
     validation_loader = accelerator.prepare(DataLoader(validation, **loading))
@@ -122,11 +129,31 @@ def load_parts(recipe, config, processor, segmenter, workers, sources, split):
     return parts
 
 
-def labelled(parts):
+def labelled(parts, log_odds=None):
     parts = [(crops, labels) for _, _, crops, labels in parts]
     if not any(len(crops) for crops, _ in parts):
         raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return LabelledCrops(parts)
+    return LabelledCrops(parts, log_odds)
+
+
+def log_odds_by_hospital(parts, sampler, sources):
+    """Of each part, (findings,) float32: the log odds of each finding among what is drawn of that part's hospital.
+
+    They are kept within `MOST_LOG_ODDS`: where all have a finding, or nobody has, what speaks against it still counts.
+    Where nothing is known of a finding they are 0.
+    """
+    hospitals = [sources[name]["hospital"] for name, *_ in parts]
+    weights = np.split(np.asarray(sampler.weights), np.cumsum([len(labels) for *_, labels in parts])[:-1])
+    found = {}
+    for hospital in set(hospitals):
+        own = [number for number, name in enumerate(hospitals) if name == hospital]
+        labels = np.concatenate([parts[number][3] for number in own])
+        weight = np.concatenate([weights[number] for number in own])[:, None]
+        present, absent = (np.sum(weight * (labels == value), axis=0) for value in (1, 0))
+        log_odds = np.log(np.maximum(present, 1e-9)) - np.log(np.maximum(absent, 1e-9))
+        log_odds = np.where(present + absent > 0, log_odds, 0)
+        found[hospital] = np.clip(log_odds, -MOST_LOG_ODDS, MOST_LOG_ODDS).astype(np.float32)
+    return [found[hospital] for hospital in hospitals]
 
 
 def sampler_of(parts, findings, recipe):
@@ -162,7 +189,9 @@ def groups(parts):
 
 
 def augmented_loss(loss_of, augment, sides, model, batch, epoch):
-    """The loss of a batch of crops, augmented, at the side of this epoch."""
+    """The loss of a batch of crops, augmented, at the side of this epoch; or of `LabelledFeatures` as they are."""
+    if "features" in batch:
+        return loss_of(head_of(model), batch)
     return loss_of(model, cut_inputs(batch, sides[epoch], augment))
 
 
@@ -201,7 +230,7 @@ def aucs(accelerator, loader, model):
     rows = []
     for batch in loader:
         with accelerator.autocast():
-            logits = model(**cut_inputs(batch, model.config.branch_size) | {"labels": None}).logits.float()
+            logits = logits_of(model, batch)
         rows.append(accelerator.gather_for_metrics((logits, batch["labels"])))
     logits, labels = (torch.cat(column).cpu().numpy() for column in zip(*rows, strict=True))
     figures = {}

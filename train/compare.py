@@ -13,8 +13,12 @@ under OUTPUT/VARIANT; finished ones are skipped, cut-off ones go on. Every varia
 its difference to the first one is taken image by image. Written to OUTPUT: compare.json and compare.md, anew after
 every variant.
 
-With --leave-out each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them; with
-`all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
+With --grid and --leave-out every variant trains without each of these hospitals, and compare.md has a column for the
+hospitals learned from, one for each left out and one for all left out together; the difference is to the first variant
+and to the best of those with one network.
+
+With --leave-out alone each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them;
+with `all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
 hospitals.json, which a recipe's `away` names.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
@@ -27,6 +31,7 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import yaml
@@ -40,7 +45,14 @@ from train.engine.recipe import load_recipe
 from train.evaluate import write_curves
 from train.io import read_rows, read_yaml, weights_in, write_table
 from train.report.hardest import compare_hardest
-from train.scoring.comparison import findings_table, lungs_table, summarise_findings, summarise_lungs
+from train.scoring.comparison import (
+    AWAY,
+    findings_table,
+    left_out_rows,
+    lungs_table,
+    summarise_findings,
+    summarise_lungs,
+)
 from train.scoring.curves import measure_curves
 from train.scoring.hospitals import hospitals_of, hospitals_table
 
@@ -58,10 +70,10 @@ def main(arguments=None):
     arguments = parser.parse_intermixed_args(arguments)  # options may stand between overrides
     if arguments.models and arguments.dataset:
         compare_models(parser, arguments)
-    elif arguments.recipe and arguments.leave_out:
-        compare_hospitals(parser, arguments)
     elif arguments.recipe and arguments.grid:
         compare_variants(parser, arguments)
+    elif arguments.recipe and arguments.leave_out:
+        compare_hospitals(parser, arguments)
     else:
         parser.error("give --recipe and --grid to train variants, or --models and --dataset to compare trained models")
 
@@ -133,82 +145,139 @@ def images_drawn(recipe):
     return f"{recipe['epochs'] * size:,}" if size else f"each {recipe['epochs']} times"
 
 
+class Run(NamedTuple):
+    """One training of a variant.
+
+    folder: `Path` of its run.
+    overrides: `key=value` strings.
+    number: of its fold and seed, from 0; runs of the same number are compared.
+    group: hospitals left out, joined by +; None where none is.
+    """
+
+    folder: Path
+    overrides: list
+    number: int
+    group: str | None
+
+
 def compare_variants(parser, arguments):
     grid = read_yaml(arguments.grid)
     try:
-        runs = plan(arguments.recipe, grid, arguments.overrides, arguments.output)
+        recipe = load_recipe(arguments.recipe, arguments.overrides)
+        groups = hospitals_of(recipe) if arguments.leave_out == ["all"] else arguments.leave_out
+        if groups and recipe["task"] != "classification":
+            raise ValueError("--leave-out is for a classifier's recipe: a segmenter's hospitals are not left out.")
+        runs = plan(arguments.recipe, grid, arguments.overrides, arguments.output, groups or [None])
     except ValueError as error:
         parser.error(str(error))
-    task, table, first = load_recipe(arguments.recipe)["task"], {}, list(next(iter(runs.values())))
-    module, in_markdown = {
-        "segmentation": ("train.segment", lungs_table),
-        "classification": ("train.classify", findings_table),
-    }[task]
-    for variant, runs_of_variant in runs.items():
-        for folder, overrides in runs_of_variant.items():
-            train(module, arguments.recipe, overrides, folder)
-        table[variant] = {
-            "overrides": grid["variants"][variant],
-            **summarise_variant(task, list(runs_of_variant), first),
-        }
+    in_markdown, table = lungs_table if recipe["task"] == "segmentation" else findings_table, {}
+    single = [variant for variant, of_variant in runs.items() if is_single(arguments.recipe, of_variant)]
+    for variant, of_variant in runs.items():
+        for run in of_variant:
+            train(MODULES[recipe["task"]], arguments.recipe, run.overrides, run.folder)
+        table[variant] = {"overrides": grid["variants"][variant]}
+        table[variant] |= summarise_variant(recipe["task"], of_variant, next(iter(runs.values())))
         write_table(arguments.output, "compare", in_markdown(table), table)
-    print("\n".join(in_markdown(table)))
+    if single:
+        best = max(single, key=lambda variant: mean_of_sources(table[variant]))
+        for variant, of_variant in runs.items():
+            of_best = summarise_variant(recipe["task"], of_variant, runs[best])["sources"]
+            for source, figures in table[variant]["sources"].items():
+                figures["single_difference"] = of_best[source]["auc_difference"]
+        write_table(arguments.output, "compare", in_markdown(table, best), table)
+    print((arguments.output / "compare.md").read_text())
 
 
-def plan(recipe_path, grid, overrides, output):
-    """Every run: variant → folder → its overrides of the recipe.
+MODULES = {"segmentation": "train.segment", "classification": "train.classify"}
+
+
+def is_single(recipe_path, runs):
+    """Whether a variant is a classifier with one network."""
+    return len(load_recipe(recipe_path, runs[0].overrides)["model"].get("branches", ())) == 1
+
+
+def mean_of_sources(row):
+    """By which the best single network is chosen: in all hospitals left out together, or over the sources at home."""
+    sources = row["sources"]
+    if AWAY in sources:
+        return sources[AWAY]["auc"]["value"]
+    return float(np.mean([figures["auc"]["value"] for figures in sources.values()]))
+
+
+def plan(recipe_path, grid, overrides, output, groups=(None,)):
+    """Every run: variant → list of `Run`.
+
+    Args:
+        groups: hospitals to be left out by one run each, joined by + where it is several; None for a run with all.
 
     Raises:
         ValueError: an override does not fit the recipe, or a folder holds a run of another recipe.
     """
     runs = {}
     for variant, changes in grid["variants"].items():
-        runs[variant] = {}
-        for fold, seed in itertools.product(grid["folds"], grid["seeds"]):
-            folder = output / variant / f"fold{fold}-seed{seed}"
-            runs[variant][folder] = [*overrides, *changes, f"validation_fold={fold}", f"seed={seed}"]
-            recipe, kept = load_recipe(recipe_path, runs[variant][folder]), folder / "recipe.yaml"
-            if kept.exists() and yaml.safe_load(kept.read_text()) != recipe:
-                raise ValueError(f"{folder} holds a run of another recipe: delete it, or give another --output.")
+        runs[variant] = []
+        for number, (fold, seed) in enumerate(itertools.product(grid["folds"], grid["seeds"])):
+            for group in groups:
+                name = f"fold{fold}-seed{seed}"
+                own = [*overrides, *changes, f"validation_fold={fold}", f"seed={seed}"]
+                if group:
+                    name = f"without_{group.replace('+', '_')}-{name}"
+                    own.append(f"left_out=[{', '.join(group.split('+'))}]")
+                folder = output / variant / name
+                recipe, kept = load_recipe(recipe_path, own), folder / "recipe.yaml"
+                if kept.exists() and yaml.safe_load(kept.read_text()) != recipe:
+                    raise ValueError(f"{folder} holds a run of another recipe: delete it, or give another --output.")
+                runs[variant].append(Run(folder, own, number, group))
     return runs
 
 
-def read_dice(folders):
+def read_dice(runs):
     """Rows of the runs' robustness.csv."""
-    return [row for folder in folders for row in read_rows(folder / "robustness.csv")]
+    return [row for run in runs for row in read_rows(run.folder / "robustness.csv")]
 
 
-def read_probabilities(folders):
+def read_probabilities(runs):
     """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
     rows = []
-    for number, folder in enumerate(folders):
-        for row in read_rows(folder / "per_image.csv"):
+    for run in runs:
+        for row in read_rows(run.folder / "per_image.csv"):
             if row.get("refused"):
                 row |= dict.fromkeys((key for key in row if key.startswith("probability_")), 0.0)
-            rows.append({"run": number} | row)
+            rows.append({"run": run.number} | row)
     return rows
 
 
-def summarise_variant(task, folders, first):
+def read_left_out(runs):
+    """Rows of the runs' left_out.csv, as `left_out_rows` sorts them."""
+    return [row for run in runs for row in left_out_rows(read_rows(run.folder / "left_out.csv"), run.number, run.group)]
+
+
+def summarise_variant(task, runs, first):
     """What the table says of a variant: its figures, the number of runs, median seconds of an epoch, and of weights.
 
     Args:
         task: of the recipe.
-        folders: of the variant's finished runs, one for each fold and seed.
-        first: those of the first variant's.
+        runs: list of `Run`, the variant's, finished.
+        first: those of the variant to which it is compared.
     """
     if task == "segmentation":
-        figures = summarise_lungs(read_dice(folders), read_dice(first))
+        figures = summarise_lungs(read_dice(runs), read_dice(first))
     else:
-        figures = summarise_findings(read_probabilities(folders), read_probabilities(first))
-    epochs = [epoch for folder in folders for epoch in json.loads((folder / "history.json").read_text())]
+        read = read_left_out if runs[0].group else read_probabilities
+        figures = summarise_findings(read(runs), read(first))
+    epochs = [epoch for run in runs for epoch in json.loads((run.folder / "history.json").read_text())]
     seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
-    return {"runs": len(folders), **figures, "seconds_per_epoch": seconds, "parameters": weights_in(folders[0])}
+    return {
+        "runs": len(runs),
+        **figures,
+        "seconds_per_epoch": seconds,
+        "parameters": weights_in(runs[0].folder / "model"),
+    }
 
 
 def train(module, recipe_path, overrides, folder):
     """Train and score one run, unless that is done."""
-    if (folder / "README.md").exists():  # the card, which a run writes last
+    if (folder / "README.md").exists() or (folder / "left_out.csv").exists():  # what a run writes last
         print(f"{folder} is finished.")
         return
     if status := launch(module, "--recipe", recipe_path, "--output", folder, *overrides):

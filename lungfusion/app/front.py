@@ -62,6 +62,8 @@ class InVisitorsLanguage:
             if message["type"] == "http.response.start":
                 begun = message
                 return
+            if message["type"] != "http.response.body":
+                return await send(message)
             body.extend(message.get("body", b""))
             if message.get("more_body"):
                 return

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from ..allocator import give_back_freed_memory
 from ..reading.archive import radiographs_in
 from ..reading.radiograph import RadiographError, load_radiograph
 from .front import PLACEHOLDERS, words_of
@@ -51,6 +52,7 @@ class ManyFiles:
         finally:
             if self.stops.get(request.session_hash) is stop:  # a later run of the session has its own
                 del self.stops[request.session_hash]
+            give_back_freed_memory()
         yield "", batch.html(), batch.records, gr.Column(visible=bool(self.handlers.findings and batch.counts["read"]))
 
     def grown(self, batch, radiographs, stop):

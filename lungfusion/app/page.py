@@ -37,12 +37,11 @@ def script(*names):
     return "".join((LOOKS / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
-def page_words(words, findings, concatenation, model):
+def page_words(words, concatenation, model):
     """The sentences that stand on the page from the start, filled.
 
     Args:
         words: `Words`.
-        findings: names of the model's findings.
         concatenation: the way it joins image and mask.
         model: the name that was asked for.
     """
@@ -86,9 +85,7 @@ def build_page(pipe, handlers, model=None, asked_for=True):
         compare_with.click(handlers.compare_with, path, [*compare, tabs], **UNQUEUED)
         demo.load(room_of, None, tabs, **UNQUEUED)
         api(handlers)
-    demo.sentences = {
-        name: page_words(words, handlers.findings, handlers.concatenation, model) for name, words in LANGUAGES.items()
-    }
+    demo.sentences = {name: page_words(words, handlers.concatenation, model) for name, words in LANGUAGES.items()}
     demo.first = render("first.html", header=header_html(asked_for), words=PLACEHOLDERS)
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 

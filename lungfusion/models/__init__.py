@@ -12,7 +12,7 @@ from transformers import (
     AutoModelForSemanticSegmentation,
 )
 
-from .configuration_lungfusion import FindingConfig, LungFusionConfig, LungUNetConfig
+from .configuration_lungfusion import FindingConfig, LungFusionConfig, LungUNetConfig, NoduleDetectorConfig
 from .image_processing_lungfusion import LungFusionImageProcessor
 from .modeling_lung_unet import LungUNetForSemanticSegmentation, LungUNetOutput
 from .modeling_lungfusion import (
@@ -50,4 +50,5 @@ __all__ = [
     "LungUNetConfig",
     "LungUNetForSemanticSegmentation",
     "LungUNetOutput",
+    "NoduleDetectorConfig",
 ]

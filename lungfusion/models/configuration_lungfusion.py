@@ -12,12 +12,14 @@ from timm import is_model
 from transformers import PreTrainedConfig
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
+BOXES = ("crop", "align")  # of these, that cut out the lungs' box
 FUSIONS = ("concat", "gated", "lstm")
 PROBLEM_TYPES = ("multi_label_classification", "single_label_classification")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
 WIDTHS = (1, 8192)  # channels of a layer
 MAX_BRANCHES = 16
 DEFAULT_FINDINGS = ("pneumonia", "tuberculosis")
+NODULE_FINDINGS = ("nodule", "mass")  # what the nodule detector finds, by width
 LUNGS = ("background", "right lung", "left lung")  # the patient's right is on the left of the picture
 INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest_quality", "min_mask_quality")
 INPUT_LIMITS += ("min_frontal", "min_heart_left")
@@ -86,6 +88,31 @@ class FindingConfig:
                 raise ValueError(f"{name} is {value!r}: give a finite number above 0.")
         if unknown := set(self.population) - set(AGE_GROUPS):
             raise ValueError(f"population names {', '.join(sorted(unknown))}: choose out of {', '.join(AGE_GROUPS)}.")
+
+
+@dataclass(frozen=True)
+class NoduleDetectorConfig:
+    """Which nodule detector a model has; see `NoduleDetector`.
+
+    Args:
+        size: side in pixels of the square picture of the lungs' box that it reads; a multiple of 16. A pixel stands for
+            about 314 mm divided by it.
+        channels: of its levels at strides 2, 4, 8 and 16.
+
+    Raises:
+        ValueError: a value is no such thing; the sentence says which, and what to give.
+    """
+
+    size: int = 320
+    channels: tuple[int, ...] = (12, 24, 48, 80)
+
+    def __post_init__(self):
+        object.__setattr__(self, "channels", tuple(self.channels))
+        check_range(self, SIDES, "size")
+        if self.size % 16:
+            raise ValueError(f"size is {self.size}: give a multiple of 16, the nodule detector halves it four times.")
+        if len(self.channels) != 4 or not all(within(channels, WIDTHS) for channels in self.channels):
+            raise ValueError(f"channels is {self.channels}: give four numbers of channels.")
 
 
 def finding_config(name, values):
@@ -279,6 +306,9 @@ class LungFusionConfig(SentenceConfig):
             their names. Taken as a list of names too, or with a dict in place of each `FindingConfig`, as
             config.json holds them; transformers' `id2label` follows from it. `from_pretrained` takes other ones, as
             `findings`, `id2label` or `num_labels`; what was said of the old ones is then left out.
+        nodule_detector (`NoduleDetectorConfig` or `dict`): the nodule detector, which says of `nodule` and `mass`
+            where they are, and gives their logits in place of the classifier. It looks at the lungs' box, so
+            `concatenation` is `crop` or `align`. None: there is none.
         problem_type (`str`): `"multi_label_classification"`, each finding present or absent for itself, or
             `"single_label_classification"`, one of them in each image: labels are its numbers, and the loss is
             cross-entropy.
@@ -298,6 +328,7 @@ class LungFusionConfig(SentenceConfig):
         "ood_score",
         "view_logits",
         "heart_logit",
+        "nodule_map",
     ]
     sub_configs = {"segmenter": LungUNetConfig}
 
@@ -310,6 +341,7 @@ class LungFusionConfig(SentenceConfig):
     fusion_size: int = 256
     dropout: float = 0.3
     findings: dict[str, FindingConfig | dict] | list[str] | tuple[str, ...] | None = None
+    nodule_detector: NoduleDetectorConfig | dict | None = None
 
     @classmethod
     def from_dict(cls, config_dict, **kwargs):
@@ -332,6 +364,10 @@ class LungFusionConfig(SentenceConfig):
         self.label2id = {name: number for number, name in enumerate(names)}
         if not isinstance(self.segmenter, LungUNetConfig):
             self.segmenter = LungUNetConfig.from_dict(self.segmenter or {})
+        if isinstance(self.nodule_detector, dict):
+            if unknown := set(self.nodule_detector) - set(NoduleDetectorConfig.__dataclass_fields__):
+                raise ValueError(f"nodule_detector gives {', '.join(map(str, unknown))}: give size and channels.")
+            self.nodule_detector = NoduleDetectorConfig(**self.nodule_detector)
         self.problem_type = self.problem_type or PROBLEM_TYPES[0]
         super().__post_init__(**kwargs)
         self._check()
@@ -366,7 +402,10 @@ class LungFusionConfig(SentenceConfig):
         findings = {name: asdict(finding) for name, finding in self.findings.items()}
         for finding in findings.values():
             finding |= {"population": list(finding["population"]), "rivals": list(finding["rivals"])}
-        return super().to_dict() | {"findings": findings}
+        said = super().to_dict() | {"findings": findings}
+        if self.nodule_detector is not None:
+            said["nodule_detector"] = asdict(self.nodule_detector) | {"channels": list(self.nodule_detector.channels)}
+        return said
 
     def _check(self):
         names_of_labels({"findings": list(self.findings), "id2label": self.id2label, "label2id": self.label2id})
@@ -377,6 +416,14 @@ class LungFusionConfig(SentenceConfig):
             raise ValueError(f"concatenation is {self.concatenation!r}: choose one of {', '.join(CONCATENATIONS)}.")
         if self.fusion not in FUSIONS:
             raise ValueError(f"fusion is {self.fusion!r}: choose one of {', '.join(FUSIONS)}.")
+        if self.nodule_detector is not None:
+            if missing := [name for name in NODULE_FINDINGS if name not in self.findings]:
+                raise ValueError(f"The nodule detector finds {' and '.join(NODULE_FINDINGS)}: name {missing[0]} too.")
+            if self.concatenation not in BOXES:
+                raise ValueError(
+                    f"concatenation is {self.concatenation!r}: the nodule detector needs the lungs' box, so choose "
+                    f"{' or '.join(BOXES)}."
+                )
         if self.problem_type not in PROBLEM_TYPES:
             raise ValueError(f"problem_type is {self.problem_type!r}: choose one of {', '.join(PROBLEM_TYPES)}.")
         if not self.branches:
@@ -392,4 +439,4 @@ class LungFusionConfig(SentenceConfig):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")
 
 
-__all__ = ["FindingConfig", "LungFusionConfig", "LungUNetConfig"]
+__all__ = ["FindingConfig", "LungFusionConfig", "LungUNetConfig", "NoduleDetectorConfig"]

@@ -10,9 +10,10 @@ from transformers.utils import ModelOutput
 
 from .branches import Branch
 from .concatenation import CONCATENATION_MODULES
-from .configuration_lungfusion import LungFusionConfig
+from .configuration_lungfusion import NODULE_FINDINGS, LungFusionConfig
 from .fusion import FUSION_MODULES
 from .modeling_lung_unet import LungUNetForSemanticSegmentation, initialize
+from .nodule_detector import NoduleDetector, nodule_logits
 
 
 @dataclass
@@ -51,6 +52,8 @@ class LungFusionOutput(ModelOutput):
             `labels`.
         logits: (B, findings) float, calibrated; see `probabilities`.
         fused_features: (B, D) float, the `pooler_output` of [`LungFusionModel`].
+        nodule_map: (B, 2, h, w) float over the part of the image that `roi_affine` says: logits of a nodule's or mass's
+            centre, not calibrated, and its width in mm; see `NoduleDetector`. Only with a `nodule_detector`.
         alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score, view_logits, heart_logit: see
             [`LungFusionModelOutput`].
     """
@@ -66,6 +69,7 @@ class LungFusionOutput(ModelOutput):
     ood_score: torch.FloatTensor | None = None
     view_logits: torch.FloatTensor | None = None
     heart_logit: torch.FloatTensor | None = None
+    nodule_map: torch.FloatTensor | None = None
 
 
 class LungFusionModel(PreTrainedModel):
@@ -78,7 +82,7 @@ class LungFusionModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
-    _keys_to_ignore_on_load_unexpected = (r"^classifier\.",)
+    _keys_to_ignore_on_load_unexpected = (r"^classifier\.", r"^nodules\.")
 
     def __init__(self, config: LungFusionConfig):
         config._check()
@@ -160,7 +164,7 @@ class LungFusionForImageClassification(LungFusionModel):
     _keys_to_ignore_on_load_unexpected = ()
 
     def add_head(self, config):
-        """A shallow classifier: one logit for each finding."""
+        """A shallow classifier: one logit for each finding; and the nodule detector, where there is one."""
         self.num_labels = config.num_labels
         self.classifier = nn.Sequential(
             nn.Dropout(config.dropout),
@@ -169,6 +173,8 @@ class LungFusionForImageClassification(LungFusionModel):
             nn.Dropout(config.dropout),
             nn.Linear(config.fusion_size, config.num_labels),
         )
+        detector = config.nodule_detector
+        self.nodules = None if detector is None else NoduleDetector(detector.size, detector.channels)
 
     def forward(self, pixel_values, labels=None, alpha=None, output_hidden_states=None, return_dict=None, is_cut=False):
         """Name the findings.
@@ -179,9 +185,13 @@ class LungFusionForImageClassification(LungFusionModel):
             pixel_values, alpha, output_hidden_states, return_dict, is_cut: see [`LungFusionModel`].
         """
         base = self.fuse(pixel_values, alpha, output_hidden_states, is_cut)
-        logits = self.calibrate(self.classifier(base.pooler_output))
+        logits, nodule_map = self.classifier(base.pooler_output), None
+        if self.nodules is not None and not is_cut:
+            nodule_map = self.nodules(pixel_values.to(self.dtype), base.alpha.to(self.dtype), base.roi_affine)
+            logits = self.with_nodules(logits, nodule_logits(nodule_map))
+        logits = self.calibrate(logits)
         loss = None if labels is None else self.loss_of(logits, labels)
-        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen(base))
+        output = LungFusionOutput(loss, logits, fused_features=base.pooler_output, **seen(base), nodule_map=nodule_map)
         return output.to_tuple() if return_dict is False else output
 
     def save_pretrained(self, *args, **kwargs):
@@ -194,6 +204,13 @@ class LungFusionForImageClassification(LungFusionModel):
             base = f"{LungFusionModel.__module__.rpartition('.')[2]}.{LungFusionModel.__name__}"
             self.config.auto_map = (getattr(self.config, "auto_map", None) or {}) | {"AutoModel": base}
         super().save_pretrained(*args, **kwargs)
+
+    def with_nodules(self, logits, of_nodules):
+        """The classifier's logits (B, findings), those of nodule and mass (B, 2) by the detector instead."""
+        columns = list(logits.unbind(1))
+        for name, of_detector in zip(NODULE_FINDINGS, of_nodules.unbind(1), strict=True):
+            columns[list(self.config.findings).index(name)] = of_detector
+        return torch.stack(columns, dim=1)
 
     def calibrate(self, logits):
         """Divide by each finding's temperature and add its bias: (B, findings) → the same."""

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lungfusion import LungFusionPipeline, RadiographError
+from lungfusion import LungFusionImageProcessor, RadiographError
 from lungfusion.analysis import Correction
 from lungfusion.app import answers as cache
 from lungfusion.app.answers import Answers, Request
@@ -25,14 +25,14 @@ def path(radiograph_files, tmp_path):
 
 @pytest.fixture
 def runs(monkeypatch):
-    """Grows by one for every run of the segmenter, which every analysis begins with."""
-    counted, forward = [], LungFusionPipeline.pixel_values
+    """Grows by one whenever radiographs are made into what the model reads, which every run begins with."""
+    counted, process = [], LungFusionImageProcessor.__call__
 
-    def counting(pipe, radiographs):
-        counted.append(len(radiographs))
-        return forward(pipe, radiographs)
+    def counting(processor, *images, **settings):
+        counted.append(images)
+        return process(processor, *images, **settings)
 
-    monkeypatch.setattr(LungFusionPipeline, "pixel_values", counting)
+    monkeypatch.setattr(LungFusionImageProcessor, "__call__", counting)
     return counted
 
 
@@ -89,4 +89,4 @@ def test_few_are_kept(pipe, radiograph_files, tmp_path, monkeypatch):
 def test_covered_scores_are_those_before_and_after(pipe, path):
     scores = Answers(pipe).covered(path, Request(), np.zeros((4, 4), bool))
     assert list(scores) == list(pipe.findings)
-    assert all(before == pytest.approx(after, abs=1e-6) for before, after in scores.values())
+    assert all(before == pytest.approx(after, abs=1e-4) for before, after in scores.values())

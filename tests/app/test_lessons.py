@@ -1,17 +1,19 @@
 """The tab that teaches, but for the walk: people under a threshold, and the quiz."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
-from lungfusion import Evidence, LungFusionConfig, LungFusionPipeline
+from lungfusion import Evidence, LungFusionPipeline
 from lungfusion.app.answers import Request
-from lungfusion.app.examples import DRAWN, Examples, KnownExample
+from lungfusion.app.examples import DRAWN, IS, Examples, KnownExample, verdict
 from lungfusion.app.handlers import Handlers
 from lungfusion.app.lessons import Lessons, cells
 from lungfusion.app.view.people import people_html
-from lungfusion.app.view.quiz import model_guess, verdict_html
+from lungfusion.app.view.quiz import GUESSES, NO_SCORE, verdict_html
+from lungfusion.app.view.start import start_html
 from lungfusion.evidence import FindingEvidence, Place
 from tests.support.answers import EFFUSION, ENGLISH, GOUT, PNEUMONIA, TUBERCULOSIS, Page
 from tests.support.app_server import ROOT
@@ -19,8 +21,7 @@ from tests.support.tiny import analysis
 from train.augment.phantom.radiograph import EXAMPLES
 
 REQUEST = SimpleNamespace(headers={}, query_params={})
-NO_SCORE = {"asked": 0, "visitor": 0, "model": 0}
-SCORES = {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}
+SCORES = {"healthy": (0.1, 0.2, 0.2, 0.3, 0.9), "ill": (0.2, 0.6, 0.7, 0.8, 0.9)}
 
 
 @pytest.fixture(scope="module")
@@ -32,15 +33,20 @@ def lessons(checkpoint):
 def people(**scores):
     places = {name: {place: Place(scores=groups) for place, groups in of.items()} for name, of in scores.items()}
     evidence = Evidence({name: FindingEvidence(places=of) for name, of in places.items()})
-    return people_html(ENGLISH, LungFusionConfig(), evidence)
+    return people_html(ENGLISH, {"pneumonia": 0.5, "tuberculosis": 0.5}, evidence)
 
 
-def test_people_are_those_whose_scores_ship_with_the_checkpoint():
-    scores = {"nih": SCORES, "elm": {"healthy": [0.5] * 9}, "oak": {"ill": [0.9]}}
-    page = Page(people(pneumonia=scores))
-    (option,) = page.having("data-scores")
-    assert json.loads(option["data-scores"]) == {"healthy": [SCORES["healthy"], [0.5] * 9], "ill": [SCORES["ill"]]}
-    assert option["data-at"] == "0.5" and "Elm" in option["data-where"] and "Oak" not in option["data-where"]
+def test_people_are_of_hospitals_that_have_healthy_and_ill_ones():
+    scores = {"nih": SCORES, "elm": {"healthy": [0.5] * 9}, "oak": {"ill": [0.9] * 9}}
+    (option,) = Page(people(pneumonia=scores)).having("data-scores")
+    assert json.loads(option["data-scores"]) == {name: [list(group)] for name, group in SCORES.items()}
+    assert option["data-at"] == "0.5" and "NIH" in option["data-where"] and "Oak" not in option["data-where"]
+
+
+def test_the_lesson_opens_with_what_is_most_often_a_false_alarm():
+    often = {"healthy": (0.6,) * 5, "ill": SCORES["ill"]}
+    options = Page(people(pneumonia={"nih": SCORES}, tuberculosis={"nih": often})).having("data-scores")
+    assert [option["value"] for option in options] == ["tuberculosis", "pneumonia"]
 
 
 @pytest.mark.parametrize("scores", [{}, {"pneumonia": {"nih": {"healthy": [0.1] * 9}}}, {"nodule": {"nih": SCORES}}])
@@ -58,43 +64,78 @@ def test_the_tab_shows_no_people_where_none_ship(lessons):
 
 def test_what_was_drawn_is_what_is_said_to_be_true():
     assert {name: asked.get("opacity", "clear") for name, asked in EXAMPLES.items()} == DRAWN
-    assert all(f"truth_{truth}" in ENGLISH.sentences for truth in DRAWN.values())
+    for truth in DRAWN.values():
+        assert f"truth_{truth}" in ENGLISH.sentences and f"example_{truth}" in ENGLISH.sentences
+        assert truth in IS and any(truth in truths for truths in GUESSES.values())
 
 
 def test_real_examples_join_the_drawings(tmp_path):
     examples = Examples(ROOT / "examples" / "radiographs")
     examples.fetched = [tmp_path / "1_no_pneumonia.jpeg", tmp_path / "1_pneumonia.jpeg", tmp_path / "1_odd.jpeg"]
-    real = {example.truth: example.kind for example in examples.known() if not example.drawn}
-    assert real == {"no_pneumonia": "clear", "pneumonia": "sign"}
+    assert {example.truth for example in examples.known() if not example.drawn} == {"no_pneumonia", "pneumonia"}
     assert len(examples.known()) == len(DRAWN) + 2
 
 
+MASS = replace(TUBERCULOSIS, name="mass")
+SEEN = replace(TUBERCULOSIS, name="pneumonia")
+
+
 @pytest.mark.parametrize(
-    ("findings", "guess"),
-    [((TUBERCULOSIS, PNEUMONIA), "sign"), ((PNEUMONIA, GOUT), "clear"), ((EFFUSION, PNEUMONIA), None), ((GOUT,), None)],
+    ("truth", "findings", "judged"),
+    [
+        ("consolidation", [SEEN, PNEUMONIA], "right"),
+        ("consolidation", [MASS], "wrong"),  # a mass is no consolidation
+        ("consolidation", [MASS, SEEN], "partly"),
+        ("consolidation", [PNEUMONIA], "wrong"),
+        ("consolidation", [EFFUSION], "unsure"),
+        ("clear", [PNEUMONIA, GOUT], "right"),
+        ("clear", [TUBERCULOSIS], "wrong"),
+        ("clear", [], "unsure"),
+    ],
 )
-def test_what_the_model_guesses_follows_its_levels(findings, guess):
-    assert model_guess(analysis(findings=findings)) == guess
+def test_the_model_is_judged_finding_by_finding(truth, findings, judged):
+    assert verdict(truth, findings) == judged
+
+
+def told(guess, findings, judged, truth="clear"):
+    example = KnownExample("x.png", truth, True)
+    return Page(verdict_html(ENGLISH, example, analysis(findings=findings), judged, guess, 0, 6, NO_SCORE)).text
 
 
 def test_the_verdict_says_what_is_true_and_who_was_right():
-    example = KnownExample("x.png", "clear", True)
-    page = Page(verdict_html(ENGLISH, example, analysis(findings=[TUBERCULOSIS]), "clear", 0, 6, NO_SCORE))
-    assert "You are right. Nothing is drawn into these lungs." in page.text
-    assert "reacts to: signs of tuberculosis. It is wrong. It learned from real X-rays only" in page.text
-    assert "you 1, the model 0" in page.text
-    page = Page(verdict_html(ENGLISH, example, analysis(findings=[PNEUMONIA]), "sign", 0, 6, NO_SCORE))
-    assert "Not so." in page.text and "Nothing stands out. It is right." in page.text
+    text = told("clear", [TUBERCULOSIS], "wrong")
+    assert "You are right. Nothing is drawn into these lungs." in text
+    assert "sees: signs of tuberculosis. That is wrong. It learned from real X-rays only" in text
+    assert "you 1, the model 0" in text
+    text = told("nodule", [PNEUMONIA], "right")
+    assert "Not so." in text and "Nothing stands out. That is right." in text and "you 0, the model 1" in text
+    assert "That is partly right" in told("consolidation", [MASS, SEEN], "partly", "consolidation")
 
 
 def test_a_question_does_not_give_its_answer_away_and_the_score_travels(lessons):
     score = {"asked": "3", "visitor": "2", "model": "1"}
     asked = Page(lessons.asked(SimpleNamespace(number=7, guess="", score=score), REQUEST))
-    assert "Is there a sign" in asked.text and "truth" not in asked.text.lower()
+    assert "What is to be seen" in asked.text and "truth" not in asked.text.lower()
+    assert [button["data-guess"] for button in asked.having("data-guess")] == list(GUESSES)
     assert "of 3: you 2, the model 1" in asked.text
     answered = Page(lessons.asked(SimpleNamespace(number=7, guess="clear", score=score), REQUEST))
     assert answered.having("data-asked")[0]["data-asked"] == "4"
     assert answered.having("data-next")[0]["data-next"] == "8"
+
+
+def test_the_quiz_begins_anew_with_no_score(lessons):
+    score = {"asked": "6", "visitor": "4", "model": "2"}
+    last = Page(lessons.asked(SimpleNamespace(number=5, guess="clear", score=score), REQUEST))
+    assert last.having("data-next")[0]["data-next"] == "0"
+    again = Page(lessons.asked(SimpleNamespace(number=0, guess="", score=score), REQUEST))
+    assert again.having("data-asked")[0]["data-asked"] == "0"
+
+
+def test_a_question_has_an_address(lessons):
+    at = SimpleNamespace(headers={}, query_params={"quiz": "2"})
+    assert "Picture 2 of 6" in lessons.quiz(at).value
+    for strange in ("0", "99", "x", ""):
+        assert "Start the quiz" in lessons.quiz(SimpleNamespace(headers={}, query_params={"quiz": strange})).value
 
 
 def test_the_truth_of_an_example_stands_beside_its_answer(lessons, radiograph_files):
@@ -103,6 +144,16 @@ def test_the_truth_of_an_example_stands_beside_its_answer(lessons, radiograph_fi
     assert "What is true here: Nothing is drawn into these lungs." in answer
     answer = lessons.handlers.answered(radiograph_files["chest.png"], Request(), REQUEST)
     assert "What is true" not in answer
+
+
+def test_cards_say_what_is_true_and_how_right_the_model_is(lessons):
+    examples = lessons.handlers.examples
+    page = Page(start_html(ENGLISH, examples, "pitch_more", 15))
+    assert len(page.having("data-example")) == 6 and "The model sees" not in page.text
+    examples.look(lessons.handlers.answers.explain)
+    page = Page(start_html(ENGLISH, examples, "pitch_more", 15))
+    assert page.text.count("The model sees") == 6
+    assert all(examples.verdict(example) for example in examples.known())
 
 
 # The brush

@@ -2,23 +2,24 @@
 
 import pytest
 
-from tests.support.browser import go, upload
+from tests.support.browser import upload
 
 pytestmark = pytest.mark.browser
-TOUCHED = "#answer button:visible, #answer a:visible, #answer summary:visible, #answer select:visible"
+TOUCHED = "#answer :is(button, a, summary, select):visible, .top :is(a, summary):visible"
 
 
 def test_what_can_be_touched_has_a_name_of_its_own_and_room_for_a_finger(visit, radiograph_files):
     page = visit(390)
     upload(page, radiograph_files["chest.png"])
     page.locator(".answer").wait_for()
-    page.get_by_role("button", name="Heat map: Pneumonia").click()
+    page.locator(".finding[data-name=pneumonia] summary").click()
+    page.get_by_role("button", name="Tools").click()
     touched = page.locator(TOUCHED)
     names = touched.evaluate_all("all => all.map(one => one.ariaLabel || one.innerText.trim())")
     assert all(names) and len(set(names)) == len(names), names
     heights = touched.evaluate_all("all => all.map(one => one.getBoundingClientRect().height)")
     assert min(heights) >= 44, dict(zip(names, heights, strict=True))
-    hidden = page.locator("#answer label:has(input):visible").evaluate_all(
+    hidden = page.locator("#answer :is(label:has(input), .layers label):visible").evaluate_all(
         "all => all.map(one => one.getBoundingClientRect().height)"
     )
     assert min(hidden) >= 44  # of radio buttons and sliders
@@ -28,25 +29,26 @@ def test_the_answer_is_announced_and_stands_in_the_accessibility_tree(visit, rad
     page = visit()
     upload(page, radiograph_files["chest.png"])
     page.locator(".answer").wait_for()
-    title = "The model reacts to: pneumonia."
+    title = "The model sees: pneumonia."
     page.wait_for_function("title => document.querySelector('.heard').textContent === title", arg=title)
     tree = page.locator("#answer").aria_snapshot()
     assert f'heading "{title}" [level=2]' in tree
-    for part in ('group "The picture', 'toolbar "View"', 'radiogroup "What to look at"', 'img "The radiograph"'):
+    for part in ('group "The picture', 'toolbar "Tools"', 'radiogroup "What to look at"', 'img "The radiograph"'):
         assert part in tree, part
-    assert tree.index("Another X-ray") < tree.index(title)
+    assert tree.index(title) < tree.index('img "The radiograph"') < tree.index("Another X-ray")
+    assert page.evaluate("document.activeElement.className") == "headline"  # keys go on from the answer
     page.get_by_role("button", name="Show as a negative").click()
     assert page.get_by_role("button", name="Show as a negative", pressed=True).is_visible()
 
 
-def test_arrow_keys_go_from_tab_to_tab(visit):
+def test_rooms_are_links_that_keys_reach(visit):
     page = visit()
-    go(page, "Compare")
-    page.get_by_role("tab", name="Compare").focus()
-    page.keyboard.press("ArrowRight")
-    page.wait_for_function("location.search.includes('tab=many')")
-    page.keyboard.press("ArrowLeft")
+    page.locator(".rooms a").first.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
     page.wait_for_function("location.search.includes('tab=compare')")
+    assert page.locator(".rooms a[aria-current=page]").inner_text().strip() == "Compare"
 
 
 def test_the_page_says_its_own_address_and_copies_it(visit, server):

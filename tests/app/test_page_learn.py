@@ -5,7 +5,7 @@ from importlib.resources import files
 import pytest
 from PIL import Image, ImageChops
 
-from lungfusion import Evidence, LungFusionConfig
+from lungfusion import Evidence
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.evidence import FindingEvidence, Place
@@ -51,7 +51,7 @@ def test_a_walk_a_brush_and_a_quiz(visit, radiograph_files, width, scheme):
     shoot(page, width, scheme, "cover")
 
     page.get_by_role("button", name="Start the quiz").click()
-    page.get_by_role("button", name="Yes, there is one").click()
+    page.get_by_role("button", name="A round spot").click()
     page.get_by_text("Right so far, of 1:").wait_for()
     assert page.locator(".quiz .truth").inner_text().startswith(("You are right.", "Not so."))
     assert not barriers(page)
@@ -63,7 +63,7 @@ def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
     scores = {"nih": {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}}
     evidence = Evidence({"pneumonia": FindingEvidence(places={"nih": Place(scores=scores)})})
     page = browser.new_page()
-    shown = people_html(LANGUAGES["en"], LungFusionConfig(), evidence)
+    shown = people_html(LANGUAGES["en"], {"pneumonia": 0.5}, evidence)
     page.set_content(f"<html lang=en><title>People</title><div id=people>{shown}</div>")
     script = (files("lungfusion.app.view") / "people.js").read_text(encoding="utf-8")
     page.evaluate("script => new Function('element', script)(document.querySelector('#people'))", script)

@@ -45,7 +45,7 @@ def turned_and_set_back(page, radiograph_files):
     upload(page, radiograph_files["chest.png"])
     page.locator(".answer").wait_for()
     before = page.get_by_alt_text("The radiograph").get_attribute("src")
-    page.get_by_text("Lungs", exact=True).click()
+    page.locator(".layers").get_by_text("Lungs", exact=True).click()
     for _ in range(2):
         page.get_by_role("button", name="Turn right").click()
     page.locator(".answer[data-angle='180']").locator("text=As uploaded").wait_for()
@@ -71,10 +71,11 @@ def test_window_and_level_are_set_by_drag_from_all_pixels(visit, radiograph_file
     box = page.locator(".stage").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.mouse.move(x, y)
-    page.mouse.down(button="right")
+    page.mouse.down()
     page.mouse.move(x - box["width"] / 3, y)
-    page.mouse.up(button="right")
-    assert page.locator(".stage output").inner_text() == "W 50 · L 50"  # a third of the width to the left halves it
+    page.mouse.up()
+    said = page.locator(".stage output").inner_text()
+    assert said == "W 32768 · L 32768 (0–65535)"  # in the file's units; a third of the width to the left halves it
     page.locator(".viewer.is-deep canvas").wait_for()
     greys = page.locator("canvas.deep").evaluate(
         """canvas => new Promise(done => requestAnimationFrame(() =>
@@ -87,3 +88,25 @@ def test_window_and_level_are_set_by_drag_from_all_pixels(visit, radiograph_file
     assert page.locator(".stage output").inner_text() == ""
     page.keyboard.press("1")
     page.locator(".heat.chosen").wait_for()
+
+
+def test_a_ruler_a_mirror_and_windows(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+    box = page.locator(".stack").bounding_box()
+    right, left = (page.locator(f".patients-{side}") for side in ("right", "left"))
+    assert right.bounding_box()["x"] < left.bounding_box()["x"] and "as usually shown" in right.inner_text()
+    page.get_by_role("button", name="Mirror the view").click()
+    assert right.bounding_box()["x"] > left.bounding_box()["x"]
+    page.get_by_role("button", name="Ruler").click()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 0.5 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 0.5 * box["height"], steps=4)
+    page.mouse.up()
+    assert page.locator(".stage output").inner_text() == "128 px"  # no header says how large a pixel is
+    page.get_by_role("button", name="Brightness and contrast").click()
+    page.locator(".presets").get_by_role("button", name="Lungs").click()
+    assert page.locator(".stage output").inner_text().startswith("W ")
+    page.get_by_role("button", name="Outline of the lungs").click()
+    assert not page.locator(".contour").is_visible()

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import go, upload
+from lungfusion.app.view.words import LANGUAGES
+from tests.support.browser import barriers, go, upload
 
 pytestmark = pytest.mark.browser
+SPANISH = LANGUAGES["es"]
 
 TRANSFER = """([kind, content]) => {
     const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0));
@@ -32,9 +34,9 @@ def test_the_address_keeps_example_and_tab_and_back_works(visit):
     page = visit(query="/?example=clear", wait=".answer")
     page.get_by_text("phantom_clear.png: PNG").wait_for()
     page.get_by_role("button", name="Start over").click()
-    page.get_by_text("The answer appears here").wait_for()
+    page.locator(".hero").wait_for()
     assert "example" not in page.url
-    page.get_by_role("button", name="dicom").focus()
+    page.locator(".card[data-title=dicom]").focus()
     page.keyboard.press("Enter")
     page.get_by_text("phantom_dicom.dcm: DICOM, 512 × 512 pixels").wait_for()
     assert "example=dicom" in page.url
@@ -43,7 +45,7 @@ def test_the_address_keeps_example_and_tab_and_back_works(visit):
     page.go_back()
     page.get_by_text("phantom_dicom.dcm: DICOM").locator("visible=true").wait_for()
     page.go_back()
-    page.get_by_text("The answer appears here").wait_for()
+    page.locator(".hero").wait_for()
     visit(query="/?tab=about", wait="text=What it is not")
 
 
@@ -52,7 +54,7 @@ def test_quick_changes_end_with_the_last_file(visit):
     page.evaluate(
         """async () => {
             for (const title of ["clear", "tilted", "16bit", "upper_lobe"]) {
-                document.querySelector(`.examples [data-title="${title}"]`).click();
+                window.lungfusion_example(`phantom_${title}.png`);
                 await new Promise(done => setTimeout(done, 120));
             }
         }"""
@@ -62,16 +64,39 @@ def test_quick_changes_end_with_the_last_file(visit):
     assert page.get_by_text("phantom_upper_lobe.png: PNG").is_visible()
 
 
-def test_a_busy_server_is_tried_again(visit, radiograph_files):
-    page = visit()
+def test_a_full_queue_is_said_and_tried_again(visit, radiograph_files):
+    page = visit(locale="es-MX")
     page.expected_errors = 2  # what the browser says of a 503
     page.wait_for_timeout(2000)  # until what the page asked as it opened is answered
     page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))
     upload(page, radiograph_files["chest.png"])
-    page.get_by_text("The server did not answer").wait_for()
+    page.get_by_role("alert").get_by_text(SPANISH("queue_full")).wait_for()
+    assert not barriers(page) and not page.get_by_text("Queue is full.").is_visible()
     page.unroute("**/queue/join*")
-    page.get_by_role("button", name="Try again").click()
-    page.get_by_role("heading", name="The model reacts to: pneumonia.").wait_for()
+    page.get_by_role("button", name=SPANISH("try_again")).click()
+    page.get_by_role("heading", name=SPANISH("detected", findings=SPANISH.finding("pneumonia"))).wait_for()
+
+
+def test_without_a_connection_it_says_so_and_tries_again(visit):
+    page = visit(locale="es-MX")
+    page.expected_errors = 20  # what the browser says of each request that fails
+    page.wait_for_timeout(2000)
+    page.context.set_offline(True)
+    page.locator(".card").first.click()
+    page.locator(".toast", has_text=SPANISH("offline")).wait_for()
+    assert not barriers(page)
+    page.context.set_offline(False)
+    page.locator(".card").first.click()
+    page.locator(".answer h2").wait_for()
+    assert not page.locator(".toast").is_visible()
+
+
+def test_a_case_of_ones_own_is_fetched_by_the_browser(visit, radiograph_files):
+    page = visit()
+    case = Path(radiograph_files["chest.png"]).read_bytes()
+    page.route("**/cases/*", lambda route: route.fulfill(body=case, content_type="image/png"))
+    page.goto(page.url.split("?")[0] + "?file=/cases/mine.png")
+    page.get_by_text("mine.png: PNG, 256 × 256 pixels").wait_for()
 
 
 def test_file_name_is_shown_as_text(visit, radiograph_files):

@@ -35,7 +35,7 @@ def pipe(checkpoint):
 def test_every_step_is_what_the_model_made(pipe, phantom):
     steps, answer = traced(pipe, phantom[0]), pipe(phantom[0], correct=False)
     for finding in answer.findings:
-        assert steps.probabilities[finding.name] == pytest.approx(finding.probability, abs=1e-5)
+        assert steps.probabilities[finding.name] == pytest.approx(finding.probability, abs=1e-4)
     assert steps.image.shape == steps.alpha.shape == (SIDE, SIDE)
     assert list(steps.cnn_inputs) == ["none", "multiply", "rgba", "guided", "crop", "align"]
     assert all(
@@ -62,8 +62,8 @@ def test_the_whole_image_is_another_one_where_lungs_are_a_part(checkpoint, phant
     monkeypatch.setattr(pipe.segmenter, "forward", half)
     steps, pixel_values = traced(pipe, phantom[0]), pipe.pixel_values([load_radiograph(phantom[0])])
     whole = pipe.model(pixel_values, alpha=torch.ones(1, 1, SIDE, SIDE)).logits[0].sigmoid().tolist()
-    assert list(steps.whole_image.values()) == pytest.approx(whole, abs=1e-6)
-    assert list(steps.probabilities.values()) != pytest.approx(whole, abs=1e-6)
+    assert list(steps.whole_image.values()) == pytest.approx(whole, abs=1e-4)
+    assert list(steps.probabilities.values()) != pytest.approx(whole, abs=1e-4)
 
 
 @pytest.mark.parametrize("changes", [{"concatenation": "learned", "fusion": "concat"}, {"concatenation": "rgba"}])
@@ -101,11 +101,11 @@ def test_covering_changes_what_the_branches_see_and_nothing_else(pipe, phantom):
         scores = cover(pipe, trace.image, trace.alpha, covered)
         assert list(scores) == list(trace.probabilities)
         for name, after in scores.items():
-            assert (after == pytest.approx(trace.probabilities[name], abs=1e-6)) == same
+            assert (after == pytest.approx(trace.probabilities[name], abs=1e-4)) == same
     pixel_values = pipe.pixel_values([load_radiograph(phantom[0])])
     grey = torch.full_like(pixel_values, float(pixel_values.mean()))
     seen = pipe.model(grey, alpha=pipe.model(pixel_values).alpha).logits[0, 0].sigmoid()
-    assert scores["pneumonia"] == pytest.approx(float(seen), abs=1e-5)
+    assert scores["pneumonia"] == pytest.approx(float(seen), abs=1e-4)
     table = Page(covered_html(ENGLISH, {"pneumonia": (0.6, 0.25), "tuberculosis": (0.054, 0.055)}, list(scores)))
     assert "60%" in table.text and "−35 points" in table.text
     assert "5%" in table.text and "6%" in table.text and "+1 points" in table.text  # as the whole percents differ

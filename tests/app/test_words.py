@@ -44,7 +44,15 @@ def test_the_english_warnings_are_those_of_the_gate():
 
 def test_the_english_errors_are_those_of_the_reader():
     keys = [key for key in ENGLISH.sentences if key.startswith("error_")]
-    of_programs = {"no_such_file", "name_too_long", "not_permitted", "a_folder", "wrong_source", "text_file"}
+    of_programs = {
+        "an_address",
+        "no_such_file",
+        "name_too_long",
+        "not_permitted",
+        "a_folder",
+        "wrong_source",
+        "text_file",
+    }
     untranslated = REASONS.keys() - {key.removeprefix("error_") for key in keys}
     assert {code for code in untranslated if not code.startswith("array_")} == of_programs  # no page meets them
     for key in keys:

@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 from tests.support.helpers import ROOT
+from train.io import cell
 
 README = ROOT / "train" / "README.md"
 
@@ -53,8 +54,8 @@ def timed(command, folder, overrides):
 def table(runs, minutes):
     """Markdown: what each command took, and the figures on validation patients."""
     lungs, findings = (json.loads((runs / name / "metrics.json").read_text())["shenzhen"] for name in NAMES)
-    dice, auc = lungs["lungs"]["dice"], findings["findings"]["tuberculosis"]["auc"]
-    figures = ["", f"Dice {figure(dice, lungs['lungs']['images'])}", f"ROC AUC {figure(auc, auc['images'])}"]
+    lungs, tuberculosis = lungs["lungs"], findings["findings"]["tuberculosis"]
+    figures = ["", f"Dice {figure(lungs, 'dice')}", f"ROC AUC of tuberculosis {figure(tuberculosis, 'auc')}"]
     rows = zip(commands(), minutes, figures, strict=True)
     lines = [f"| `{command[2]}` | {spent:.1f} | {said} |" for command, spent, said in rows]
     return ["| command | minutes of one core | on validation patients |", "| --- | --- | --- |", *lines]
@@ -63,9 +64,8 @@ def table(runs, minutes):
 NAMES = ("first_lungs", "first_findings")
 
 
-def figure(of, images):
-    low, high = of["interval"]
-    return f"{of['value']:.3f} ({low:.3f}–{high:.3f}), n = {images}"
+def figure(summary, name):
+    return f"{cell(summary[name])}, n = {summary['images']}"
 
 
 if __name__ == "__main__":

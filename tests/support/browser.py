@@ -36,8 +36,13 @@ def visit(browser, server):
     """Opens the app in a window of the given width; at the end there must be no errors and no foreign requests."""
     errors, foreign, windows = [], [], []
 
-    def open_page(width=1280, scheme="light", locale="en-US", query="", wait=".block.welcome"):
-        window = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme, locale=locale)
+    def open_page(width=1280, scheme="light", locale="en-US", query="", wait=".hero"):
+        window = browser.new_context(
+            viewport={"width": width, "height": 844 if width < 500 else 800},
+            color_scheme=scheme,
+            locale=locale,
+            has_touch=width < 500,
+        )
         windows.append(window)
         page = window.new_page()
         page.set_default_timeout(PATIENCE)
@@ -68,12 +73,9 @@ def upload(page, file):
 
 
 def go(page, name):
-    """To another tab, on a narrow window through the menu that holds those without room."""
-    tab = page.get_by_role("tab", name=name)
-    if not tab.is_visible():
-        page.locator(".overflow-menu > button").click()
-        tab = page.locator(".overflow-dropdown button", has_text=name)
-    tab.click()
+    """To another room."""
+    page.locator(".rooms").get_by_role("link", name=name).click()
+    page.locator(".rooms a[aria-current]", has_text=name).wait_for()
 
 
 def shoot(page, width, scheme, name):

@@ -1,6 +1,7 @@
 """Tiny real models, and analyses made by hand."""
 
 import numpy as np
+import pytest
 import torch
 
 from lungfusion import Analysis, Radiograph
@@ -14,6 +15,7 @@ from lungfusion.models import (
 
 SIDE = 96
 TINY_SEGMENTER = {"width": 4, "image_size": 64}
+TINY_DETECTOR = {"size": 64, "channels": [4, 8, 8, 8]}
 TINY_MODEL = {
     "segmenter": TINY_SEGMENTER,
     "image_size": SIDE,
@@ -49,3 +51,12 @@ def find_lungs_everywhere(segmenter, logit=3.0):
     """Make an untrained segmenter call every pixel lung (or, with a negative logit, none)."""
     torch.nn.init.zeros_(segmenter.unet.mask.weight)
     torch.nn.init.constant_(segmenter.unet.mask.bias, logit)
+
+
+def alike(answer):
+    """What an answer is compared with: its floats up to the rounding of another kernel, process or thread count."""
+    if isinstance(answer, dict):
+        return {key: alike(value) for key, value in answer.items()}
+    if isinstance(answer, list | tuple):
+        return type(answer)(map(alike, answer))
+    return pytest.approx(answer, abs=1e-4, rel=1e-4) if isinstance(answer, float) else answer

@@ -5,16 +5,16 @@ import pytest
 import torch
 from datasets import Dataset
 
-from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
+from lungfusion.models import FindingConfig, LungFusionConfig, LungFusionForImageClassification
 from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
 from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
 from train.calibrate.operating_points import MIN_AUC
-from train.classify import groups, init_from_checkpoint
+from train.classify import MOST_LOG_ODDS, groups, init_from_checkpoint, kind_of, log_odds_by_hospital
 from train.data.crops import LungCrops
 from train.data.sampler import balanced_sampler
 from train.scoring import images
-from train.scoring.metrics import expected_calibration_error, sigmoid
+from train.scoring.metrics import expected_calibration_error, operating_threshold, sigmoid
 
 NAN = float("nan")
 
@@ -27,6 +27,25 @@ def test_an_image_counts_as_its_rarest_finding():
     weights = balanced_sampler(found, 10).weights
     assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding
     assert weights[:4].tolist() == pytest.approx([0.15, 0.075, 0.075, 0.2])
+
+
+def test_how_common_findings_are_is_told_for_each_hospital():
+    sources = {"film": {"hospital": "one"}, "digital": {"hospital": "one"}, "other": {"hospital": "two"}}
+    labels = {"film": [[1, NAN], [1, NAN]], "digital": [[0, NAN]], "other": [[0, 1], [0, NAN]]}
+    parts = [(name, None, None, np.array(of_source)) for name, of_source in labels.items()]
+    sampler = balanced_sampler([(name, None) for name, of_source in labels.items() for _ in of_source], 10)
+    film, digital, other = log_odds_by_hospital(parts, sampler, sources)
+    np.testing.assert_allclose(film, [0, 0], atol=1e-6)  # each source is drawn as often as another
+    np.testing.assert_allclose(film, digital, atol=1e-6)
+    assert other.tolist() == [-MOST_LOG_ODDS, MOST_LOG_ODDS]
+
+
+def test_what_an_image_shows_is_one_word():
+    named = ["tuberculosis", "pneumonia"]
+    assert kind_of({"tuberculosis": 0, "pneumonia": 1, "mass": 1}, named) == "pneumonia"
+    assert kind_of({"tuberculosis": 0, "pneumonia": 0, "mass": NAN}, named) == "healthy"
+    assert kind_of({"tuberculosis": 0, "pneumonia": 0, "mass": 1}, named) == "other"
+    assert kind_of({"tuberculosis": 0, "pneumonia": NAN, "mass": 0}, named) == "other"
 
 
 def test_branches_begin_with_those_of_an_earlier_run(checkpoint):
@@ -67,7 +86,7 @@ def test_a_branch_that_also_sees_alpha_begins_as_the_one_that_did_not(checkpoint
         torch.testing.assert_close(four(torch.cat([image, pixel_values], dim=1)), three(image))
 
 
-def test_calibration_makes_probabilities_true_and_names_two_operating_points():
+def test_calibration_makes_probabilities_true():
     rng = np.random.default_rng(0)
     logits = rng.normal(-1, 2, 4000)
     labels = (rng.random(4000) < sigmoid(logits)).astype(int)
@@ -76,12 +95,21 @@ def test_calibration_makes_probabilities_true_and_names_two_operating_points():
     again = calibrated(finding, stretched)
     assert expected_calibration_error(labels, stretched) > 0.15
     assert expected_calibration_error(labels, again) < 0.02
-    point = figures_at_home(labels, again, finding.threshold)
-    assert point["sensitivity"] >= 0.9
-    detected = again >= point["youden_threshold"]
-    assert point["youden_sensitivity"] == pytest.approx(detected[labels == 1].mean())
-    assert point["youden_specificity"] == pytest.approx(1 - detected[labels == 0].mean())
-    assert point["youden_sensitivity"] + point["youden_specificity"] >= point["sensitivity"] + point["specificity"]
+    assert (again >= finding.threshold)[labels == 1].mean() >= 0.9
+
+
+def test_figures_at_home_are_of_patients_whom_the_threshold_was_not_fitted_to():
+    """One of nine ill scores as the healthy do: fitted to him too, the threshold would find all nine."""
+    scores = [(1, 0.2), *[(1, 0.8 + n / 100) for n in range(8)], *[(0, 0.1 + n / 100) for n in range(20)]]
+    rows = [
+        {"source": "elm", "patient_id": str(n), "label_mass": label, "probability_mass": score}
+        for n, (label, score) in enumerate(scores)
+    ]
+    labels, probabilities = np.array(scores).T
+    fitted = operating_threshold(labels, probabilities)
+    assert (probabilities >= fitted)[labels == 1].all()
+    home = figures_at_home(rows, "mass", FindingConfig(threshold=fitted))
+    assert home["sensitivity"] == pytest.approx(8 / 9) and 0 < home["specificity"] < 1
 
 
 def test_only_what_surely_beats_chance_is_shown():

@@ -10,10 +10,11 @@ import yaml
 from safetensors.numpy import save_file
 
 from tests.support.helpers import ROOT, TINY_LUNGS, write_source
-from tests.support.launching import train_here
+from tests.support.launching import RECIPES, train_here
 from train import compare, segment
-from train.compare import plan, summarise_variant
+from train.compare import Run, mean_of_sources, plan, summarise_variant
 from train.engine.recipe import load_recipe
+from train.io import write_csv
 from train.report.card import which_epoch
 from train.scoring.comparison import findings_table, mean_auc
 
@@ -119,14 +120,18 @@ def write_run(folder, probabilities, labels, source="adults"):
     return folder
 
 
+def numbered(folders, group=None):
+    return [Run(folder, [], number, group) for number, folder in enumerate(folders)]
+
+
 def test_findings_are_compared_by_their_auc(tmp_path):
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], 40)
     good = [write_run(tmp_path / f"good{i}", labels + rng.normal(0, 0.6, 80), labels) for i in range(2)]
     poor = [write_run(tmp_path / f"poor{i}", labels + rng.normal(0, 2.0, 80), labels) for i in range(2)]
     table = {
-        "good": summarise_variant("classification", good, good),
-        "poor": summarise_variant("classification", poor, good),
+        "good": summarise_variant("classification", numbered(good), numbered(good)),
+        "poor": summarise_variant("classification", numbered(poor), numbered(good)),
     }
     assert list(table["good"]["sources"]) == ["adults"]
     first, other = (row["sources"]["adults"] for row in table.values())
@@ -152,7 +157,7 @@ def test_the_mean_is_taken_over_findings_and_unknown_labels_do_not_count():
 
 def test_a_refused_image_counts_as_without_finding(tmp_path):
     run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
-    figures = summarise_variant("classification", [run], [run])["sources"]["adults"]
+    figures = summarise_variant("classification", numbered([run]), numbered([run]))["sources"]["adults"]
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
@@ -162,8 +167,53 @@ def test_a_finding_that_was_not_assessed_has_no_probability_of_0(tmp_path):
     run = write_run(tmp_path / "run", [0.2, 0.4, 0.6, 0.7, 0.1], labels)
     other = write_run(tmp_path / "other", [0.2, 0.4, 0.6, 0.7, "not assessed"], labels)
     for folders, first in (([run], [other]), ([other], [run])):
-        figures = summarise_variant("classification", folders, first)["sources"]["adults"]
+        figures = summarise_variant("classification", numbered(folders), numbered(first))["sources"]["adults"]
         assert figures["auc"]["value"] == 1 and figures["auc_difference"]["value"] == 0
+
+
+def write_left_out(folder, noise):
+    """A run that left `elm` and `oak` out; in one of oak's two sources class and device go together."""
+    write_run(folder, [], [])
+    rng, rows = np.random.default_rng(0), []
+    places = (("own", "ash", "yes"), ("elm", "elm", "no"), ("oak", "oak", "no"), ("x", "oak", "no"))
+    for source, hospital, home in places:
+        for patient in range(60):
+            label = patient % 2
+            rows.append(
+                {"source": source, "hospital": hospital, "home": home, "confounded": "yes" if source == "x" else "no"}
+                | {"patient_id": str(patient), "file_name": f"{patient}.png", "label_mass": label}
+                | {"logit_mass": label + noise * rng.normal(), "label_gout": int(patient < 3), "logit_gout": 0.0}
+            )
+    write_csv(folder / "left_out.csv", rows)
+    return folder
+
+
+def test_variants_are_compared_in_hospitals_left_out(tmp_path):
+    """A column for home, each hospital left out, and all of them; of what too few have, and the confounded, nothing."""
+    good, poor = (
+        numbered([write_left_out(tmp_path / name, noise)], "elm+oak") for name, noise in (("good", 0.5), ("poor", 4.0))
+    )
+    table = {name: summarise_variant("classification", runs, good) for name, runs in (("good", good), ("poor", poor))}
+    assert list(table["good"]["sources"]) == ["home", "elm", "all left out", "oak"]
+    assert table["good"]["sources"]["oak"]["images"] == 60 and table["good"]["sources"]["oak"]["findings"] == ["mass"]
+    assert table["good"]["sources"]["home"]["findings"] == ["elm+oak: own, mass"]
+    away = table["poor"]["sources"]["all left out"]
+    assert away["findings"] == ["elm, mass", "oak, mass"] and away["auc_difference"]["interval"][1] < 0
+    by_hospital = [table["poor"]["sources"][name]["auc"]["value"] for name in ("elm", "oak")]
+    assert away["auc"]["value"] == pytest.approx(np.mean(by_hospital))
+    assert mean_of_sources(table["good"]) > mean_of_sources(table["poor"])
+    for row in table.values():
+        for figures in row["sources"].values():
+            figures["single_difference"] = figures["auc_difference"]
+    assert "against poor, the best single network" in findings_table(table, "poor")[0]
+
+
+def test_a_grid_is_not_dropped_where_hospitals_are_left_out(tmp_path):
+    grid = {"folds": [0], "seeds": [0, 1], "variants": {"fused": [], "alone": ["epochs=2"]}}
+    runs = plan(RECIPES / "findings.yaml", grid, [], tmp_path, ["shenzhen+hannover", "guangzhou"])
+    assert list(runs) == ["fused", "alone"] and [run.number for run in runs["alone"]] == [0, 0, 1, 1]
+    assert "left_out=[shenzhen, hannover]" in runs["alone"][0].overrides and "epochs=2" in runs["alone"][0].overrides
+    assert runs["alone"][0].folder == tmp_path / "alone" / "without_shenzhen_hannover-fold0-seed0"
 
 
 def test_a_second_call_trains_only_what_is_not_finished_in_a_process_of_its_own(compared, capfd):
@@ -195,7 +245,7 @@ def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path
     grid = yaml.safe_load((ROOT / "train" / "recipes" / f"{name}.yaml").read_text())
     runs = plan(recipe, grid, [override], tmp_path)
     assert len(runs) == len(grid["variants"]) >= 9
-    changed = [load_recipe(recipe, overrides) for of_variant in runs.values() for overrides in of_variant.values()]
+    changed = [load_recipe(recipe, run.overrides) for of_variant in runs.values() for run in of_variant]
     assert all(one != other for one, other in itertools.combinations(changed, 2))
     with pytest.raises(ValueError, match="'loses' is not in"):
         plan(recipe, grid | {"variants": {"typo": ["loses=boundary"]}}, [], tmp_path)

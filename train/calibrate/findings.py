@@ -21,6 +21,7 @@ from train.calibrate.operating_points import (
     is_shown,
     places_of,
     read_points,
+    threshold_of_alarms,
     told_of_anything,
     with_thresholds,
 )
@@ -33,9 +34,8 @@ from train.scoring.metrics import (
     finite_logit,
     fit_platt,
     operating_threshold,
+    patient_folds,
     sigmoid,
-    threshold_figures,
-    youden_threshold,
 )
 
 
@@ -93,7 +93,7 @@ def calibrate_run(recipe, output):
             recipe["sources"][source]
             for source in dict.fromkeys(row["source"] for row in known[name] if row[f"label_{name}"])
         ]
-        home = figures_at_home(*labels_and_scores(known[name], name), finding.threshold)
+        home = figures_at_home(rows, name, finding, point)
         low = lowest_auc(patients(known[name]), *labels_and_scores(known[name], name))
         told = recipe.get("shown") == "all" or proves_to_work(point, home, low)
         findings[name] = replace(
@@ -111,8 +111,12 @@ def calibrate_run(recipe, output):
     return rows
 
 
+def has_label_and_answer(row, name):
+    return f"label_{name}" in row and row[f"probability_{name}"] is not None
+
+
 def with_label_and_answer(rows, name):
-    known = [row for row in rows if f"label_{name}" in row and row[f"probability_{name}"] is not None]
+    known = [row for row in rows if has_label_and_answer(row, name)]
     if not known:
         raise ValueError(f"All validation images with a label for {name} were refused: train a better segmenter.")
     return known
@@ -146,16 +150,37 @@ def calibrated(finding, probabilities):
     return sigmoid(finite_logit(probabilities) / finding.temperature + finding.bias)
 
 
-def figures_at_home(labels, probabilities, threshold):
-    """`FindingEvidence.home`: at the threshold, and at the point of the largest sum of both (Youden 1950)."""
-    youden = youden_threshold(labels, probabilities)
-    of_youden = {f"youden_{key}": value for key, value in point_at(labels, probabilities, youden).items()}
-    return point_at(labels, probabilities, threshold) | {"youden_threshold": youden} | of_youden
+def figures_at_home(rows, name, finding, point=None):
+    """`FindingEvidence.home`: sensitivity and specificity on validation patients, of every fifth of them at the
+    threshold that the others give.
+
+    Args:
+        rows: of all sources, calibrated.
+        name: of the finding.
+        finding: its `FindingConfig`, whose threshold stands in where the others are too few to give one.
+        point: its operating point, as `operating_points` gives it, or None.
+    """
+    fold_of = patient_folds(patients(rows))
+    labels, called = [], []
+    for fold in np.unique(fold_of):
+        inside, others = ([row for row, of in zip(rows, fold_of, strict=True) if (of == fold) == yes] for yes in (1, 0))
+        threshold = threshold_by(others, name, point) or finding.threshold
+        for row in inside:
+            if has_label_and_answer(row, name):
+                labels.append(row[f"label_{name}"])
+                called.append(score_of(row, name) >= threshold)
+    labels, called = np.array(labels, bool), np.array(called)
+    return {"sensitivity": float(called[labels].mean()), "specificity": float(1 - called[~labels].mean())}
 
 
-def point_at(labels, probabilities, threshold):
-    figures = threshold_figures(labels, probabilities, threshold, range(len(labels)))
-    return {key: figures[key]["value"] for key in ("sensitivity", "specificity")}
+def threshold_by(rows, name, point):
+    """The threshold that these rows give a finding; None where they are too few."""
+    if point:
+        healthy = healthy_scores(rows, name)
+        return threshold_of_alarms(healthy, point["share"]) if healthy else None
+    known = [row for row in rows if has_label_and_answer(row, name)]
+    labels, scores = labels_and_scores(known, name)
+    return operating_threshold(labels, scores) if len(np.unique(labels)) == 2 else None
 
 
 def titles_of(sources, evidence):

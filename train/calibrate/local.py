@@ -7,12 +7,11 @@ import numpy as np
 from lungfusion.evidence import FindingEvidence, Place, Share
 from train.calibrate.operating_points import SENSITIVITY, threshold_of_alarms
 from train.io import cell, markdown_table
-from train.scoring.metrics import CERTAIN, proportion
+from train.scoring.metrics import CERTAIN, patient_folds, proportion
 
 MIN_HEALTHY = 20  # patients without a finding, for a threshold to be fitted
 MIN_ILL = 10  # images with it, for a sensitivity to be told
 LABELS = {"normal": {"absent": "all", "aliases": ["healthy", "no_finding"]}}  # of a hospital's own images
-FOLDS = 5  # parts of the patients, each counted at the threshold that the others give
 EXAMPLES = (50, 100, 200, 400, 800)  # numbers of healthy images of which the precision is told
 
 
@@ -42,9 +41,9 @@ def local_points(rows, findings, alarms):
 
 def local_point(patient_ids, labels, probabilities, alarms):
     """One finding: as `local_points`. (N,) ids, labels in {0, 1}, probabilities float in [0, 1]."""
-    fold_of = np.unique(patient_ids, return_inverse=True)[1] % FOLDS
+    fold_of = patient_folds(patient_ids)
     called = np.zeros(len(labels), bool)
-    for fold in range(FOLDS):
+    for fold in np.unique(fold_of):
         others = fold_of != fold
         unseen = threshold_of_alarms({"here": probabilities[others & (labels == 0)]}, alarms)
         called[~others] = probabilities[~others] >= unseen

@@ -21,10 +21,9 @@ from train.calibrate.ood import fitted_ood_head
 from train.engine.loop import save_model
 from train.io import cell, markdown_table, weights_digest, write_csv, write_table
 from train.scoring.images import patients, validation_parts
-from train.scoring.metrics import finite_logit, roc_auc, spearman, with_interval
+from train.scoring.metrics import finite_logit, patient_folds, roc_auc, spearman, with_interval
 from train.scoring.robustness import UNALTERED, robustness_table, score_altered, summarise_robustness
 
-FOLDS = 5  # parts of the patients, each judged by a fit to the others
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
 
 
@@ -66,12 +65,12 @@ def cross_fitted(rows):
     """The rows with the quality of every fifth of the patients as a fit to the others gives it: no figure is of people
     whom it was fitted to.
     """
-    fold_of = np.unique(patients(rows), return_inverse=True)[1] % FOLDS
+    fold_of = patient_folds(patients(rows))
     told = []
     for fold in np.unique(fold_of):
         inside = [row for row, of in zip(rows, fold_of, strict=True) if of == fold]
         others = [row for row, of in zip(rows, fold_of, strict=True) if of != fold]
-        fitted = fit_quality(*estimates(others))
+        fitted = fit_quality(*estimates(others or inside))
         told += [row | {"mask_quality": calibrated_quality(row["mask_quality"], *fitted)} for row in inside]
     return told
 

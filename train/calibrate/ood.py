@@ -24,7 +24,7 @@ def fitted_ood_head(pipeline, recipe):
     parts = {name: load_part(recipe, source, "train") for name, source in sources.items()}
     features = np.concatenate([features_of(pipeline, data, name) for name, data in parts.items()])
     mean, precision_cholesky = mahalanobis(features)
-    head = MahalanobisDistance(features.shape[1])
+    head = MahalanobisDistance(features.shape[1]).eval()
     head.mean.copy_(torch.from_numpy(mean))
     head.precision_cholesky.copy_(torch.from_numpy(precision_cholesky))
     return round_weights(head)

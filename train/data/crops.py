@@ -118,11 +118,17 @@ class LabelledCrops(Dataset):
 
     Args:
         parts: list of (`LungCrops`, (N, findings) float32 labels).
+        log_odds: of each part, (findings,) float32: how common each finding is where it comes from; see
+            `losses.by_finding`.
 
-    Each item: `pixels`, and `alpha` where it is kept, (1, 288, 288) uint8; `labels` (findings,) float32.
+    Each item: `pixels`, and `alpha` where it is kept, (1, 288, 288) uint8; `labels`, and `log_odds` where they are
+    given, (findings,) float32.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts, log_odds=None):
+        self.log_odds = (
+            None if log_odds is None else [o for o, part in zip(log_odds, parts, strict=True) if len(part[0])]
+        )
         self.parts = [part for part in parts if len(part[0])]
         self.places = [(part, row) for part, (crops, _) in enumerate(self.parts) for row in range(len(crops))]
 
@@ -132,7 +138,8 @@ class LabelledCrops(Dataset):
     def __getitem__(self, index):
         part, row = self.places[index]
         crops, labels = self.parts[part]
-        return crops[row] | {"labels": torch.from_numpy(labels[row])}
+        item = crops[row] | {"labels": torch.from_numpy(labels[row])}
+        return item if self.log_odds is None else item | {"log_odds": torch.from_numpy(self.log_odds[part])}
 
 
 def cut_inputs(batch, side, augment=None):
@@ -144,7 +151,7 @@ def cut_inputs(batch, side, augment=None):
 
     Returns:
         dict: `pixel_values` and `alpha`, (B, 1, side, side) float in [0, 1], the latter None where it isn't kept;
-        `is_cut`; `labels` as they are.
+        `is_cut`; `labels`, and `log_odds` where there are any, as they are.
     """
     framed, edge = round(MARGIN * side), round((MARGIN - 1) * side / 2)
     image, alpha = (
@@ -156,4 +163,5 @@ def cut_inputs(batch, side, augment=None):
     if augment:
         image, alpha = augment(image, alpha)
     image, alpha = (None if x is None else x[..., edge : edge + side, edge : edge + side] for x in (image, alpha))
-    return {"pixel_values": image, "alpha": alpha, "is_cut": True, "labels": batch["labels"]}
+    said = {name: batch[name] for name in ("labels", "log_odds") if name in batch}
+    return {"pixel_values": image, "alpha": alpha, "is_cut": True} | said

@@ -40,12 +40,15 @@ def by_finding(model, batch, weights=None, rivals=(), rivals_weight=0.0):
     So a finding that few images know weighs as much as one that all know, and an image's healthy label of tuberculosis
     weighs as much as another's, however many findings else are known of it.
 
+    Where a batch has `log_odds`, how common each finding is in the image's hospital, they are added to the logits first
+    (logit adjustment, Menon et al. 2021, ICLR): so a model gains nothing by telling the hospitals apart.
+
     Args:
         weights: (findings,) float tensor, of each finding; all alike unless given.
         rivals, rivals_weight: see `which_of_rivals`, and how much it weighs beside the rest.
     """
-    labels = batch["labels"]
-    logits = model(**{key: value for key, value in batch.items() if key != "labels"}).logits.float()
+    labels, inputs = batch["labels"], {key: value for key, value in batch.items() if key not in ("labels", "log_odds")}
+    logits = model(**inputs).logits.float() + batch.get("log_odds", 0)
     known = ~labels.isnan()
     loss = F.binary_cross_entropy_with_logits(logits, labels.float().nan_to_num(0), reduction="none")
     of_findings = (loss * known).sum(0) / known.sum(0).clamp(min=1)

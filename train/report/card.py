@@ -90,6 +90,7 @@ def card_text(run):
         "",
         *([REPLACED, ""] if recipe.get("segmenter_replaced") else []),
         *dict.fromkeys(data_lines(recipe)),
+        *[f"- {note}" for note in notes_on_data(run)],
         "",
         "## Cite",
         "",
@@ -153,6 +154,11 @@ def data_lines(recipe):
         yield f"- Without masks, drawn by a teacher{at_most(source)}: {terms}"
 
 
+def notes_on_data(run):
+    """What `train.data.check` said of the data when training began: what was left out, and whose an image is."""
+    return json.loads((run / "notes.json").read_text()) if (run / "notes.json").exists() else []
+
+
 def at_most(source):
     return f", {source['images']} radiographs at most" if "images" in source else ""
 
@@ -179,15 +185,16 @@ def own_tables(run):
 
 def which_epoch(history):
     """The sentence that says which epoch's weights these are."""
-    if len(history) == 1:
-        return "One epoch, whose last weights are kept: no validation image had a say in when to stop."
-    best = max(reversed(history), key=lambda epoch: epoch[chosen_by(history)])  # of equals, the last is kept
+    if len(history) == 1 or chosen_by(history) is None:
+        epochs = "One epoch" if len(history) == 1 else f"{len(history)} epochs"
+        return f"{epochs}, whose last weights are kept: no validation image had a say in when to stop."
+    best = max(history, key=lambda epoch: epoch[chosen_by(history)])  # of equals, the first is kept
     return f"{len(history)} epochs; kept: epoch {best['epoch']}, chosen by {chosen_by(history)} on validation patients."
 
 
 def chosen_by(history):
-    """The figure that chose the epoch: the first one after epoch and loss."""
-    return next(key for key in history[0] if key not in ("epoch", "loss"))
+    """The figure that chose the epoch: the first one after epoch and loss; None where the last one is kept anyhow."""
+    return next((key for key in history[0] if key not in ("epoch", "loss", "seconds")), None)
 
 
 def card_data(recipe, metrics):
@@ -209,8 +216,10 @@ def card_data(recipe, metrics):
         if "lungs" in summary:
             dice = {"metric_type": "dice", "metric_name": "Dice", "metric_value": rounded(summary["lungs"]["dice"])}
             results.append(EvalResult(task_type="image-segmentation", **data, **dice))
+    stated = all(source["licence"] != "not stated" for source in recipe["sources"].values())
     return ModelCardData(
-        license="apache-2.0",
+        license="apache-2.0" if stated else "other",
+        license_name=None if stated else "terms-of-the-data-not-stated",
         library_name="transformers",
         pipeline_tag=PIPELINE_TAGS[recipe["task"]],
         tags=["chest-x-ray", "radiology", "medical"],

@@ -1,14 +1,17 @@
 """What `train.compare` says of each variant: figures pooled over its runs, and their difference to the first one's."""
 
+from collections import Counter
 from functools import partial
 
 import numpy as np
 
 from train.io import cell, markdown_table
+from train.scoring.hospitals import MIN_IMAGES
 from train.scoring.images import patients
 from train.scoring.metrics import roc_auc, with_interval
 from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
 
+HOME, AWAY = "home", "all left out"  # columns, beside one for each hospital that is left out
 DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
 
 
@@ -72,11 +75,49 @@ def summarise_findings(rows, rows_of_first):
         names = [key.removeprefix("label_") for key in labels if all(has_both(labels[key], run == n) for n in set(run))]
         if names:
             truth = np.stack([labels[f"label_{name}"] for name in names], axis=1)  # (N, F)
-            said = [[[row[f"probability_{name}"] for row in pair] for name in names] for pair in pairs]
+            said = [[[row.get(f"probability_{name}") for row in pair] for name in names] for pair in pairs]
             said = np.array(said, float)  # (N, F, 2); NaN where the label counts as unknown
             figures = with_interval(partial(mean_auc, names), patients([row for row, _ in pairs]), truth, run, said)
             sources[source] = {"images": len(pairs), "findings": names, **figures}
     return {"sources": sources}
+
+
+def left_out_rows(rows, run, group):
+    """A run's left_out.csv as `summarise_findings` takes it, whose sources are the columns of the table.
+
+    A finding is ranked within one data set at home, and within one hospital left out: between them the device may tell.
+    So each of these has a name of its own, and the column is their mean. Class and device go together where a source is
+    confounded; those rows do not count, nor what fewer than `MIN_IMAGES` have, or have not.
+
+    Args:
+        rows: as `train.io.read_rows` reads them.
+        run: number of its fold and seed.
+        group: the hospitals it left out.
+    """
+    sorted_rows, counts = [], Counter()
+    for row in rows:
+        if row["confounded"] == "yes":
+            continue
+        columns = {row["hospital"]: "", AWAY: f"{row['hospital']}, "}
+        if row["home"] == "yes":
+            columns = {HOME: f"{group}: {row['source']}, "}
+        for column, within in columns.items():
+            figures = {}
+            for key in [key for key in row if key.startswith("label_")]:
+                finding = key.removeprefix("label_")
+                figures[f"label_{within}{finding}"] = row[key]
+                figures[f"probability_{within}{finding}"] = row[f"logit_{finding}"]  # it ranks alike
+                counts[column, f"label_{within}{finding}", row[key]] += 1
+            kept = {"run": run, "source": column, "hospital": row["hospital"], "patient_id": row["patient_id"]}
+            sorted_rows.append(kept | figures)
+    return [
+        {k: v for k, v in row.items() if not k.startswith("label_") or enough(counts, row["source"], k)}
+        for row in sorted_rows
+    ]
+
+
+def enough(counts, column, label):
+    return min(counts[column, label, 0.0], counts[column, label, 1.0]) >= MIN_IMAGES
 
 
 def known_of_both(key, pair):
@@ -120,21 +161,25 @@ def mean_auc(names, labels, run, said):
     }
 
 
-def findings_table(table):
-    """Markdown: one row for each variant; for each source the mean ROC AUC of the findings it labels."""
+def findings_table(table, single=None):
+    """Markdown: one row for each variant; for each source the mean ROC AUC of the findings it labels.
+
+    single: name of the variant with one network that does best, to which the others are compared too.
+    """
     sources = next(iter(table.values()))["sources"]
-    titles = ["variant", "runs"]
+    titles, keys = ["variant", "runs"], ["auc", "auc_difference", *["single_difference"] * bool(single)]
     for source, figures in sources.items():
         titles += [f"{source}: ROC AUC, {counted(figures['findings'])}, n = {figures['images']}", "against the first"]
+        titles += [f"against {single}, the best single network"] * bool(single)
     rows = []
     for variant, row in table.items():
-        cells = [cell(row["sources"][source][key]) for source in sources for key in ("auc", "auc_difference")]
+        cells = [cell(row["sources"][source][key]) for source in sources for key in keys]
         rows.append([variant, row["runs"], *cells, f"{row['parameters'] / 1e6:.2f}"])
     return markdown_table([*titles, "million weights"], rows)
 
 
 def counted(findings):
-    return findings[0] if len(findings) == 1 else f"mean of {len(findings)} findings"
+    return findings[0] if len(findings) == 1 else f"mean of {len(findings)}"
 
 
 def compare_with_before(rows, before, findings):

@@ -17,7 +17,7 @@ from train.data.labels import known_labels
 from train.data.pictures import image_bytes
 from train.io import cell, markdown_table
 from train.scoring.hospitals import auc_with_interval
-from train.scoring.images import every_finding_of, reported
+from train.scoring.images import reported
 from train.scoring.metrics import share
 
 
@@ -101,9 +101,7 @@ def curves_of(pipeline, data, labels, finding, name):
     for row in tqdm(data, desc=f"Changing images for {name}"):
         pixels = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         versions = [CHANGES[change][0](pixels, level)[0].numpy() for change, level in steps]
-        with every_finding_of(pipeline):
-            analyses = pipeline(versions)
-        for step, analysis in zip(steps, analyses, strict=True):
+        for step, analysis in zip(steps, pipeline.telling_all()(versions), strict=True):
             probabilities[step].append(probability_of(analysis, finding))
     curves = {change: [] for change in CHANGES}
     for (change, level), values in probabilities.items():

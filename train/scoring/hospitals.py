@@ -10,12 +10,13 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models.configuration_lungfusion import better_fit
-from train.data.crops import LabelledCrops, cut_inputs
+from train.data.crops import LabelledCrops
+from train.engine.head import logits_of
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, roc_auc, share
 
 MIN_IMAGES = 10  # of a kind, for a share or an AUC to be given
-MAX_IMAGES = 4000  # of the hospital left out, drawn at random
+MAX_IMAGES = 1500  # of the hospital left out, drawn at random
 BATCH = 32
 
 
@@ -57,9 +58,7 @@ def score_parts(model, parts, findings):
     for facts, data, crops, labels in parts:
         logits = []
         for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
-            batch = {name: value.to(model.device) for name, value in batch.items()}
-            inputs = cut_inputs(batch, model.config.branch_size) | {"labels": None}
-            logits.append(model(**inputs).logits.float().cpu())
+            logits.append(logits_of(model, {name: value.to(model.device) for name, value in batch.items()}).cpu())
         named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
         for patient_id, file_name, said, scores in named:
             row = facts | {"patient_id": patient_id, "file_name": file_name}
@@ -72,6 +71,11 @@ def is_healthy(row):
     """Whether every finding known of an image is absent, pneumonia and tuberculosis among them."""
     labels = [value for key, value in row.items() if key.startswith("label_")]
     return not any(labels) and row.get("label_pneumonia") == 0 and row.get("label_tuberculosis") == 0
+
+
+def patients(rows):
+    """One name for each image's patient: hospitals number theirs alike, data sets of one hospital share patients."""
+    return [f"{row.get('hospital', row.get('source'))} {row['patient_id']}" for row in rows]
 
 
 def heed_rivals(rows, rivals):
@@ -117,23 +121,23 @@ def summarise_hospital(rows, finding, threshold, beside=()):
     if not any(group_of(row, finding) == "otherwise_ill" for row in known):
         beside = [row for row in beside if f"label_{finding}" in row and group_of(row, finding) == "otherwise_ill"]
         known = known + beside
-    own = np.array([row.get("home") != "beside" for row in known])
+    own = np.array([row.get("home") != "beside" for row in known], bool)
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])
-    patients, ill = np.array([row["patient_id"] for row in known]), groups == "ill"
+    patient_ids, ill = np.array(patients(known)), groups == "ill"
     confounded = any(row.get("confounded") == "yes" for row in known)
     figures = {}
     for group in ("healthy", "otherwise_ill"):
         of_group = groups == group
         if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
             chosen = ill | of_group
-            auc = auc_with_interval(patients[chosen], ill[chosen].astype(int), probabilities[chosen])
+            auc = auc_with_interval(patient_ids[chosen], ill[chosen].astype(int), probabilities[chosen])
             figures |= {f"auc_{group}": auc} if auc["interval"] else {}
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
         of_group = (groups == group) & own
         if of_group.sum() >= MIN_IMAGES:
-            figures[name] = share(called[of_group], patients[of_group])
+            figures[name] = share(called[of_group], patient_ids[of_group])
     return figures
 
 

@@ -1,8 +1,5 @@
 """Score a model on radiographs: rows, one for each image, and figures of them."""
 
-from contextlib import contextmanager
-from dataclasses import replace
-
 import numpy as np
 import torch
 from tqdm.auto import tqdm
@@ -12,7 +9,7 @@ from train.data.labels import known_labels
 from train.data.pictures import load_image, read_mask
 from train.data.sources import find_source, hospital_of
 from train.data.splits import load_part, sample_labelled_rows
-from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, heed_rivals, is_healthy, score_of
+from train.scoring.hospitals import MIN_IMAGES, auc_with_interval, heed_rivals, is_healthy, patients, score_of
 from train.scoring.metrics import (
     mask_scores,
     outline_scores,
@@ -49,9 +46,8 @@ def score_parts(pipeline, parts, sources=None):
     Returns:
         rows, as `score_images` returns them, of all sources.
     """
-    with every_finding_of(pipeline):
-        declared = sources or dict.fromkeys(parts)
-        return [row for name, data in parts.items() for row in score_images(pipeline, data, name, declared[name])]
+    telling_all, declared = pipeline.telling_all(), sources or dict.fromkeys(parts)
+    return [row for name, data in parts.items() for row in score_images(telling_all, data, name, declared[name])]
 
 
 def summarise_parts(pipeline, parts, rows, split):
@@ -68,19 +64,6 @@ def summarise_parts(pipeline, parts, rows, split):
     for name in parts:
         metrics[name] = {"split": split, **summarise([row for row in rows if row["source"] == name], pipeline)}
     return metrics
-
-
-@contextmanager
-def every_finding_of(pipeline):
-    """Meanwhile the pipeline tells of every finding it learned, those too that are not shown to users."""
-    config = pipeline.model.config
-    if hasattr(config, "findings"):
-        shown = {name: replace(finding, shown=True) for name, finding in config.findings.items()}
-        pipeline.model.config = config.with_findings(shown)
-    try:
-        yield
-    finally:
-        pipeline.model.config = config
 
 
 def reported(pipeline):
@@ -215,11 +198,6 @@ def against_healthy(rows, truth, probabilities):
     chosen = healthy | (truth == 1)
     patient_ids = np.array(patients(rows))[chosen]
     return {"auc_healthy": auc_with_interval(patient_ids, truth[chosen], probabilities[chosen])}
-
-
-def patients(rows):
-    """One name for each image's patient: hospitals number theirs alike, data sets of one hospital share patients."""
-    return [f"{row.get('hospital', row['source'])} {row['patient_id']}" for row in rows]
 
 
 def mean_of_columns(table):

@@ -14,6 +14,7 @@ BINS = 10  # of probability, for the ECE
 MIN_SLOPE = 0.01
 CERTAIN = 1e-6  # probabilities closer to 0 or 1 than this have no logit in float32
 PREVALENCES = 1, 5, 20  # of 100: at which the positive predictive value is given
+FOLDS = 5  # parts of the patients
 ROUNDS = 1000  # draws of a bootstrap
 MIN_DEFINED = 0.2  # of the draws that must hold a value, for there to be an interval
 Z = float(norm.ppf(0.975))
@@ -232,16 +233,10 @@ def fit_platt(logits, labels):
     return 1 / slope, bias
 
 
-def youden_threshold(labels, probabilities):
-    """The threshold of the largest sum of sensitivity and specificity (Youden 1950), halfway to the next lower one."""
-    false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
-    return halfway(thresholds, int(np.argmax(true_positive - false_positive)))
-
-
 def operating_threshold(labels, probabilities):
     """Of the thresholds with a sensitivity of at least `SENSITIVITY` that of the largest sum with the specificity.
 
-    Where the point of Youden is sensitive enough it is that; it lies halfway to the next lower probability.
+    Where the point of Youden (1950) is sensitive enough it is that; it lies halfway to the next lower probability.
     """
     false_positive, true_positive, thresholds = roc_curve(labels, probabilities, drop_intermediate=False)
     sums = np.where(true_positive >= SENSITIVITY, true_positive - false_positive, -np.inf)
@@ -297,3 +292,10 @@ def finite(scores):
     if not np.isfinite(scores).all():
         raise ValueError("scores must be finite numbers")
     return scores
+
+
+def patient_folds(patients):
+    """(N,) ids → (N,) int, one of five numbers for each patient: what is told of a fifth of them is fitted to the
+    others, so that no figure is of people whom anything was fitted to.
+    """
+    return np.unique(patients, return_inverse=True)[1] % FOLDS

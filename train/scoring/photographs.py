@@ -12,7 +12,7 @@ from train.augment.phantom.radiograph import draw_phantom
 from train.augment.photographs import photograph
 from train.data.pictures import image_bytes
 from train.io import cell, markdown_table
-from train.scoring.images import every_finding_of, reported
+from train.scoring.images import reported
 from train.scoring.metrics import proportion
 
 MAX_CHANGE = 0.05  # of a probability, that a photograph may make
@@ -60,8 +60,7 @@ def answer_both(pipeline, picture, number):
     """
     pixels = picture if isinstance(picture, np.ndarray) else load_radiograph(image_bytes(picture)).pixels
     names = reported(pipeline)
-    with every_finding_of(pipeline):
-        answers = pipeline([pixels, photograph(pixels, np.random.default_rng(number))[0]])
+    answers = pipeline.telling_all()([pixels, photograph(pixels, np.random.default_rng(number))[0]])
     flat, photo = ({f.name: f for f in a.findings if f.name in names and f.probability is not None} for a in answers)
     return flat, photo, PHOTOGRAPH in answers[1].warnings
 

@@ -82,20 +82,35 @@ def where(words, detected, mapped):
 
 
 def false_alarms(words, findings):
-    """How often each of them is named without reason among healthy people of hospitals the model did not learn from."""
-    sentences, unknown = [], []
-    for finding in findings:
-        measured = enough(finding, "called_healthy")
-        if measured:
-            counts = words.joined([people(words, name, share, at_least_one) for name, share in measured])
-            sentences.append(words("false_alarms_by_place", finding=words.finding(finding.name), counts=counts))
-        else:
-            unknown.append(finding.name)
-    if sentences and len({name for finding in findings for name, _ in enough(finding, "called_healthy")}) == 1:
-        sentences.append(words("elsewhere_more"))
+    """How often each of them is named without reason among healthy people of hospitals the model did not learn from; a
+    list of one paragraph.
+    """
+    measured = [(finding, shares) for finding in findings if (shares := enough(finding, "called_healthy"))]
+    unknown = [finding.name for finding in findings if not enough(finding, "called_healthy")]
+    places = {(name, share.n) for _, shares in measured for name, share in shares}
+    sentences = []
+    if len(places) == 1:
+        ((place, n),) = places
+        counts = [
+            words("seen_in", finding=words.finding(finding.name), number=at_least_one(shares[0][1].value))
+            for finding, shares in measured
+        ]
+        sentences = [words("false_alarms_in", place=words.hospital(place), n=n, counts=words.joined(counts))]
+        sentences += [words("elsewhere_more")]
+    elif places:
+        told = [
+            words("seen_in", finding=words.finding(finding.name), number=told_by_place(words, shares))
+            for finding, shares in measured
+        ]
+        sentences = [words("false_alarms_by_place", counts=words.joined(told))]
     if unknown:
         sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))
-    return sentences
+    return [" ".join(sentences)]
+
+
+def told_by_place(words, shares):
+    """ "13 (Oak; 120 people) and 3 (Elm; 404 people)", the worst first."""
+    return words.joined([people(words, name, share, at_least_one) for name, share in shares])
 
 
 def overlooked(words, findings):

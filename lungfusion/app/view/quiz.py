@@ -67,6 +67,7 @@ def verdict_html(words, example, analysis, model, guess, number, total, score):
         total=total,
         score=score,
         picture=picture_address(overlay_image(analysis), "JPEG"),
+        kind=words("quiz_drawing" if example.drawn else "quiz_real"),
         truth=words(f"truth_{example.truth}"),
         right=words("quiz_right" if right else "quiz_wrong"),
         model=model_words(words, analysis, model, example),

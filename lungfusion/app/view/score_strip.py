@@ -26,7 +26,7 @@ def row_scale(finding):
     limit = log_odds(finding.threshold)
 
     def at(probability):
-        return min(max(LIMIT_AT + UNIT * (log_odds(probability) - limit), 1.5), 98.5)
+        return min(max(LIMIT_AT + UNIT * (log_odds(probability) - limit), 1.5), 96.5)
 
     lanes = [place.scores.get("healthy", ()) for place in finding.evidence.places.values()]
     lanes = [scores for scores in lanes if len(scores) >= MIN_DOTS]

@@ -17,6 +17,7 @@ from .render import render
 SOFT_EDGE = 1 / 30  # of a heat map's side
 DEEP_SIDE = 2048  # pixels, at most, of all pixels that are sent
 DEPTHS = (8, 12, 16)  # bits
+LEAST_RATIO, MOST_RATIO = 0.25, 0.85  # of heart to chest: beyond, an outline is wrong
 SEGMENTS = {  # corners in the lungs (upper left 8, upper right 4, lower right 2, left 1) → edges a line goes between
     8: ("LT",), 4: ("TR",), 2: ("RB",), 1: ("BL",), 12: ("LR",), 6: ("TB",), 3: ("RL",), 9: ("BT",),
     14: ("LB",), 13: ("BR",), 11: ("RT",), 7: ("TL",), 10: ("LT", "RB"), 5: ("TR", "BL"),
@@ -41,7 +42,7 @@ def viewer_html(words, analysis, saliency, correction, spots=()):
         words=words,
         key=key(pixels),
         bits=depth(pixels),
-        spacing=getattr(analysis.radiograph, "spacing", None) or "",
+        spacing=analysis.radiograph.spacing or "",
         width=width,
         height=height,
         ratio=f"{width / height:.4f}",
@@ -53,7 +54,7 @@ def viewer_html(words, analysis, saliency, correction, spots=()):
         maps=[heat_map(words, analysis, name, heat) for name, heat in saliency.items()],
         spots=spots,
         presets=presets(analysis) if drawn else [],
-        sides_known=getattr(analysis.radiograph, "sides_known", False),
+        sides_known=analysis.radiograph.sides_known,
         corrected=correction != UPRIGHT,
     )
 
@@ -140,7 +141,7 @@ def crossing(x, kind, row, column):
 
 def ruler_facts(words, analysis):
     """(name, value) of what can be measured where the file says how large a pixel is; none elsewhere."""
-    spacing = getattr(analysis.radiograph, "spacing", None)
+    spacing = analysis.radiograph.spacing
     if not spacing:
         return []
     facts = [(words("fact_spacing"), words("millimetres", number=f"{spacing:.3f}".replace(".", words("decimal"))))]
@@ -173,11 +174,11 @@ def cardiothoracic_ratio(alpha):
     rows = rows[right[rows].any(1) & left[rows].any(1)]
     if not len(rows):
         return None
-    side = len(alpha)
     heart_right = min(np.flatnonzero(right[row])[-1] for row in rows)
     heart_left = max(np.flatnonzero(left[row])[0] for row in rows)
     chest = max(np.flatnonzero(left[row])[-1] - np.flatnonzero(right[row])[0] for row in rows)
-    return float((heart_left - heart_right) / chest) if chest > 0.2 * side and heart_left > heart_right else None
+    ratio = float((heart_left - heart_right) / max(chest, 1))
+    return ratio if LEAST_RATIO < ratio < MOST_RATIO else None
 
 
 def dome(lung):

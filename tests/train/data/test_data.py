@@ -133,7 +133,7 @@ def test_a_column_of_the_contract_that_is_not_there(tmp_path):
 def test_all_images_of_a_patient_share_an_id(name, is_of):
     rule = known_sources()["kermany"]["patients"]
     for column in ("patient_id", "file_name"):
-        data = Dataset.from_dict({column: [name]})
+        data = Dataset.from_dict({column: [name], "label": [0]})
         assert list(with_patients(data, rule)["patient_id"]) == [is_of]
         assert list(with_patients(data)["patient_id"]) == [name]  # a rule is of one source alone
 

@@ -18,8 +18,7 @@ from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 from train.data.labels import known_labels
 from train.data.layouts import LAYOUTS
-from train.data.layouts.layout import read_csv
-from train.data.layouts.nih import SAMPLES
+from train.data.layouts.layout import SAMPLES, read_csv
 from train.data.sources import apply_rules, known_sources
 from train.engine.recipe import RECIPES, load_recipe
 from train.prepare import main, prepare
@@ -87,8 +86,8 @@ def test_nih_whole(tmp_path):
     data = load(out)
     assert data["patient_id"][:] == ["1", "2"]
     assert (data[0]["view"], data[0]["age"], data[0]["sex"]) == ("PA", 58, "M")
-    labels = known_labels(data, ["effusion", "tuberculosis"], "nih_whole")
-    np.testing.assert_array_equal(labels, [[1, np.nan], [0, 0]])
+    labels = known_labels(data, ["effusion", "nodule", "tuberculosis"], "nih_whole")
+    np.testing.assert_array_equal(labels, [[1, 0, 0], [0, 0, 0]])
     assert known_labels(load(out, "test"), ["mass"], "nih_whole").tolist() == [[1]]
     assert "a list out of `atelectasis`" in (out / "README.md").read_text()
 
@@ -231,9 +230,26 @@ def test_own_data_are_published_only_in_private(tmp_path, monkeypatch):
         run(monkeypatch, "own.csv", tmp_path, tmp_path / "out", "--push-to-hub", "owner/own")
 
 
+def test_covid_cxnet(tmp_path):
+    raw, names = tmp_path / "raw", ["268.jpg", "439-.png", "775p.jpg", "001.jpeg", "copy.jpg"]
+    for number, name in enumerate(names):
+        save(raw / "chest_xray_images" / "covid19" / name, number)
+    columns = ("filename", "patient_id", "sex", "age", "view")
+    said = [("268.jpg", "13", "male", "86", ""), ("439-.png", "113", "female", "27", "AP")]
+    write_csv(raw / "metadata.csv", [dict(zip(columns, row, strict=True)) for row in said])
+    prepare("covid_cxnet", raw, tmp_path / "out")
+    found = {row["file_name"]: row for row in load(tmp_path / "out")}
+    assert found.keys() == set(names[:4])  # the last is not in samples.csv
+    patients = [found[name]["patient_id"] for name in names[:4]]
+    assert patients == ["cxnet-13", "cxnet-113", "cxnet-f775", "cxnet-f001"]
+    assert [found[name]["label"] for name in names[:4]] == [1, 0, 1, 1] and found["439-.png"]["age"] == 27
+    known = known_labels(load(tmp_path / "out"), ["pneumonia", "tuberculosis"], "covid_cxnet")
+    assert np.nansum(known[:, 0]) == 3 and not known[:, 1].any()
+
+
 def test_nih_samples_are_those_listed_and_smaller(tmp_path):
     raw, samples = tmp_path / "raw", read_csv(SAMPLES)
-    assert {row["sample"] for row in samples} == LAYOUTS.keys() & {"nih", "nih_experts", "nih_128"}
+    assert {row["sample"] for row in samples} == {"nih", "nih_experts", "nih_128", "covid_cxnet"} <= LAYOUTS.keys()
     patients = {split: {row["file_name"][:8] for row in samples if row["split"] == split} for split in SPLITS}
     assert not patients["train"] & patients["validation"] and all(len(row["sha256"]) == 16 for row in samples)
     listed = {row["split"]: row["file_name"] for row in samples if row["sample"] == "nih_128"}

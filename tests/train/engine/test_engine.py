@@ -1,6 +1,7 @@
 """What every training relies on: whole weights, one recipe to a folder, the average, precision, processes."""
 
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from train import classify, segment
 from train.calibrate.findings import replace_segmenter
 from train.engine.average import MovingAverage
 from train.engine.loop import resume
-from train.engine.processes import start_accelerator
+from train.engine.processes import run, set_up_cpu, start_accelerator, threads_for
 from train.engine.run import check_recipe
 from train.engine.weights import load_classifier, load_segmenter
 
@@ -150,7 +151,40 @@ def test_bfloat16_is_not_emulated(monkeypatch, capsys):
     AcceleratorState._reset_state(True)
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: NO_BFLOAT16 | {"amx_bf16": True})
     assert start_accelerator("bf16").mixed_precision == "bf16"
-    assert capsys.readouterr().out == ""
+    assert "float32" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("said", "cores", "processes", "threads"),
+    [("", 8, 1, 8), ("", 8, 3, 2), ("", 1, 2, 1), ("4", 8, 1, 4), ("3", 2, 2, 3)],
+)
+def test_threads_are_what_is_asked_for_or_the_cores_that_are_free(monkeypatch, capsys, said, cores, processes, threads):
+    """Not those of the machine: others may compute there, and a scheduler gives a share."""
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: set(range(cores)))
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    assert threads_for(processes)[0] == threads
+    used = []
+    monkeypatch.setattr(torch, "set_num_threads", used.append)
+    set_up_cpu(SimpleNamespace(device=torch.device("cpu"), num_processes=processes, print=print))
+    assert used == [threads] and f"Computing in {threads} thread" in capsys.readouterr().out
+
+
+def test_a_tracker_that_is_not_installed_is_named():
+    with pytest.raises(ValueError, match="log_with is 'wandbb': give null, all or one of tensorboard"):
+        start_accelerator(log_with="wandbb")
+
+
+def test_what_cannot_be_done_is_said_in_a_sentence(monkeypatch):
+    def main():
+        raise ValueError("There is no such recipe")
+
+    monkeypatch.delenv("LUNGFUSION_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit, match="There is no such recipe"):
+        run(main)
+    monkeypatch.setenv("LUNGFUSION_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="There is no such recipe"):
+        run(main)
 
 
 def test_processes_that_would_not_share_the_work_are_refused(monkeypatch):

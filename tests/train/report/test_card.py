@@ -4,6 +4,7 @@ import pytest
 
 from lungfusion import Evidence, LungFusionConfig
 from lungfusion.evidence import FindingEvidence, Place, Share
+from train.engine.loop import is_best
 from train.report.card import outside_section, public, which_epoch
 from train.report.tables import auc_of_counts, findings_table, measured_outside_table
 
@@ -29,9 +30,14 @@ def test_each_figure_is_that_of_the_worst_place():
     assert rest == "Not measured in hospitals left out: ROC AUC away, found away, otherwise ill called away."
 
 
-def test_of_epochs_that_are_equal_the_last_is_the_one_that_was_kept():
-    history = [{"epoch": n, "loss": 1.0, "mean_auc": auc} for n, auc in ((1, 0.8), (2, 0.9), (3, 0.9), (4, 0.7))]
-    assert "kept: epoch 3, chosen by mean_auc" in which_epoch(history)
+def test_of_epochs_that_are_equal_the_first_is_the_one_that_was_kept():
+    aucs = [0.8, 0.9, 0.9, 0.7]
+    history = [{"epoch": n, "loss": 1.0, "mean_auc": auc, "seconds": 1.0} for n, auc in enumerate(aucs, 1)]
+    kept = [n for n in range(1, 5) if is_best(history[:n], "mean_auc")][-1]
+    assert f"kept: epoch {kept}, chosen by mean_auc" in which_epoch(history)
+    for epoch in history[:-1]:
+        del epoch["mean_auc"]  # as where the last one is kept, and it alone is looked at
+    assert "4 epochs, whose last weights are kept" in which_epoch(history)
 
 
 def test_what_others_measured_is_told_with_its_version():

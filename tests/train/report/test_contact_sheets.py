@@ -10,7 +10,7 @@ from lungfusion.visualization import CONTOUR_COLOUR
 from tests.train.test_evaluate import lungs_everywhere
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
-from train.io import read_rows
+from train.io import read_rows, write_csv
 from train.report import contact_sheets as sheets
 from train.report import figures
 from train.report.tables import metrics_tables
@@ -81,7 +81,7 @@ def test_figures_are_of_the_findings_shown_and_can_be_drawn_anew_from_the_file(t
         | ({"probability_cold": i / 10, "label_cold": i // 5} if i else {"probability_cold": 0.5})
         for i in range(10)
     ]
-    images.write_csv(tmp_path / "per_image.csv", rows)
+    write_csv(tmp_path / "per_image.csv", rows)
     read = read_rows(tmp_path / "per_image.csv")
     assert [{k: v for k, v in row.items() if k not in ("index",)} for row in read] == [
         {k: v for k, v in row.items() if k != "index"} for row in rows

@@ -25,7 +25,6 @@ from train.scoring.metrics import (
     spearman,
     threshold_figures,
     with_interval,
-    youden_threshold,
 )
 
 
@@ -180,11 +179,6 @@ def test_platt_does_not_turn_around_what_ranks_backwards():
     assert sigmoid(logits / temperature + bias) == pytest.approx(1 / 3, abs=0.02)
 
 
-def test_youden_threshold_by_hand():
-    labels, probabilities = np.array([0, 0, 1, 0, 1, 1]), np.array([0.1, 0.2, 0.05, 0.4, 0.6, 0.9])
-    assert youden_threshold(labels, probabilities) == pytest.approx((0.6 + 0.4) / 2)
-
-
 @pytest.mark.parametrize("spread", [0.08, 0.15, 0.3])
 def test_threshold_is_the_best_of_those_that_reach_the_sensitivity(spread):
     rng = np.random.default_rng(0)
@@ -198,8 +192,6 @@ def test_threshold_is_the_best_of_those_that_reach_the_sensitivity(spread):
     chosen = rates(operating_threshold(labels, probabilities))
     assert chosen[0] >= 0.90
     assert sum(chosen) == max(sum(rates(p)) for p in probabilities if rates(p)[0] >= 0.90)
-    if spread == 0.08:
-        assert chosen == rates(youden_threshold(labels, probabilities))
 
 
 def test_a_share_comes_with_the_interval_of_wilson():

@@ -2,6 +2,7 @@
 
 from train.data.layouts import (
     chexpert,
+    covid_cxnet,
     covid_radiography,
     covidx,
     hannover,
@@ -18,6 +19,6 @@ from train.data.layouts import (
     vindr,
 )
 
-MODULES = (shenzhen, montgomery, jsrt, covid_radiography, kermany, rsna, vindr, pakistan, hannover)
+MODULES = (shenzhen, montgomery, jsrt, covid_radiography, kermany, rsna, vindr, pakistan, hannover, covid_cxnet)
 MODULES += (chexpert, mimic_cxr, padchest, tbx11k, covidx)
 LAYOUTS = {module.__name__.rpartition(".")[2]: module.LAYOUT for module in MODULES} | nih.LAYOUTS

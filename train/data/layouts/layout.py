@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 
@@ -71,6 +72,19 @@ def read_csv(path):
         return []
     with open(path, newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
+
+
+SAMPLES = Path(__file__).with_name("samples.csv")
+
+
+@cache
+def sampled(name):
+    """file_name → split, of those images of a data set that recipes learn from.
+
+    Of samples.csv, whose `sha256` is the beginning of that of the JPEG file from which the bundled model learned, for
+    who has these very files.
+    """
+    return {row["file_name"]: row["split"] for row in read_csv(SAMPLES) if row["sample"] == name}
 
 
 def png(pixels):

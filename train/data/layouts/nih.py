@@ -2,16 +2,13 @@
 
 The images may lie at any depth, as the archives of the Clinical Center and of Kaggle have them. `nih_whole` takes all;
 `test_list.txt`, where it is there, says which are the official test part. `nih`, `nih_experts` and `nih_128` take the
-images that nih_samples.csv names, split by patient as it says, and as large as recipes saw them. Its `sha256` is the
-beginning of that of the JPEG file from which the bundled model learned, for who has these very files.
+images that samples.csv names, split by patient as it says, and as large as recipes saw them.
 """
 
-from functools import cache, partial
-from pathlib import Path
+from functools import partial
 
-from train.data.layouts.layout import Entry, Layout, read_csv
+from train.data.layouts.layout import Entry, Layout, read_csv, sampled
 
-SAMPLES = Path(__file__).with_name("nih_samples.csv")
 LABELS = (
     "atelectasis",
     "cardiomegaly",
@@ -28,12 +25,6 @@ LABELS = (
     "pneumonia",
     "pneumothorax",
 )
-
-
-@cache
-def sampled(name):
-    """file_name → split, of a sample."""
-    return {row["file_name"]: row["split"] for row in read_csv(SAMPLES) if row["sample"] == name}
 
 
 def find(folder, sample=None):

@@ -1,0 +1,1 @@
+"""Lung nodules found, and shown where: data, made nodules, training, scoring of the nodule detector."""

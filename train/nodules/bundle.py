@@ -1,0 +1,69 @@
+"""A trained detector becomes part of a checkpoint: weights, settings of nodule and mass, what was measured of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
+from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, NoduleDetectorConfig
+from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
+from train.data.sources import find_source
+from train.io import write_table
+from train.nodules.data import MIN_SIDE
+from train.nodules.report import load_detector, tables
+from train.scoring.metrics import sigmoid
+
+SCORES = 100  # of a hospital's people, evenly over their ranks, kept to look an image's own at among
+
+
+def put_into(folder, recipe, report, variant):
+    """Write a detector into a checkpoint, and the table of its variants beside it.
+
+    Args:
+        folder: of the checkpoint, with config.json, model.safetensors and evidence.json.
+        recipe: of the variant, whose weights lie in its `out`.
+        report: as `train.nodules.report.read_report` returns it.
+        variant: its name there.
+    """
+    figures = report[variant]
+    config = LungFusionConfig.from_pretrained(folder)
+    config.nodule_detector = NoduleDetectorConfig(recipe["size"], tuple(recipe["channels"]))
+    said = {
+        "temperature": figures["temperature"],
+        "bias": figures["bias"],
+        "threshold": float(probability(figures["threshold"], figures)),
+        "rule_out_threshold": float(probability(figures["rule_out_threshold"], figures)),
+        "population": ("adult",),
+        "min_side": MIN_SIDE,
+        "shown": True,
+        "explained": False,
+    }
+    config = config.with_findings({name: replace(config.findings[name], **said) for name in NODULE_FINDINGS})
+    model = LungFusionForImageClassification.from_pretrained(folder, config=config)
+    model.nodules.load_state_dict(load_detector(recipe, Path(recipe["out"])).state_dict())
+    model.save_pretrained(folder)
+    evidence = Evidence.from_pretrained(folder)
+    measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
+    places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
+    told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
+    write_table(Path(folder), "nodules", tables(report), {"bundled": variant, "variants": told})
+    replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
+
+
+def probability(logit, figures):
+    """float or (N,) logits → the same, calibrated, from 0 to 1."""
+    return sigmoid(np.array(logit) / figures["temperature"] + figures["bias"])
+
+
+def evidence_of(recipe, figures):
+    """`FindingEvidence` of the detector: nodule and mass are told apart by width alone, so both have the same."""
+    places = {}
+    for name, called in figures["healthy"].items():
+        if called["left_out"]:
+            scores = np.quantile(probability(figures["healthy_scores"][name], figures), np.linspace(0, 1, SCORES))
+            share = Share(called["value"], *called["interval"], called["n"])
+            places[name] = Place(called_healthy=share, scores={"healthy": [round(float(one), 3) for one in scores]})
+    home = {"sensitivity": figures["found"]["value"], "specificity": figures["specificity"]["value"]}
+    sources = [find_source(name)["title"] for name in recipe["learn_from"]]
+    return FindingEvidence([*sources, "made nodules drawn into them"], home, places)
