@@ -1,15 +1,16 @@
 """A trained detector becomes part of a checkpoint: weights, settings of nodule and mass, what was measured of them."""
 
+import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
 from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
-from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, NoduleDetectorConfig
+from lungfusion.models import LungFusionConfig, NoduleDetectorConfig
 from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
 from train.data.sources import find_source
-from train.io import write_table
+from train.io import WEIGHTS, write_table
 from train.nodules.data import MIN_SIDE
 from train.nodules.report import load_detector, tables
 from train.scoring.metrics import sigmoid
@@ -21,14 +22,13 @@ def put_into(folder, recipe, report, variant):
     """Write a detector into a checkpoint, and the table of its variants beside it.
 
     Args:
-        folder: of the checkpoint, with config.json, model.safetensors and evidence.json.
+        folder: `Path` of the checkpoint, with config.json, model.safetensors and evidence.json.
         recipe: of the variant, whose weights lie in its `out`.
         report: as `train.nodules.report.read_report` returns it.
         variant: its name there.
     """
     figures = report[variant]
     config = LungFusionConfig.from_pretrained(folder)
-    config.nodule_detector = NoduleDetectorConfig(recipe["size"], tuple(recipe["channels"]))
     said = {
         "temperature": figures["temperature"],
         "bias": figures["bias"],
@@ -40,14 +40,21 @@ def put_into(folder, recipe, report, variant):
         "explained": False,
     }
     config = config.with_findings({name: replace(config.findings[name], **said) for name in NODULE_FINDINGS})
-    model = LungFusionForImageClassification.from_pretrained(folder, config=config)
-    model.nodules.load_state_dict(load_detector(recipe, Path(recipe["out"])).state_dict())
-    model.save_pretrained(folder)
+    config.nodule_detector = NoduleDetectorConfig(recipe["size"], recipe["channels"])
+    config._check()
+    weights = {k: v for k, v in load_file(folder / WEIGHTS).items() if not k.startswith("nodules.")}
+    precision = weights["classifier.4.weight"].dtype
+    for name, weight in load_detector(recipe).state_dict().items():
+        weights[f"nodules.{name}"] = weight.to(precision) if weight.is_floating_point() else weight
+    save_file(weights, folder / WEIGHTS, {"format": "pt"})
+    written = {key: config.to_dict()[key] for key in ("findings", "nodule_detector")}
+    content = json.loads((folder / "config.json").read_text()) | written
+    (folder / "config.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
     evidence = Evidence.from_pretrained(folder)
     measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
     places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
     told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
-    write_table(Path(folder), "nodules", tables(report), {"bundled": variant, "variants": told})
+    write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": told})
     replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
 
 

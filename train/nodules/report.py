@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from lungfusion.models.nodule_detector import NoduleDetector
-from train.io import cell, markdown_table, write_table
+from train.io import WEIGHTS, cell, markdown_table, write_table
 from train.nodules.scoring import (
     ALARMS,
     auc_of,
@@ -43,10 +43,11 @@ NOTES = (
 )
 
 
-def load_detector(recipe, folder):
+def load_detector(recipe):
+    """The detector that a recipe trained, rounded to half precision, as it is shipped."""
     model = NoduleDetector(recipe["size"], recipe["channels"])
-    model.load_state_dict(load_file(folder / "model.safetensors"))
-    return model.eval()
+    model.load_state_dict(load_file(Path(recipe["out"]) / WEIGHTS))
+    return model.half().float().eval()
 
 
 def write_report(recipes, pictures, output, peers=None):
@@ -64,7 +65,7 @@ def write_report(recipes, pictures, output, peers=None):
         figures |= score_peers(json.loads(Path(peers).read_text()), pictures)
     for name, recipe in recipes.items():
         torch.manual_seed(0)
-        model = load_detector(recipe, Path(recipe["out"]))
+        model = load_detector(recipe)
         marks = look_at_all(model, pictures, rows)
         figures[name] = {"learned_from": learned_from(recipe)} | summarise(pictures, marks, recipe)
         figures[name]["made"] = find_made(model, pictures, marks, figures[name]["froc"]["thresholds"][1.0])
