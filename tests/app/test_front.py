@@ -49,7 +49,7 @@ def test_sentences_are_safe_in_a_script_and_in_html():
 def test_a_link_shows_the_apps_own_title_and_picture_wherever_it_is_served():
     html = served(HTMLResponse(PAGE), root="/lungs", host="x.org", x_forwarded_proto="https")[1]
     assert 'content="Gradio"' not in html and html.count("og:title") == html.count("og:image") == 1
-    assert 'content="https://x.org/lungs/gradio_api/file=/x y/preview.jpg"' in html
+    assert 'content="https://x.org/lungs/gradio_api/file=/x%20y/preview.jpg"' in html
     assert re.search(r'og:description" content="A computer model outlines them', html)
 
 

@@ -24,6 +24,9 @@ def test_a_second_radiograph_is_compared_with_the_one_that_was_analysed(visit, r
     assert "20%" in page.locator(".over.base").evaluate("image => getComputedStyle(image).clipPath")
     page.get_by_text("Difference", exact=True).click()
     assert page.locator(".difference").is_visible() and page.get_by_text("whiter in the second").is_visible()
+    page.get_by_text("Blink", exact=True).click()
+    for front in ("second", "first"):
+        page.locator(f".comparison[data-mode=blink][data-front={front}]").wait_for(state="attached")
     page.get_by_text("Side by side", exact=True).click()
     box = page.locator(".stage:visible").first.bounding_box()
     page.mouse.move(box["x"] + 100, box["y"] + 100)

@@ -38,7 +38,8 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         train_loader: yields batches, a dict of tensors each; its items are not random, what is random is `loss_of`.
         sampler: the loader's, as `train.data.sampler` makes it.
         validate: function of the model → dict of figures; the first one is to be large and chooses the epoch.
-        recipe: dict with `epochs`, `learning_rate`, `weight_decay`, `ema_decay`, `seed`.
+        recipe: dict with `epochs` (0: the model is kept as it is), `learning_rate`, `weight_decay`, `ema_decay` and
+            `seed`.
         output: the run's folder, a `Path`.
         loss_of: function of the model, a batch and the epoch's number, from 0, → () tensor; the loss that the model's
             `forward(**batch)` returns unless given.
@@ -51,6 +52,10 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
     Raises:
         SystemExit: a loss or a figure is no number; what was saved before stays.
     """
+    if not recipe["epochs"]:
+        if accelerator.is_main_process:
+            save_model(model.eval(), processor, output / "model")
+        return []
     train_loader = accelerator.prepare(train_loader)
     model.to(accelerator.device)
     average = MovingAverage(model, recipe["ema_decay"]) if recipe["ema_decay"] else None

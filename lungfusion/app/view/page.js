@@ -21,6 +21,10 @@
     return fields.find(field => field.querySelector("input[type=file]") && !field.querySelector(".file-preview")) ?? fields.pop();
   }
   async function give(files, field = fieldOf(room())) {
+    for (let wait = 0; !field && wait < 100; wait++) {  // a page that has just begun
+      await new Promise(done => setTimeout(done, 50));
+      field = fieldOf(room());
+    }
     if (!files?.length || !field) return;
     again = () => give(files, field);
     const input = field.querySelector("input[type=file]") ?? await emptied(field);

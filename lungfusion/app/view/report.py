@@ -68,7 +68,7 @@ def pictures(words, analysis, saliency, text):
         name = reacts[0]
         second = heat_over(analysis, saliency[name])
         caption = f"{words('heat_of')} {words.finding(name)}. {words('about_heat_maps')}"
-    drawn = [printed(picture) for picture in (overlay_image(analysis), second)]
+    drawn = [printed(picture, analysis.radiograph.sides_known) for picture in (overlay_image(analysis), second)]
     table = Table(
         [drawn, [text(words("alt_outlined"), 8), text(caption, 8)]], colWidths=[87 * mm, 87 * mm], hAlign="LEFT"
     )
@@ -122,13 +122,14 @@ def looked_at(words, analysis, correction, made_by):
     return " ".join(said)
 
 
-def printed(picture):
-    """A picture as large as fits beside another, with the patient's right and left named on it."""
+def printed(picture, sides_known):
+    """A picture as large as fits beside another, with the patient's right and left named on it where they are known."""
     picture.thumbnail((PRINTED_SIDE, PRINTED_SIDE))
     draw, size = ImageDraw.Draw(picture), round(0.06 * picture.width)
     style = {"font": ImageFont.load_default(size), "fill": "white", "stroke_width": 2, "stroke_fill": "black"}
-    draw.text((size / 2, size / 2), "R", anchor="lt", **style)
-    draw.text((picture.width - size / 2, size / 2), "L", anchor="rt", **style)
+    if sides_known:
+        draw.text((size / 2, size / 2), "R", anchor="lt", **style)
+        draw.text((picture.width - size / 2, size / 2), "L", anchor="rt", **style)
     file = BytesIO()
     picture.save(file, "JPEG", quality=90)
     scale = PICTURE_SIDE / max(picture.size)
