@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lungfusion import LungFusionPipeline
+from lungfusion.loading import load_model
+from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
 from lungfusion.models.view_head import VIEWS, ViewHead, view_inputs
 from lungfusion.reading.radiograph import load_radiograph
 from train.augment.phantom.radiograph import draw_phantom
@@ -70,3 +73,12 @@ def test_the_bundled_head():
     state, mirrored = pipe.infer([load_radiograph(picture) for picture in (frontal, mirror_image)])
     assert state.views["frontal"] > 0.5 and sum(state.views.values()) == pytest.approx(1)
     assert state.heart_left > 0.5 > mirrored.heart_left
+
+
+def test_a_checkpoint_without_a_view_head_says_nothing_of_the_view(tmp_path):
+    model = LungUNetForSemanticSegmentation(LungUNetConfig(encoder="plain", width=4, image_size=32)).eval()
+    model.save_pretrained(tmp_path)
+    weights = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if "view_head" not in k}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    output = load_model(tmp_path).eval()(torch.rand(1, 1, 32, 32))
+    assert not output.view_logits.any() and not output.heart_logit.any() and output.logits.any()

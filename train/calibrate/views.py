@@ -29,7 +29,7 @@ from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.checks.framing import find_frame
 from lungfusion.checks.geometry import correct_pixels
 from lungfusion.checks.input_checks import Limits
-from lungfusion.models.view_head import VIEWS, view_inputs
+from lungfusion.models.view_head import VIEW_CELLS, VIEWS, ViewHead, view_inputs
 from train.augment.ood_images import DRAWN, PERSONS, SIDE, not_one_frontal_chest, ood_images
 from train.augment.phantom.radiograph import SIGNS, draw_phantom
 from train.augment.phantom.views import pair
@@ -243,8 +243,8 @@ def inputs_of(pipeline, picture):
     return [x.cpu().double().numpy() for x in view_inputs(features[-1], segmenter.unet.decode(features))]
 
 
-def fit_views(pipeline, frontal, others):
-    """Fit the head in place.
+def fitted_view_head(pipeline, frontal, others):
+    """A `ViewHead` for the pipeline's segmenter.
 
     Args:
         pipeline: `LungFusionPipeline`.
@@ -252,8 +252,9 @@ def fit_views(pipeline, frontal, others):
         others: `datasets.Dataset` of other radiographs, with `kind` and `patient_id`.
 
     Returns:
-        kind of picture → how many there are, and the shares that are taken for each view, with intervals, each by a
-        head that was fitted without its source or fold.
+        head: `ViewHead`.
+        figures: kind of picture → how many there are, and the shares that are taken for each view, with intervals,
+            each by a head that was fitted without its source or fold.
     """
     rows = [
         (view, group, as_it_was, *inputs_of(pipeline, picture))
@@ -264,7 +265,7 @@ def fit_views(pipeline, frontal, others):
     views = np.array([VIEWS.index(view) for view in views])
     folds = np.array([name if name in frontal else str(zlib.crc32(name.encode()) % FOLDS) for name in groups])
     upright = compared[(views == 0) & np.array(as_they_were)]
-    head = pipeline.segmenter.view_head
+    head = ViewHead(seen.shape[1] - VIEW_CELLS**2)
     weight, bias = view_regression(seen, views)
     head.view_weight.copy_(torch.from_numpy(weight))
     head.view_bias.copy_(torch.from_numpy(bias))
@@ -274,7 +275,7 @@ def fit_views(pipeline, frontal, others):
     for fold in np.unique(folds):
         weight, bias = view_regression(seen[folds != fold], views[folds != fold])
         logits[folds == fold] = seen[folds == fold] @ weight.T + bias
-    return summarise_views(views, groups, as_they_were, logits)
+    return head, summarise_views(views, groups, as_they_were, logits)
 
 
 def view_regression(seen, views):
@@ -294,7 +295,7 @@ def heart_regression(compared):
 
 
 def summarise_views(views, groups, as_they_were, logits):
-    """See `fit_views`; kinds are sources, kinds of other radiographs and of drawings, as they were or altered."""
+    """See `fitted_view_head`; kinds are sources, other radiographs and drawings, as they were or altered."""
     probabilities = np.exp(logits - logits.max(1, keepdims=True))
     probabilities /= probabilities.sum(1, keepdims=True)
     answered = probabilities[:, 0] >= Limits().min_frontal
@@ -319,14 +320,15 @@ def views_table(figures):
 
 def main(arguments=None):
     parser = command_line(__doc__)
-    parser.add_argument("--model", help="a checkpoint, which is fitted in place; the bundled one if not given")
+    parser.add_argument("--model", help="a checkpoint; the bundled one if not given")
     parser.add_argument("--frontal", nargs="+", required=True, help="data sets of frontal radiographs")
     parser.add_argument("--others", required=True, help="data set of other radiographs, with a column kind")
     parser.add_argument("--output", type=Path, required=True, help="folder for the model and the table")
     arguments = parser.parse_args(arguments)
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     frontal = {Path(place).name: load_source(place, "train") for place in arguments.frontal}
-    figures = fit_views(pipeline, frontal, undecoded(load_dataset(arguments.others, split="train")))
+    head, figures = fitted_view_head(pipeline, frontal, undecoded(load_dataset(arguments.others, split="train")))
+    pipeline.segmenter.view_head = head
     save_model(pipeline.model, pipeline.processor, arguments.output / "model")
     write_table(arguments.output, "views", views_table(figures), figures, weights_digest(arguments.output / "model"))
 

@@ -47,9 +47,11 @@ def put_into(folder, recipe, report, variant):
     for name, weight in load_detector(recipe).state_dict().items():
         weights[f"nodules.{name}"] = weight.to(precision) if weight.is_floating_point() else weight
     save_file(weights, folder / WEIGHTS, {"format": "pt"})
-    written = {key: config.to_dict()[key] for key in ("findings", "nodule_detector")}
-    content = json.loads((folder / "config.json").read_text()) | written
-    (folder / "config.json").write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    written = config.to_dict()
+    findings = {name: dict(sorted(one.items())) for name, one in sorted(written["findings"].items())}
+    content = json.loads((folder / "config.json").read_text())
+    content |= {"findings": findings, "nodule_detector": written["nodule_detector"]}
+    (folder / "config.json").write_text(json.dumps(dict(sorted(content.items())), indent=2) + "\n")
     evidence = Evidence.from_pretrained(folder)
     measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
     places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
@@ -72,5 +74,5 @@ def evidence_of(recipe, figures):
             share = Share(called["value"], *called["interval"], called["n"])
             places[name] = Place(called_healthy=share, scores={"healthy": [round(float(one), 3) for one in scores]})
     home = {"sensitivity": figures["found"]["value"], "specificity": figures["specificity"]["value"]}
-    sources = [find_source(name)["title"] for name in recipe["learn_from"]]
+    sources = ["{title}, {population}".format(**find_source(name)) for name in recipe["learn_from"]]
     return FindingEvidence([*sources, "made nodules drawn into them"], home, places)
