@@ -75,10 +75,10 @@ def test_from_a_table_to_a_model_on_the_hub(prepared, trained, tmp_path, online,
     assert "1 learned, 1 shown: opacity." in said
     parts = json.loads((run / "parts.json").read_text())
     sizes = [list(parts.values()).count(part) for part in ("train", "validation", "test")]
-    assert sizes == [15, 5, 4] and "Images: 15 to learn from, 5 to calibrate, 4 that choose nothing." in said
+    assert sizes == [14, 5, 5] and "Images: 14 to learn from, 5 to calibrate, 5 that choose nothing." in said
     card = (run / "README.md").read_text()
-    assert "## Patients that chose nothing" in card and "not known to it" in card
-    assert json.loads((run / "test.json").read_text())["opacity"]["images"] == 4
+    assert "[test.md](test.md)" in card and "not known to it" in (run / "test.md").read_text()
+    assert json.loads((run / "test.json").read_text())["opacity"]["images"] == 5
     assert "Licence: CC BY 4.0." in card
     push.main([str(run), "--repo-id", "owner/own"])
     files = online.repos["owner/own"].find("main")[1]
