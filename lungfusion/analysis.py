@@ -118,7 +118,7 @@ class AnalysisWarning:
 
 @dataclass(frozen=True)
 class Correction:
-    """What is done to a picture before it is analysed: a part is cut out, then inverted, then turned.
+    """What is done to a picture before it is analysed: a part is cut out, then inverted, then turned, then mirrored.
 
     Attributes:
         angle: degrees it is turned by, anticlockwise.
@@ -126,11 +126,13 @@ class Correction:
         corners: of the part that is the radiograph, four (x, y) from the upper left clockwise, as shares of the
             picture's width and height; a box where a margin was trimmed, any quadrilateral where a film was
             photographed, which is straightened. None: all of it.
+        mirror: whether left and right are exchanged.
     """
 
     angle: int
     invert: bool
     corners: tuple[tuple[float, float], ...] | None = None
+    mirror: bool = False
 
     @property
     def is_box(self) -> bool:
@@ -165,6 +167,8 @@ class Analysis:
             loaded all the same.
         findings: one for each finding of the model; empty when the image is refused, or the model only segments.
         warnings: reasons to trust the answer less; empty when there are none.
+        hidden: (S, S) bool, where in the lungs, in the geometry of `model_alpha`, nothing can be seen: the outline is a
+            guess there. None: nowhere.
         tilt: degrees that the lungs lean clockwise in the picture that was analysed, and so what straightens it.
         original_from_corrected: (3, 3) float, from the picture that was analysed to the one as loaded; see
             `checks.geometry`.
@@ -179,6 +183,7 @@ class Analysis:
     correction: Correction
     findings: tuple[Finding, ...] = ()
     warnings: tuple[AnalysisWarning, ...] = ()
+    hidden: np.ndarray | None = field(default=None, repr=False)
     tilt: float = 0.0
     original_from_corrected: np.ndarray = field(default_factory=lambda: np.eye(3), repr=False)
 
@@ -208,6 +213,11 @@ class Analysis:
         """Share of the radiograph that both lungs cover, in [0, 1]."""
         return self.right_lung_area + self.left_lung_area
 
+    @property
+    def hidden_lung_area(self) -> float:
+        """Share of the lungs, as outlined, that can't be seen, in [0, 1]."""
+        return 0.0 if self.hidden is None else float(self.hidden.sum() / max(1, (self.model_alpha > 0.5).sum()))
+
     def to_dict(self) -> dict:
         """JSON-ready; without pixels."""
         height, width = self.radiograph.pixels.shape
@@ -219,6 +229,7 @@ class Analysis:
             "lung_area": self.lung_area,
             "right_lung_area": self.right_lung_area,
             "left_lung_area": self.left_lung_area,
+            "hidden_lung_area": self.hidden_lung_area,
             "mask_quality": self.mask_quality,
             "ood_score": self.ood_score,
             "correction": self.correction.to_dict(),

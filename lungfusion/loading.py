@@ -55,7 +55,8 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
         )
     if not Path(source).is_dir():
         check_weights(source, revision)
-    if absent := sorted(loaded["missing_keys"]) + sorted(str(key) for key in loaded["mismatched_keys"]):
+    missing = [key for key in loaded["missing_keys"] if "view_head." not in key]  # of before 0.3: it says nothing then
+    if absent := sorted(missing) + sorted(str(key) for key in loaded["mismatched_keys"]):
         raise ValueError(
             f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
         )

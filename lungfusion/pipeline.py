@@ -185,7 +185,7 @@ class LungFusionPipeline:
             if self.findings:
                 probabilities = self.model.probabilities(state.output.logits)[0].tolist()
                 named = dict(zip(self.model.config.findings, probabilities, strict=True))
-                facts = age, evidence.ood_score, min(evidence.shape)
+                facts = age, evidence.ood_score, min(*evidence.shape, evidence.effective_side)
                 findings = self.answered(named, *facts, locate(self.model, state))
         return Analysis(
             radiograph=state.radiograph,
@@ -197,6 +197,7 @@ class LungFusionPipeline:
             correction=state.correction,
             findings=findings,
             warnings=warnings,
+            hidden=evidence.hidden,
             tilt=evidence.tilt,
             original_from_corrected=state.original_from_corrected,
         )
@@ -242,7 +243,7 @@ class LungFusionPipeline:
 
     def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf, places=None):
         """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
-        shorter side so many pixels.
+        shorter side showing no more than so many pixels would.
 
         Args:
             probabilities: name → float, of all findings that were learned.

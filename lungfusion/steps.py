@@ -8,16 +8,20 @@ import torch
 
 from .analysis import UPRIGHT, Correction, Spot
 from .backends import segmenter_of
+from .checks.fineness import effective_side
 from .checks.framing import find_frame
 from .checks.geometry import correct_pixels
 from .checks.input_checks import Evidence, brightness, check_input
 from .checks.orientation import estimate_correction, holds_several
+from .checks.visibility import hidden_lungs
 from .models.concatenation import MIN_AREA
 from .models.configuration_lungfusion import NODULE_FINDINGS
 from .models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
 from .models.nodule_detector import BOX_WIDTH, MASS, candidates
+from .models.view_head import VIEWS
 from .reading.radiograph import Radiograph
 
+MIN_HEART_LEFT_UPSIDE_DOWN = 0.2  # a picture that stands on its head is as likely mirrored as turned
 MAX_SPOTS = 10  # of a finding in a radiograph
 
 
@@ -28,7 +32,7 @@ class InferenceState:
     Attributes:
         radiograph: `Radiograph` as loaded.
         correction: `Correction` it was given.
-        shape: (height, width) of the corrected picture.
+        pixels: (H, W) float32 array in [0, 1], the corrected picture.
         original_from_corrected: (3, 3), from the corrected picture to the one as loaded; see `checks.geometry`.
         pixel_values: (1, 1, S, S) float in [0, 1], of the corrected picture.
         output: what the model returned, of this radiograph alone.
@@ -39,7 +43,7 @@ class InferenceState:
 
     radiograph: Radiograph
     correction: Correction
-    shape: tuple[int, int]
+    pixels: np.ndarray
     original_from_corrected: np.ndarray
     pixel_values: torch.Tensor
     output: object
@@ -72,6 +76,17 @@ class InferenceState:
     def ood_score(self):
         return float(self.output.ood_score)
 
+    @property
+    def views(self):
+        """View → probability; None where the segmenter was not fitted to say."""
+        logits = self.output.view_logits[0].float()
+        return dict(zip(VIEWS, logits.softmax(0).tolist(), strict=True)) if logits.any() else None
+
+    @property
+    def heart_left(self):
+        """Probability that the heart lies on the picture's right; 0.5 where the segmenter was not fitted to say."""
+        return float(self.output.heart_logit[0].float().sigmoid())
+
 
 def frame(radiographs):
     """The `Correction` of each that cuts it out of its picture, where it does not fill that."""
@@ -95,8 +110,7 @@ def run(backend, processor, radiographs, corrections):
     output = backend(pixel_values)
     if not all(part.isfinite().all() for part in (output.logits, output.ood_score) if part is not None):
         raise ValueError("The model's answer is no number (NaN): its training diverged, so take an earlier checkpoint.")
-    shapes = [picture.shape for picture in pictures]
-    rows = zip(radiographs, corrections, shapes, matrices, strict=True)
+    rows = zip(radiographs, corrections, pictures, matrices, strict=True)
     return [InferenceState(*row, pixel_values[i : i + 1], one_of(output, i)) for i, row in enumerate(rows)]
 
 
@@ -111,8 +125,12 @@ def orient(backend, processor, state, limits):
     correction = replace(state.correction, angle=suggested.angle, invert=suggested.invert)
     again = run(backend, processor, [state.radiograph], [correction])[0]
     dark = brightness(again.image, again.lungs) < 0
-    agrees = again.ood_score < state.ood_score and again.lungs.mean() >= MIN_AREA and dark
-    return again if agrees else state
+    if not (again.ood_score < state.ood_score and again.lungs.mean() >= MIN_AREA and dark):
+        return state
+    least = MIN_HEART_LEFT_UPSIDE_DOWN if correction.angle == 180 else limits.min_heart_left
+    if abs(correction.angle) >= 90 and again.heart_left < least:  # it was mirrored, not turned
+        return run(backend, processor, [state.radiograph], [replace(correction, mirror=True)])[0]
+    return again
 
 
 def reframe(backend, processor, state, limits):
@@ -141,7 +159,7 @@ def check(model, state, limits):
     config = segmenter_of(model).config
     right, left = split_lungs(state.lungs)
     evidence = Evidence(
-        shape=state.shape,
+        shape=state.pixels.shape,
         colour=state.radiograph.colour,
         image=state.image,
         right=right,
@@ -151,6 +169,10 @@ def check(model, state, limits):
         correction=state.correction,
         wanted=state.suggested_correction,
         several=state.is_collage,
+        views=state.views,
+        heart_left=state.heart_left,
+        effective_side=effective_side(state.pixels, state.lungs),
+        hidden=hidden_lungs(state.pixels, right, left),
     )
     return evidence, check_input(evidence, limits)
 

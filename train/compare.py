@@ -19,7 +19,8 @@ and to the best of those with one network.
 
 With --leave-out alone each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them;
 with `all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
-hospitals.json, which a recipe's `away` names.
+hospitals.json, which a recipe's `away` names. Where the recipe trains for no epoch, --into writes thresholds, rivals
+and figures into the checkpoint that it begins with.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
 OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json. With --hardest N it is their lungs
@@ -38,6 +39,7 @@ import yaml
 
 from lungfusion import LungFusionPipeline
 from train.calibrate.operating_points import operating_points
+from train.calibrate.rivals import let_compete
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.processes import launch
@@ -62,6 +64,7 @@ def main(arguments=None):
     parser.add_argument("--recipe", help="a YAML file, see train/recipes")
     parser.add_argument("--grid", type=Path, help="a YAML file: variants, folds, seeds")
     parser.add_argument("--leave-out", nargs="+", metavar="A+B", help="go without hospitals A and B; all: each in turn")
+    parser.add_argument("--into", type=Path, metavar="DIR", help="with --leave-out: the checkpoint that is measured")
     parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
     parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
@@ -102,6 +105,8 @@ def compare_models(parser, arguments):
 def compare_hospitals(parser, arguments):
     try:
         leave_hospitals_out(arguments.recipe, arguments.overrides, arguments.leave_out, arguments.output)
+        if arguments.into:
+            put_into(arguments.into, load_recipe(arguments.recipe, arguments.overrides), arguments.output)
     except ValueError as error:
         parser.error(str(error))
     print((arguments.output / "hospitals.md").read_text())
@@ -132,6 +137,23 @@ def leave_hospitals_out(recipe_path, overrides, together, output):
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
     write_table(output, "hospitals", lines, points)
+
+
+def put_into(checkpoint, recipe, output):
+    """Write what a run of no epochs says of hospitals that its weights never saw into the checkpoint they are of.
+
+    Raises:
+        ValueError: the recipe trains, so that the weights are others.
+    """
+    if recipe["epochs"]:
+        raise ValueError(
+            f"--into takes a recipe of no epochs, this one has {recipe['epochs']}: see findings_tuned.yaml."
+        )
+    titles = {source["hospital"]: f"{source['title']}: {source['population']}" for source in recipe["sources"].values()}
+    for path in sorted(output.glob("without_*/left_out.csv")):
+        rows = read_rows(path)
+        away = {row["hospital"] for row in rows if row["home"] == "no"}
+        let_compete(checkpoint, rows, recipe["rivals"], {hospital: titles[hospital] for hospital in away})
 
 
 def whose(row, hospital):

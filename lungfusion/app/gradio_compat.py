@@ -4,16 +4,21 @@ tests/app/test_gradio_compat.py holds that each name of `PRIVATE` is there and d
 """
 
 import json
+import threading
+import time
 from pathlib import Path
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio import processing_utils, route_utils, utils
+from gradio import http_server, processing_utils, route_utils, utils
 from gradio.mcp import GradioMCPServer
 from starlette.responses import PlainTextResponse
 
 KEPT_MINUTES = 15  # how long Gradio keeps an uploaded file and the pictures made of it
 MAX_FILE_SIZE = "100mb"
+PATIENCE = (
+    300  # seconds that a server may take to start on a busy machine; Gradio gives it 5, then begins anew and fails
+)
 NO_ADDRESSES = "Addresses are not fetched: upload the file itself."
 PRIVATE = {
     gr.File: ("async_move_resource_to_block_cache", "_process_single_file", "GRADIO_CACHE", "temp_files"),
@@ -22,6 +27,7 @@ PRIVATE = {
     processing_utils: ("save_bytes_to_cache",),
     route_utils: ("delete_files_created_by_app",),
     utils: ("get_upload_folder", "NamedString"),
+    http_server.Server: ("run_in_thread",),
 }
 
 
@@ -91,6 +97,21 @@ def patch_mcp():
     converted.by_itself = convert
     GradioMCPServer.convert_strings_to_filedata = converted
     GradioMCPServer.postprocess_output_data = postprocessed
+
+
+def patch_server():
+    """A server that starts slowly is waited for."""
+
+    def run_in_thread(server):
+        server.thread = threading.Thread(target=server.run, daemon=True)
+        server.thread.start()
+        begun = time.monotonic()
+        while not server.started:
+            time.sleep(1e-3)
+            if not server.thread.is_alive() or time.monotonic() - begun > PATIENCE:
+                raise http_server.ServerFailedToStartError("The server did not start: is its port free?")
+
+    http_server.Server.run_in_thread = run_in_thread
 
 
 class NoProxy:

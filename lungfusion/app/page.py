@@ -11,7 +11,7 @@ from ..visualization import data_address
 from .answers import Request
 from .card import about_html, model_card
 from .front import PLACEHOLDERS, InVisitorsLanguage, words_of
-from .gradio_compat import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, delete_uploads, file_field, patch_mcp
+from .gradio_compat import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, delete_uploads, file_field, patch_mcp, patch_server
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .view.render import LOOKS, render
@@ -114,9 +114,12 @@ def settings(demo, examples):
     }
 
 
-def launch(demo, examples):
-    """Serve the page until the process is told to end, and leave nothing behind."""
-    demo.launch(state_session_capacity=SESSIONS, **settings(demo, examples))
+def launch(demo, examples, once_served):
+    """Serve the page until the process is told to end, and leave nothing behind; `once_served` is called meanwhile."""
+    patch_server()
+    demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **settings(demo, examples))
+    once_served()
+    demo.block_thread()
     delete_uploads(demo)
 
 

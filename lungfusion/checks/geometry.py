@@ -21,7 +21,7 @@ UNIT_SQUARE = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)], float)
 
 
 def apply_correction(radiograph, correction):
-    """The `Radiograph`, cut to the part that counts, inverted and turned as `Correction` says.
+    """The `Radiograph`, cut to the part that counts, inverted, turned and mirrored as `Correction` says.
 
     One that is not turned by quarters grows, so that nothing is cut off; what is black around it then, as where it had
     been tilted by a program, is trimmed.
@@ -58,6 +58,8 @@ def correct_pixels(pixels, correction):
         ends = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
         matrix = matrix @ turned @ box_matrix(*ends, pixels.shape)
         pixels = pixels[ends[1] : ends[3], ends[0] : ends[2]]
+    if correction.mirror:
+        matrix, pixels = matrix @ np.diag([-1, 1, 1]), pixels[:, ::-1]
     return np.ascontiguousarray(pixels), matrix
 
 

@@ -10,6 +10,7 @@ from scipy.ndimage import maximum_filter
 from ..analysis import UPRIGHT, AnalysisWarning, Correction
 from ..models.concatenation import MIN_AREA
 from ..models.mask_postprocessing import box_of
+from ..models.view_head import VIEWS
 from .geometry import tilt
 
 MIN_MASK_QUALITY = 0.85  # below, a warning; train.calibrate.mask_quality says how many masks that concerns
@@ -27,6 +28,7 @@ MAX_LUNG_WIDTH, NEAR_MIDDLE = 0.34, 0.08
 MIN_BREADTH = 0.45  # of the image's width: that of both lungs together
 MIN_LUNG_ASPECT = 0.68  # of that to their height
 MAX_EDGE = 0.05  # of a side of the image that lungs reach; in well framed radiographs 0
+MAX_HIDDEN = 0.04  # of the outlined lungs
 MAX_WHITE = 0.15  # of the box around the lungs; real radiographs have 0.05 at most
 WHITE = 0.99
 
@@ -43,6 +45,12 @@ LUNGS_NOT_FOUND = AnalysisWarning(
 LATERAL_VIEW = AnalysisWarning(
     "lateral_view",
     "This looks like a chest seen from the side, so nothing is said about findings. Use the frontal view.",
+    rejects=True,
+)
+ANOTHER_RADIOGRAPH = AnalysisWarning(
+    "another_radiograph",
+    "This looks like an X-ray of another part of the body, or of a part of the chest alone, so nothing is said about "
+    "findings. Use a frontal chest X-ray that shows both lungs.",
     rejects=True,
 )
 SEVERAL_PICTURES = AnalysisWarning(
@@ -66,7 +74,8 @@ ROTATED = AnalysisWarning(
 )
 CORRECTED = AnalysisWarning(
     "corrected",
-    "The image was turned, or its black and white were swapped, before it was analysed. Check that this is right.",
+    "The image was turned, mirrored, or its black and white were swapped, before it was analysed. Check that this is "
+    "right.",
 )
 PHOTOGRAPH = AnalysisWarning(
     "photograph",
@@ -84,6 +93,21 @@ LOW_RESOLUTION = AnalysisWarning(
     "low_resolution",
     f"The image is smaller than {MIN_SIDE} pixels: fine signs cannot be seen in it. Use the original if you can.",
 )
+COARSE = AnalysisWarning(
+    "coarse",
+    "The image shows less than its size promises: it is blurred, was enlarged or is strongly compressed. Fine signs "
+    "cannot be seen in it. Use the original if you can.",
+)
+MIRRORED = AnalysisWarning(
+    "mirrored",
+    "The heart seems to lie on the right: the image may be mirrored, unless the person's heart does lie there. Check "
+    "its markers: right and left are named as usually shown.",
+)
+LUNGS_HIDDEN = AnalysisWarning(
+    "lungs_hidden",
+    "A part of the lungs cannot be seen: it is covered, or white or black throughout. Nothing is said of what lies "
+    "there, and the outline there is a guess.",
+)
 ONE_LUNG_FOUND = AnalysisWarning(
     "one_lung_found",
     "Only one lung was found. The other may be hidden by disease, missing, cut off or overlooked: see the outline.",
@@ -92,6 +116,14 @@ LOW_MASK_QUALITY = AnalysisWarning(
     "low_mask_quality",
     "The outline of the lungs is probably wrong in places, and what is said of them may be too: look at it first.",
 )
+
+REJECTION_OF_VIEW = {
+    "lateral": LATERAL_VIEW,
+    "another_radiograph": ANOTHER_RADIOGRAPH,
+    "several_pictures": SEVERAL_PICTURES,
+    "turned": NOT_UPRIGHT,
+    "no_radiograph": NOT_A_CHEST_RADIOGRAPH,
+}
 
 
 def none_shown(config):
@@ -114,6 +146,8 @@ class Limits:
         max_ood_score: above, however it is turned, it is no radiograph like those learned from.
         chest_quality: below this mask quality an image is taken for no frontal chest radiograph.
         min_mask_quality: below, a warning.
+        min_frontal: below this probability of one frontal chest an image is refused.
+        min_heart_left: below this probability of the heart lying on the usual side, the picture's right, a warning.
     """
 
     usual_ood_score: float = 1.4
@@ -121,6 +155,8 @@ class Limits:
     max_ood_score: float = 2.5
     chest_quality: float = 0.7
     min_mask_quality: float = MIN_MASK_QUALITY
+    min_frontal: float = 0.15
+    min_heart_left: float = 0.05
 
 
 @dataclass(frozen=True)
@@ -137,6 +173,10 @@ class Evidence:
         correction: `Correction` that it was given.
         wanted: `Correction` that it would still need.
         several: whether a half of it looks more like a chest than the whole.
+        views: view → probability, of `models.view_head.VIEWS`; None where the segmenter was not fitted to say.
+        heart_left: probability that the heart lies on the usual side.
+        effective_side: see `fineness.effective_side`.
+        hidden: (S, S) bool array, see `visibility.hidden_lungs`; None: nothing is.
     """
 
     shape: tuple[int, int]
@@ -149,6 +189,10 @@ class Evidence:
     correction: Correction = UPRIGHT
     wanted: Correction = UPRIGHT
     several: bool = False
+    views: dict[str, float] | None = None
+    heart_left: float = 0.5
+    effective_side: float = math.inf
+    hidden: np.ndarray | None = None
 
     @cached_property
     def lungs(self):
@@ -159,6 +203,11 @@ class Evidence:
         """Degrees that the lungs lean clockwise; 0 where one alone was found, which says nothing of it."""
         height, width = self.shape
         return tilt(self.lungs, width / height) if self.right.any() and self.left.any() else 0.0
+
+    @property
+    def hidden_share(self):
+        """Share of the outlined lungs that can't be seen."""
+        return 0.0 if self.hidden is None else float(self.hidden.sum() / max(1, self.lungs.sum()))
 
 
 def check_input(seen, limits=Limits()):
@@ -174,13 +223,16 @@ def check_input(seen, limits=Limits()):
     if warning := rejection(seen, limits):
         return (warning,)
     reasons = {
-        CORRECTED: seen.correction.invert or seen.correction.angle != 0,
+        CORRECTED: seen.correction.invert or seen.correction.angle != 0 or seen.correction.mirror,
         PHOTOGRAPH: seen.correction.corners is not None and not seen.correction.is_box,
         INVERTED: seen.wanted.invert,
         ROTATED: seen.wanted.angle != 0 or abs(seen.tilt) > MAX_TILT,
+        MIRRORED: seen.heart_left < limits.min_heart_left,
+        LUNGS_HIDDEN: seen.hidden_share > MAX_HIDDEN,
         CUT_OFF: edge(seen.lungs) > MAX_EDGE,
         OVEREXPOSED: white_share(seen.image, seen.lungs) > MAX_WHITE,
         LOW_RESOLUTION: min(seen.shape) < MIN_SIDE,
+        COARSE: seen.effective_side < MIN_SIDE <= min(seen.shape),
         ONE_LUNG_FOUND: not (seen.right.any() and seen.left.any()),
         LOW_MASK_QUALITY: seen.mask_quality < limits.min_mask_quality,
     }
@@ -188,15 +240,17 @@ def check_input(seen, limits=Limits()):
 
 
 def rejection(seen, limits):
-    """Why nothing is said of an image: an `AnalysisWarning`, or None."""
+    """Why nothing is said of an image: an `AnalysisWarning`, or None. What it most probably is comes first."""
     height, width = seen.shape
     found = seen.lungs.mean() >= MIN_AREA
+    if seen.colour > MAX_COLOUR or max(seen.shape) > MAX_ASPECT * min(seen.shape):
+        return NOT_A_CHEST_RADIOGRAPH
+    if seen.views and seen.views["frontal"] < limits.min_frontal:
+        return REJECTION_OF_VIEW[max(VIEWS[1:], key=seen.views.get)]
     lateral = found and seen.ood_score > limits.usual_ood_score and is_lateral(seen.right, seen.left, width / height)
     if seen.several and not lateral:
         return SEVERAL_PICTURES
-    if seen.ood_score > limits.max_ood_score or seen.colour > MAX_COLOUR:
-        return NOT_A_CHEST_RADIOGRAPH
-    if max(seen.shape) > MAX_ASPECT * min(seen.shape):
+    if seen.ood_score > limits.max_ood_score:
         return NOT_A_CHEST_RADIOGRAPH
     odd = seen.ood_score > (limits.usual_ood_score + limits.doubtful_ood_score) / 2
     if abs(seen.wanted.angle) >= 90 or (odd and abs(seen.correction.angle) >= 90):

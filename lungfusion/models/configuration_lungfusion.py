@@ -22,6 +22,7 @@ DEFAULT_FINDINGS = ("pneumonia", "tuberculosis")
 NODULE_FINDINGS = ("nodule", "mass")  # what the nodule detector finds, by width
 LUNGS = ("background", "right lung", "left lung")  # the patient's right is on the left of the picture
 INPUT_LIMITS = ("usual_ood_score", "doubtful_ood_score", "max_ood_score", "chest_quality", "min_mask_quality")
+INPUT_LIMITS += ("min_frontal", "min_heart_left")
 AGE_GROUPS = ("child", "adult")  # whom a finding can have been learned on
 LABELS = ("id2label", "label2id", "num_labels")  # how transformers names the findings
 PLAIN_NAME = re.compile(r"[\w.-]+")  # not hf-hub:… or local-dir:…, for which timm would look elsewhere
@@ -325,6 +326,8 @@ class LungFusionConfig(SentenceConfig):
         "fused_features",
         "fusion_weights",
         "ood_score",
+        "view_logits",
+        "heart_logit",
         "nodule_map",
     ]
     sub_configs = {"segmenter": LungUNetConfig}

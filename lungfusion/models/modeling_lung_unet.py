@@ -12,6 +12,7 @@ from transformers.utils import ModelOutput
 
 from .configuration_lungfusion import LungUNetConfig
 from .ood import MahalanobisDistance
+from .view_head import ViewHead
 
 
 @dataclass
@@ -22,11 +23,15 @@ class LungUNetOutput(ModelOutput):
         loss: () float, Dice plus binary cross-entropy; only with `labels`.
         logits: (B, 1, h, w) float, in the size of `pixel_values`; `sigmoid(logits)` is the alpha mask.
         ood_score: (B,) float32, how unlike the training radiographs each image is; see [`MahalanobisDistance`].
+        view_logits: (B, views) float32, whether it is one frontal chest or what else; see [`ViewHead`].
+        heart_logit: (B,) float32, of the heart lying on the image's right; negative where it seems mirrored.
     """
 
     loss: torch.FloatTensor | None = None
     logits: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
+    view_logits: torch.FloatTensor | None = None
+    heart_logit: torch.FloatTensor | None = None
 
 
 class LungUNetForSemanticSegmentation(PreTrainedModel):
@@ -40,6 +45,7 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
         super().__init__(config)
         self.unet = PlainUNet(config.width) if config.encoder == "plain" else EncoderUNet(config)
         self.ood_head = MahalanobisDistance(self.unet.num_features)
+        self.view_head = ViewHead(self.unet.num_features)
         self.post_init()
 
     def forward(self, pixel_values, labels=None, return_dict=None):
@@ -52,9 +58,11 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
             return_dict: `False` for a plain tuple.
         """
         features = self.encode(pixel_values.to(self.dtype))
-        logits = resize(self.unet.decode(features), pixel_values.shape[-2:])  # (B, 1, h, w)
+        drawn = self.unet.decode(features)  # (B, 1, S, S)
+        logits = resize(drawn, pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
-        output = LungUNetOutput(loss=loss, logits=logits, ood_score=self.ood_head(features[-1]))
+        view_logits, heart_logit = self.view_head(features[-1], drawn)
+        output = LungUNetOutput(loss, logits, self.ood_head(features[-1]), view_logits, heart_logit)
         return output.to_tuple() if return_dict is False else output
 
     def encode(self, pixel_values):
@@ -175,9 +183,9 @@ def initialize(model, module):
         init.kaiming_normal_(module.weight, nonlinearity="relu")
         if module.bias is not None:
             init.zeros_(module.bias)
-    elif isinstance(module, MahalanobisDistance):
-        init.zeros_(module.mean)
-        init.zeros_(module.precision_cholesky)
+    elif isinstance(module, MahalanobisDistance | ViewHead):
+        for buffer in module.buffers():
+            init.zeros_(buffer)
     else:
         PreTrainedModel._init_weights(model, module)
 

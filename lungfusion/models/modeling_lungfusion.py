@@ -29,8 +29,7 @@ class LungFusionModelOutput(ModelOutput):
         hidden_states: one (B, C_i, h_i, w_i) float for each branch, its deepest feature map; only with
             `output_hidden_states`.
         fusion_weights: (B, branches) float, sums to 1; only with gated fusion.
-        ood_score: (B,) float32, how unlike the segmenter's training radiographs each image is; only if it drew
-            the alpha.
+        ood_score, view_logits, heart_logit: see `LungUNetOutput`; only if the segmenter drew the alpha.
     """
 
     pooler_output: torch.FloatTensor | None = None
@@ -40,6 +39,8 @@ class LungFusionModelOutput(ModelOutput):
     hidden_states: tuple[torch.FloatTensor, ...] | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
+    view_logits: torch.FloatTensor | None = None
+    heart_logit: torch.FloatTensor | None = None
 
 
 @dataclass
@@ -53,7 +54,8 @@ class LungFusionOutput(ModelOutput):
         fused_features: (B, D) float, the `pooler_output` of [`LungFusionModel`].
         nodule_map: (B, 2, h, w) float over the part of the image that `roi_affine` says: logits of a nodule's or mass's
             centre, not calibrated, and its width in mm; see `NoduleDetector`. Only with a `nodule_detector`.
-        alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score: see [`LungFusionModelOutput`].
+        alpha, cnn_input, roi_affine, hidden_states, fusion_weights, ood_score, view_logits, heart_logit: see
+            [`LungFusionModelOutput`].
     """
 
     loss: torch.FloatTensor | None = None
@@ -65,6 +67,8 @@ class LungFusionOutput(ModelOutput):
     fused_features: torch.FloatTensor | None = None
     fusion_weights: torch.FloatTensor | None = None
     ood_score: torch.FloatTensor | None = None
+    view_logits: torch.FloatTensor | None = None
+    heart_logit: torch.FloatTensor | None = None
     nodule_map: torch.FloatTensor | None = None
 
 
@@ -117,10 +121,10 @@ class LungFusionModel(PreTrainedModel):
         return output.to_tuple() if return_dict is False else output
 
     def fuse(self, pixel_values, alpha=None, output_hidden_states=None, is_cut=False):
-        pixel_values, ood_score, roi_affine = pixel_values.to(self.dtype), None, None
+        pixel_values, checks, roi_affine = pixel_values.to(self.dtype), (None, None, None), None
         if alpha is None and not is_cut:
             drawn = self.segmenter(pixel_values)
-            alpha, ood_score = drawn.logits.sigmoid(), drawn.ood_score
+            alpha, checks = drawn.logits.sigmoid(), (drawn.ood_score, drawn.view_logits, drawn.heart_logit)
         if is_cut:
             cnn_input = self.concatenation.joined(pixel_values, alpha)
         else:
@@ -129,7 +133,7 @@ class LungFusionModel(PreTrainedModel):
         fused, weights = self.fusion(feature_maps)
         told = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         return LungFusionModelOutput(
-            fused, alpha, cnn_input, roi_affine, feature_maps if told else None, weights, ood_score
+            fused, alpha, cnn_input, roi_affine, feature_maps if told else None, weights, *checks
         )
 
     def train(self, mode=True):
@@ -229,7 +233,8 @@ class LungFusionForImageClassification(LungFusionModel):
 
 def seen(output):
     """What both outputs have in common, by its names."""
-    names = ("alpha", "cnn_input", "roi_affine", "hidden_states", "fusion_weights", "ood_score")
+    names = ("alpha", "cnn_input", "roi_affine", "hidden_states", "fusion_weights")
+    names += ("ood_score", "view_logits", "heart_logit")
     return {name: getattr(output, name) for name in names}
 
 

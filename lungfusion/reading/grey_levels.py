@@ -16,7 +16,8 @@ _BAND = 256  # rows converted at a time: wider types than the result's take memo
 # grey as the beginning gives; where numbers overflowed 0.007 and more, as many as any other grey.
 _SOME_JUMPS, _MANY_JUMPS, _LIKE_ANY, _FEWER = 0.0005, 0.002, 0.4, 0.3
 _ROUGH = 3 / 16  # of all greys, from one pixel to the next where it may begin anew: in noise a quarter
-_BEGINNINGS = 32  # greys that are tried as black
+_LOOKED_AT = 256  # rows and columns of a quarter
+_BEGINNINGS = 128  # greys that are tried as black
 _SAMPLE = 2**20  # values from which percentiles of floats are taken
 
 
@@ -106,11 +107,21 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
         return values
     if shares.min() > min(_MANY_JUMPS, _FEWER * shares[0]):
         raise refusal("wrapped")
-    best = begins[round(np.median(np.flatnonzero(shares == shares.min())))]
+    best = begins[end_of_longest_run(shares <= shares.min() + _SOME_JUMPS)]
     turned = np.empty_like(values)
     for rows in bands(values):
         turned[rows] = (values[rows].astype(np.int64) - best) % modulus
     return turned
+
+
+def end_of_longest_run(marked: np.ndarray) -> int:
+    """Where the longest run of true values in a ring (N,) ends."""
+    ends = np.flatnonzero(marked & ~np.roll(marked, -1))
+    if not len(ends):
+        return len(marked) - 1
+    others = np.flatnonzero(~marked)
+    lengths = [(end - others[others < end].max(initial=others.max() - len(marked))) for end in ends]
+    return int(ends[np.argmax(lengths)])
 
 
 def is_continuous(values: np.ndarray, modulus: int) -> bool:
@@ -126,8 +137,7 @@ def jump_widely(parts: list, modulus: int) -> bool:
 def _quarters(values: np.ndarray) -> list[np.ndarray]:
     """Its quarters; of a large picture the middle of each, whose pixels are still neighbours."""
     parts = [quarter for half in np.array_split(values, 2) for quarter in np.array_split(half, 2, axis=1)]
-    side = int(np.sqrt(_SAMPLE / 4))
-    return [part[_middle(part.shape[0], side), _middle(part.shape[1], side)] for part in parts]
+    return [part[tuple(_middle(length, _LOOKED_AT) for length in part.shape)] for part in parts]
 
 
 def _middle(length: int, most: int) -> slice:

@@ -35,6 +35,10 @@ def test_quarter_turns_lose_nothing():
     assert apply_correction(radiograph, Correction(90, False)).pixels.tolist() == np.rot90(pixels).tolist()
     assert apply_correction(radiograph, Correction(-90, True)).pixels.tolist() == np.rot90(1 - pixels, -1).tolist()
     assert apply_correction(radiograph, UPRIGHT).pixels.tolist() == pixels.tolist()
+    mirrored = Correction(90, False, mirror=True)
+    assert apply_correction(radiograph, mirrored).pixels.tolist() == np.rot90(pixels)[:, ::-1].tolist()
+    _, matrix = correct_pixels(pixels, mirrored)
+    np.testing.assert_allclose(unwarp_to_original(np.rot90(pixels)[:, ::-1], matrix, (2, 3)), pixels, atol=1e-6)
     box = ((1 / 3, 0), (1, 0), (1, 0.5), (1 / 3, 0.5))
     assert apply_correction(radiograph, Correction(0, False, box)).pixels.tolist() == pixels[:1, 1:].tolist()
 

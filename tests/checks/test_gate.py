@@ -23,6 +23,7 @@ from lungfusion.checks.input_checks import (
 from lungfusion.models import LungUNetConfig
 from lungfusion.models.configuration_lungfusion import INPUT_LIMITS
 from lungfusion.models.mask_postprocessing import split_lungs
+from lungfusion.models.view_head import VIEWS
 from lungfusion.reading.radiograph import load_radiograph
 from train.augment.phantom.radiograph import draw_phantom
 
@@ -34,6 +35,12 @@ def evidence(pixels, mask, **changes):
     right, left = split_lungs(mask)
     seen = Evidence((512, 512), 0.0, pixels, right, left, mask_quality=0.96, ood_score=1.0)
     return replace(seen, **changes)
+
+
+def views(**of_some):
+    """Views and their probabilities; those not given share the rest."""
+    rest = (1 - sum(of_some.values())) / (len(VIEWS) - len(of_some))
+    return dict.fromkeys(VIEWS, rest) | of_some
 
 
 def codes(*args, **changes):
@@ -70,6 +77,19 @@ def test_nothing_speaks_against_a_chest(chest):
         ({"correction": Correction(0, False, BOX)}, []),
         ({"correction": Correction(0, False, FILM)}, ["photograph"]),
         ({"shape": (150, 150)}, ["low_resolution"]),
+        ({"effective_side": 128.0}, ["coarse"]),
+        ({"effective_side": 100.0, "shape": (150, 150)}, ["low_resolution"]),
+        ({"heart_left": 0.001}, ["mirrored"]),
+        ({"heart_left": 0.2}, []),
+        ({"correction": Correction(180, False, mirror=True)}, ["corrected"]),
+        ({"views": views(frontal=0.9)}, []),
+        ({"views": views(frontal=0.9), "ood_score": 2.6}, ["not_a_chest_radiograph"]),
+        ({"views": views(lateral=0.99)}, ["lateral_view"]),
+        ({"views": views(another_radiograph=0.99)}, ["another_radiograph"]),
+        ({"views": views(several_pictures=0.99)}, ["several_pictures"]),
+        ({"views": views(turned=0.99)}, ["not_upright"]),
+        ({"views": views(no_radiograph=0.99), "wanted": Correction(-90, False)}, ["not_a_chest_radiograph"]),
+        ({"views": views(no_radiograph=0.99), "several": True}, ["not_a_chest_radiograph"]),
         ({"mask_quality": 0.8}, ["low_mask_quality"]),
         ({"mask_quality": 0.8, "shape": (100, 100)}, ["low_resolution", "low_mask_quality"]),
     ],
@@ -87,6 +107,8 @@ def test_reasons_that_lie_in_the_lungs(chest):
     top = np.flatnonzero(mask.any(1))[0] + 25
     assert codes(pixels[top:], mask[top:]) == ["cut_off"]
     assert codes((1.6 * pixels).clip(0, 1), mask) == ["overexposed"]
+    half = mask & (np.arange(256) < 128)[:, None]
+    assert codes(pixels, mask, hidden=half) == ["lungs_hidden"] and codes(pixels, mask, hidden=mask & False) == []
 
 
 def test_the_limits_of_a_checkpoint_go_before_the_usual_ones(chest):
@@ -188,5 +210,5 @@ def test_a_cast_is_no_colour():
 
 
 def test_nothing_done_is_upright():
-    assert UPRIGHT.to_dict() == {"angle": 0, "invert": False, "corners": None}
+    assert UPRIGHT.to_dict() == {"angle": 0, "invert": False, "corners": None, "mirror": False}
     assert not UPRIGHT.is_box and Correction(0, False, BOX).is_box and not Correction(0, False, FILM).is_box

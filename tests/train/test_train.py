@@ -91,7 +91,8 @@ def test_card_repeats_the_metrics_and_nothing_else(findings_run):
     card = (findings_run / "README.md").read_text()
     metrics = json.loads((findings_run / "metrics.json").read_text())
     auc = metrics["kermany"]["findings"]["pneumonia"]["auc"]
-    assert f"{auc['value']:.3f} ({auc['interval'][0]:.3f}–{auc['interval'][1]:.3f})" in card
+    told = f"{auc['value']:.3f} ({auc['interval'][0]:.3f}–{auc['interval'][1]:.3f})"
+    assert told in (findings_run / "metrics.md").read_text() and "[metrics.md](metrics.md)" in card
     front = yaml.safe_load(card.split("---")[1])
     assert front["license"] == "apache-2.0"
     assert front["library_name"] == "transformers"
@@ -99,11 +100,11 @@ def test_card_repeats_the_metrics_and_nothing_else(findings_run):
     assert front["datasets"] == ["hf-vision/chest-xray-pneumonia"]  # of those on the Hub
     assert "base_model" not in front  # began with no one's weights
     assert "roc_auc" in front["metrics"]
-    named = {metric["name"] for result in front["model-index"][0]["results"] for metric in result["metrics"]}
-    assert "ROC AUC, pneumonia" in named
+    metrics_told = [metric for result in front["model-index"][0]["results"] for metric in result["metrics"]]
+    assert ("ROC AUC, pneumonia", round(auc["value"], 4)) in [(one["name"], one["value"]) for one in metrics_told]
     assert 'pipeline("image-classification", "FOLDER_OR_ID", trust_remote_code=True)' in card
     assert "## Intended use" in card
-    assert str(findings_run) not in card
+    assert str(findings_run) not in card + (findings_run / "recipe.json").read_text()
 
 
 def test_the_card_names_the_weights_training_began_with():

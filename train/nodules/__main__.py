@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from lungfusion import LungFusionPipeline
-from train.io import read_yaml
+from train.io import WEIGHTS, read_yaml
 from train.nodules.bundle import put_into
 from train.nodules.data import load_pictures
 from train.nodules.report import read_report, write_report
@@ -40,7 +40,7 @@ def main():
         train(variants[arguments.variant], load_pictures(recipe, pipeline, recipe["pixels"]))
     else:
         pictures = load_pictures(recipe, pipeline, pipeline.processor.size["height"], is_evaluated)
-        trained = {name: one for name, one in variants.items() if (Path(one["out"]) / "model.safetensors").exists()}
+        trained = {name: one for name, one in variants.items() if (Path(one["out"]) / WEIGHTS).exists()}
         write_report(trained, pictures, recipe["out"], arguments.peers)
 
 

@@ -1,15 +1,16 @@
 """A trained detector becomes part of a checkpoint: weights, settings of nodule and mass, what was measured of them."""
 
+import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
+from safetensors.torch import load_file, save_file
 
 from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
-from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, NoduleDetectorConfig
+from lungfusion.models import LungFusionConfig, NoduleDetectorConfig
 from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
 from train.data.sources import find_source
-from train.io import write_table
+from train.io import WEIGHTS, write_table
 from train.nodules.data import MIN_SIDE
 from train.nodules.report import load_detector, tables
 from train.scoring.metrics import sigmoid
@@ -21,14 +22,13 @@ def put_into(folder, recipe, report, variant):
     """Write a detector into a checkpoint, and the table of its variants beside it.
 
     Args:
-        folder: of the checkpoint, with config.json, model.safetensors and evidence.json.
+        folder: `Path` of the checkpoint, with config.json, model.safetensors and evidence.json.
         recipe: of the variant, whose weights lie in its `out`.
         report: as `train.nodules.report.read_report` returns it.
         variant: its name there.
     """
     figures = report[variant]
     config = LungFusionConfig.from_pretrained(folder)
-    config.nodule_detector = NoduleDetectorConfig(recipe["size"], tuple(recipe["channels"]))
     said = {
         "temperature": figures["temperature"],
         "bias": figures["bias"],
@@ -40,14 +40,23 @@ def put_into(folder, recipe, report, variant):
         "explained": False,
     }
     config = config.with_findings({name: replace(config.findings[name], **said) for name in NODULE_FINDINGS})
-    model = LungFusionForImageClassification.from_pretrained(folder, config=config)
-    model.nodules.load_state_dict(load_detector(recipe, Path(recipe["out"])).state_dict())
-    model.save_pretrained(folder)
+    config.nodule_detector = NoduleDetectorConfig(recipe["size"], recipe["channels"])
+    config._check()
+    weights = {k: v for k, v in load_file(folder / WEIGHTS).items() if not k.startswith("nodules.")}
+    precision = weights["classifier.4.weight"].dtype
+    for name, weight in load_detector(recipe).state_dict().items():
+        weights[f"nodules.{name}"] = weight.to(precision) if weight.is_floating_point() else weight
+    save_file(weights, folder / WEIGHTS, {"format": "pt"})
+    written = config.to_dict()
+    findings = {name: dict(sorted(one.items())) for name, one in sorted(written["findings"].items())}
+    content = json.loads((folder / "config.json").read_text())
+    content |= {"findings": findings, "nodule_detector": written["nodule_detector"]}
+    (folder / "config.json").write_text(json.dumps(dict(sorted(content.items())), indent=2) + "\n")
     evidence = Evidence.from_pretrained(folder)
     measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
     places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
     told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
-    write_table(Path(folder), "nodules", tables(report), {"bundled": variant, "variants": told})
+    write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": told})
     replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
 
 
@@ -65,5 +74,5 @@ def evidence_of(recipe, figures):
             share = Share(called["value"], *called["interval"], called["n"])
             places[name] = Place(called_healthy=share, scores={"healthy": [round(float(one), 3) for one in scores]})
     home = {"sensitivity": figures["found"]["value"], "specificity": figures["specificity"]["value"]}
-    sources = [find_source(name)["title"] for name in recipe["learn_from"]]
+    sources = ["{title}, {population}".format(**find_source(name)) for name in recipe["learn_from"]]
     return FindingEvidence([*sources, "made nodules drawn into them"], home, places)

@@ -17,7 +17,8 @@ RATES = 0.5, 1.0, 2.0  # false places an image
 BESIDE = 4.0  # mm beyond a reader's box in which a mark still counts as in it
 EDGES, LARGE = (5, 8, 10, 15, 20, 30, 50), (10, 50)  # mm
 CONTRAST_EDGES = 0.3, 0.75, 1.25, 2, 5  # of the standard deviation of what is around
-ALARMS, DOUBTS = 0.05, 0.1  # of the healthy of the worst hospital, at most: are called; are not ruled out
+ALARMS, HOME_ALARMS = 0.05, 0.08  # of the healthy, at most, that are called: in each hospital left out; at home
+DOUBTS = 2  # times as many are not ruled out
 NOBODY = -20.0  # score of a picture without any candidate
 
 
@@ -60,9 +61,9 @@ def summarise(pictures, marks, recipe):
         recipe: of the model: which sources it learned from, and whether from readers' boxes.
 
     Returns:
-        dict of figures, shares with n and a 95 % interval. `threshold`, `rule_out_threshold`: logits that `ALARMS` and
-        `DOUBTS` of the healthy reach where most do; `temperature`, `bias`: what makes a picture's highest logit a
-        probability on readers' pictures.
+        dict of figures, shares with n and a 95 % interval. `threshold`, `rule_out_threshold`: logits that at most so
+        many of the healthy reach, in whichever hospital most do; `temperature`, `bias`: what makes a picture's highest
+        logit a probability on readers' pictures.
     """
     rows = [pictures.rows[i] | {"marks": marks[i], "score": score_of(marks[i])} for i in sorted(marks)]
     read, healthy = [row for row in rows if is_read(row)], {}
@@ -70,7 +71,11 @@ def summarise(pictures, marks, recipe):
         if is_healthy(row) and not (row["source"] in recipe["learn_from"] and row["split"] == "train"):
             healthy.setdefault("nih" if row["source"].startswith("nih") else row["source"], []).append(row["score"])
     labels, scores = np.array([row["label"] for row in read]), np.array([row["score"] for row in read])
-    threshold, rule_out = (max(reached_by(part, said) for said in healthy.values()) for part in (ALARMS, DOUBTS))
+    away = {name: name in AWAY and name not in recipe["learn_from"] for name in healthy}
+    alarms = {name: ALARMS if away[name] else HOME_ALARMS for name in healthy}
+    threshold, rule_out = (
+        max(reached_by(times * alarms[name], said) for name, said in healthy.items()) for times in (1, DOUBTS)
+    )
     temperature, bias = fit_platt(scores, labels)
     ill = np.array([row["score"] for row in read if row["label"] == 0 and not row["healthy"]])
     located = [row for row in rows if row["located"] and (row["split"] == "validation" or not recipe["real"])]
@@ -86,8 +91,7 @@ def summarise(pictures, marks, recipe):
         "specificity": called(scores[labels == 0] < threshold),
         "called_otherwise_ill": called(ill >= threshold),
         "healthy": {
-            name: called(np.array(said) >= threshold) | {"left_out": name in AWAY and name not in recipe["learn_from"]}
-            for name, said in healthy.items()
+            name: called(np.array(said) >= threshold) | {"left_out": away[name]} for name, said in healthy.items()
         },
         "healthy_scores": {name: sorted(said) for name, said in healthy.items()},
         "froc": froc(located, [row for row in read if row["label"] == 0]),

@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from lungfusion.models.nodule_detector import NOWHERE, STRIDE, NoduleDetector, candidates, near_lungs
+from train.io import WEIGHTS
 from train.nodules.data import CELL, RIM, SIDE, WHOLE
 from train.nodules.made import draw_bodies, draw_look_alikes, make_bank
 from train.scoring.metrics import roc_auc
@@ -84,7 +85,7 @@ def train(recipe, pictures):
 
 
 def save(model, out):
-    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, out / "model.safetensors")
+    save_file({name: tensor.contiguous() for name, tensor in model.state_dict().items()}, out / WEIGHTS)
 
 
 class Crops:

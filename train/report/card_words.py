@@ -65,6 +65,8 @@ TABLES = {  # what a file beside the card holds, and the command that makes it
     "hospitals.md": "what models of the same recipe, each trained without one hospital, say of that hospital's people "
     "(`train.compare --leave-out`). One segmenter drew all lungs; it learned from pictures of these "
     "hospitals, but not what ails their people.",
+    "nodules.md": "nodules and masses: images ranked, places found, healthy called, by the detector's variants "
+    "(`train.nodules`).",
     "robustness.md": "lungs of the same patients, drawn on images made to look like another scanner's "
     "(`train.evaluate --also robustness`).",
     "mask_quality.md": "the Dice that the model expects of each mask, against the true one, on images as they are, "

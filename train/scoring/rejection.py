@@ -9,6 +9,7 @@ from tqdm.auto import tqdm
 
 from lungfusion import load_radiograph
 from lungfusion.checks.input_checks import (
+    ANOTHER_RADIOGRAPH,
     CORRECTED,
     INVERTED,
     LATERAL_VIEW,
@@ -37,6 +38,7 @@ VERSIONS = {
 }
 ANSWERS = {  # column: the warnings that it counts
     "no chest radiograph": {NOT_A_CHEST_RADIOGRAPH, LUNGS_NOT_FOUND},
+    "another radiograph": {ANOTHER_RADIOGRAPH},
     "from the side": {LATERAL_VIEW},
     "several pictures": {SEVERAL_PICTURES},
     "not upright": {NOT_UPRIGHT},

@@ -109,8 +109,9 @@ def false_alarms(words, findings):
 
 
 def told_by_place(words, shares):
-    """ "13 (Oak; 120 people) and 3 (Elm; 404 people)", the worst first."""
-    return words.joined([people(words, name, share, at_least_one) for name, share in shares])
+    """Where it is worst, and where it is best: 13 (Oak; 120 people) and 3 (Elm; 404 people)."""
+    ends = shares if len(shares) < 3 else [shares[0], shares[-1]]
+    return words.joined([people(words, name, share, at_least_one) for name, share in ends])
 
 
 def overlooked(words, findings):

@@ -14,8 +14,10 @@ function setPlace({zoom = place.zoom, x = place.x, y = place.y}) {
   if (!box) return;
   const within = (value, size) => Math.min((zoom - 1) / 2 * size, Math.max((1 - zoom) / 2 * size, value));
   Object.assign(place, {zoom, x: within(x, box.clientWidth), y: within(y, box.clientHeight)});
-  for (const stack of element.querySelectorAll(".stack"))
+  for (const stack of element.querySelectorAll(".stack")) {
+    stack.style.setProperty("--zoom", zoom);
     stack.style.transform = `translate(${place.x}px, ${place.y}px) scale(${zoom})`;
+  }
   for (const one of element.querySelectorAll(".stage")) one.classList.toggle("zoomed", zoom > 1);
   for (const call of onPlace) call();
 }

@@ -1,0 +1,84 @@
+"""Which view a segmenter sees, and on which side the heart lies."""
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lungfusion import LungFusionPipeline
+from lungfusion.loading import load_model
+from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
+from lungfusion.models.view_head import VIEWS, ViewHead, view_inputs
+from lungfusion.reading.radiograph import load_radiograph
+from train.augment.phantom.radiograph import draw_phantom
+from train.augment.phantom.views import draw_lateral
+from train.calibrate.views import as_sent, heart_regression, part, summarise_views, turned, twice, view_regression
+
+
+def test_it_says_nothing_until_it_is_fitted():
+    view_logits, heart_logit = ViewHead(8)(torch.rand(2, 8, 4, 4), torch.randn(2, 1, 64, 64))
+    assert view_logits.shape == (2, len(VIEWS)) and heart_logit.shape == (2,)
+    assert not view_logits.any() and not heart_logit.any()
+
+
+def test_a_mirrored_mask_has_the_heart_on_the_other_side():
+    head = ViewHead(8)
+    head.heart_weight.copy_(torch.randn(256, generator=torch.Generator().manual_seed(0)))
+    features, logits = torch.rand(1, 8, 4, 4), torch.randn(1, 1, 64, 64)
+    one, other = (head(features, x)[1] for x in (logits, logits.flip(3)))
+    assert one.item() == pytest.approx(-other.item(), abs=1e-4) and one.item() != 0
+    assert view_inputs(features, logits)[0].shape == (1, 8 + 64)
+
+
+def test_the_regressions_tell_apart_what_they_were_fitted_to():
+    generator = np.random.default_rng(0)
+    views = np.repeat(np.arange(len(VIEWS)), 30)
+    seen = generator.normal(size=(len(views), 12)) * 3 + 5
+    seen[np.arange(len(views)), views] += 20
+    weight, bias = view_regression(seen, views)
+    assert ((seen @ weight.T + bias).argmax(1) == views).mean() > 0.97
+    chests = generator.normal(size=(40, 256)) + np.linspace(-1, 1, 256)
+    assert (chests @ heart_regression(chests) > 0).all()
+
+
+def test_the_table_says_what_each_kind_is_taken_for():
+    logits = np.zeros((4, len(VIEWS)))
+    logits[[0, 1, 2, 3], [0, 1, 0, 4]] = 9
+    groups = ["oak", "lateral chest 7", "lateral chest 8", "oak"]
+    figures = summarise_views([0, 1, 1, 4], groups, [True, True, False, False], logits)
+    assert figures["lateral chest, as they are"]["lateral"]["value"] == 1
+    assert figures["lateral chest, altered"]["frontal"]["value"] == 1
+    assert sum(row["images"] for row in figures.values()) == 4
+
+
+def test_what_is_sent_is_a_picture():
+    pixels, other = (draw_phantom(seed, 128)[0] for seed in (0, 1))
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        for picture in (pixels, turned(pixels, generator), part(pixels, generator), twice(pixels, other, generator)):
+            sent = as_sent(picture, generator)
+            assert sent.dtype == np.float32 and sent.ndim == 2 and min(sent.shape) > 64
+            assert 0 <= sent.min() < sent.max() <= 1
+
+
+def test_the_bundled_head():
+    pipe = LungFusionPipeline.from_pretrained(backend="torch")
+    frontal, lateral = draw_phantom(30, 384)[0], draw_lateral(30, 384)[0]
+    generator = np.random.default_rng(0)
+    both, knee = twice(frontal, lateral, generator), part(frontal, generator)
+    mirror_image = frontal[:, ::-1].copy()
+    cases = (frontal, False), (mirror_image, False), (lateral, True), (both, True), (knee, True)
+    for picture, refused in cases:
+        assert pipe(np.ascontiguousarray(picture)).refused == refused
+    state, mirrored = pipe.infer([load_radiograph(picture) for picture in (frontal, mirror_image)])
+    assert state.views["frontal"] > 0.5 and sum(state.views.values()) == pytest.approx(1)
+    assert state.heart_left > 0.5 > mirrored.heart_left
+
+
+def test_a_checkpoint_without_a_view_head_says_nothing_of_the_view(tmp_path):
+    model = LungUNetForSemanticSegmentation(LungUNetConfig(encoder="plain", width=4, image_size=32)).eval()
+    model.save_pretrained(tmp_path)
+    weights = {k: v for k, v in load_file(tmp_path / "model.safetensors").items() if "view_head" not in k}
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    output = load_model(tmp_path).eval()(torch.rand(1, 1, 32, 32))
+    assert not output.view_logits.any() and not output.heart_logit.any() and output.logits.any()
