@@ -20,8 +20,13 @@ examples = Examples(Path(__file__).parent / "examples" / "radiographs")
 handlers = Handlers(pipe, examples, model=MODEL if MODEL and asked_for else "bundled")
 demo = build_page(pipe, handlers, MODEL, asked_for)
 
-if __name__ == "__main__":
+
+def prepare():
+    """What the first visitors need not wait for."""
     compile_in_background(pipe)
     examples.prepare_in_background(handlers.answers.explain)
+
+
+if __name__ == "__main__":
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # end as by Ctrl-C
-    launch(demo, examples)
+    launch(demo, examples, prepare)

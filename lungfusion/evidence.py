@@ -10,7 +10,6 @@ from pathlib import Path
 
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import EntryNotFoundError
-from scipy.stats import binomtest
 
 from .loading import checkpoint_of
 
@@ -37,6 +36,8 @@ class Share:
     @classmethod
     def of(cls, count, n):
         """`count` of `n`, with the interval of Wilson 1927."""
+        from scipy.stats import binomtest  # here, because it takes a while and only those who measure need it
+
         interval = binomtest(int(count), int(n)).proportion_ci(CONFIDENCE, method="wilson")
         return cls(int(count) / int(n), float(interval.low), float(interval.high), int(n))
 

@@ -1,12 +1,14 @@
 """Where the networks looked: a saliency map in the radiograph's geometry."""
 
+from contextlib import nullcontext
+
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from .models.concatenation import paste_back
 
 
-@torch.backends.cudnn.flags(enabled=False)  # it has no backward pass of an LSTM in evaluation mode; torch itself has
 @torch.enable_grad()
 def grad_cam(model, output, size, findings=None):
     """Grad-CAM (Selvaraju et al. 2017) of every finding, averaged over the branches.
@@ -28,15 +30,25 @@ def grad_cam(model, output, size, findings=None):
     """
     findings, shape = list(findings or model.config.findings), output.cnn_input.shape[-2:]
     feature_maps = [features.detach().clone().requires_grad_() for features in output.hidden_states]
-    logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, all findings)
-    columns = [logits[:, model.config.label2id[name]].sum() for name in findings]
-    gradients = zip(*(torch.autograd.grad(one, feature_maps, retain_graph=True) for one in columns), strict=True)
+    with without_cudnn(model):
+        logits = model.calibrate(model.classifier(model.fusion(feature_maps)[0]))  # (B, all findings)
+        columns = [logits[:, model.config.label2id[name]].sum() for name in findings]
+        gradients = [torch.autograd.grad(one, feature_maps, retain_graph=True) for one in columns]
     seen = 0
-    for features, of_findings in zip(feature_maps, gradients, strict=True):
+    for features, of_findings in zip(feature_maps, zip(*gradients, strict=True), strict=True):
         weights = torch.stack([gradient.mean((2, 3)) for gradient in of_findings], dim=1)  # (B, findings, C)
         maps = torch.einsum("bfc,bchw->bfhw", weights, features.detach()).relu()
         seen = seen + F.interpolate(maps, shape, mode="bilinear", align_corners=False) / len(feature_maps)
     return unit_maximum(paste_back(seen, output.roi_affine.clone(), size))
+
+
+def without_cudnn(model):
+    """Where a GPU runs an LSTM, torch itself in place of cuDNN, which has no backward pass of it in evaluation mode.
+
+    The switch is the whole process's: elsewhere it is left alone, for other threads may be answering or compiling.
+    """
+    needed = model.device.type == "cuda" and any(isinstance(part, nn.RNNBase) for part in model.fusion.modules())
+    return torch.backends.cudnn.flags(enabled=False) if needed else nullcontext()
 
 
 def unit_maximum(x):

@@ -130,6 +130,17 @@ def test_threads_may_ask_at_the_same_time():
         torch.testing.assert_close(one.logits, model(x).logits, rtol=0, atol=1e-4)
 
 
+@needs_openvino
+def test_it_is_compiled_while_others_are_answered_and_explained(checkpoint, phantom, caplog):
+    pipe = LungFusionPipeline.from_pretrained(checkpoint)
+    pipe.backend.images = -1000  # none of them has it compiled
+    with ThreadPoolExecutor(1) as thread:
+        compiling = thread.submit(pipe.compile)
+        while not compiling.done():
+            pipe.analyse_and_explain(phantom[0])
+    assert pipe.backend.is_compiled and not caplog.messages
+
+
 @torch.no_grad()
 def test_lungs_are_found_in_the_picture_by_which_openvino_is_judged(phantom_segmenter):
     mask = phantom_segmenter(drawn_chest(64)).logits[0, 0] > 0

@@ -1,7 +1,6 @@
 """The one inference path, on a tiny real checkpoint."""
 
 import json
-from types import SimpleNamespace
 
 import datasets
 import numpy as np
@@ -13,6 +12,7 @@ from PIL import Image
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographError, load_radiograph
 from lungfusion.backends import TorchBackend
 from lungfusion.evidence import FIGURES
+from lungfusion.models.modeling_lung_unet import LungUNetOutput
 from tests.support.tiny import SIDE, alike, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
@@ -161,7 +161,7 @@ def test_no_lungs_no_findings(phantom):
 def drawing(pipe, monkeypatch, mask):
     """The pipeline, its segmenter drawing this mask (S, S) whatever the image."""
     logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
-    drawn = SimpleNamespace(logits=logits, ood_score=torch.zeros(1))
+    drawn = LungUNetOutput(logits=logits, ood_score=torch.zeros(1))
     monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: drawn)
     monkeypatch.setattr(pipe, "backend", TorchBackend(pipe.model))
     return pipe

@@ -82,7 +82,7 @@ def load_arrays(recipe, split, processor):
     return parts
 
 
-def augmented_loss(loss_of, augment, model, batch, epoch):
+def augmented_loss(loss_of, augment, model, batch, epoch=None):
     image, mask = augment(batch["pixel_values"].float() / 255, batch["labels"].float() / 255)
     return loss_of(model, {"pixel_values": image, "labels": mask})
 

@@ -114,10 +114,12 @@ def settings(demo, examples):
     }
 
 
-def launch(demo, examples):
-    """Serve the page until the process is told to end, and leave nothing behind."""
+def launch(demo, examples, once_served):
+    """Serve the page until the process is told to end, and leave nothing behind; `once_served` is called meanwhile."""
     patch_server()
-    demo.launch(state_session_capacity=SESSIONS, **settings(demo, examples))
+    demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **settings(demo, examples))
+    once_served()
+    demo.block_thread()
     delete_uploads(demo)
 
 

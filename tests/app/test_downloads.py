@@ -37,13 +37,13 @@ def test_downloads_hold_the_page_the_mask_and_the_lungs_at_full_size_and_the_num
     numbers = json.loads(files["chest.json"])
     assert numbers["findings"][0]["level"] == "detected" and numbers["findings"][0]["probability"] == 0.63
     assert numbers["model"] == "owner/model" and numbers["version"] == "9.9"
-    assert numbers["applied_correction"] == {"angle": 0, "invert": False, "corners": None}
+    assert numbers["applied_correction"] == {"angle": 0, "invert": False, "mirror": False, "corners": None}
 
 
 def test_downloads_of_a_turned_image_say_so():
     files = files_of(analysis(), Correction(90, True))
     assert "chest_turned_90_inverted_lungs.png" in files
     numbers = json.loads(files["chest_turned_90_inverted.json"])
-    assert numbers["applied_correction"] == {"angle": 90, "invert": True, "corners": None}
+    assert numbers["applied_correction"] == {"angle": 90, "invert": True, "mirror": False, "corners": None}
     (page,) = PdfReader(BytesIO(files["chest_turned_90_inverted.pdf"])).pages
     assert "Turned by 90° first. Black and white swapped first." in " ".join(page.extract_text().split())

@@ -86,7 +86,7 @@ def test_the_snippet_does_what_the_page_did(checkpoint, radiograph_files, tmp_pa
     first, second = map(json.loads, (tmp_path / "lungfusion.jsonl").read_text().splitlines())
     expected = LungFusionPipeline.from_pretrained(checkpoint)(names[0])
     assert first["findings"][0]["probability"] == pytest.approx(expected.findings[0].probability, abs=1e-6)
-    assert second == {"file": "notes.txt", "error": "not_a_picture", "reason": refusal("not_a_picture").reason}
+    assert second == {"file": "notes.txt", "error": "text", "reason": refusal("text").reason}
 
 
 # Labels

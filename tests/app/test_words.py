@@ -37,7 +37,7 @@ def test_every_language_makes_a_page(language):
 
 def test_the_english_warnings_are_those_of_the_gate():
     warnings = [warning for warning in vars(gate).values() if isinstance(warning, AnalysisWarning)]
-    assert len(warnings) == 14
+    assert warnings
     for warning in warnings:
         assert ENGLISH.sentences[f"warning_{warning.code}"] == warning.sentence
 
