@@ -118,10 +118,11 @@ def etag(path, content):
 
 
 def part(content, wanted, headers):
-    """The content, or what of it a Range header (bytes=FIRST-) wants."""
+    """The content, or what of it a Range header (bytes=FIRST- or bytes=FIRST-LAST) wants."""
     if wanted is None:
         return 200, {"Accept-Ranges": "bytes", **headers}, content
-    first = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1])
+    first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted).groups()
+    first, last = int(first), min(int(last or len(content)), len(content) - 1)
     if first >= len(content):
         raise Refusal(416, "Range not satisfiable", headers={"Content-Range": f"bytes */{len(content)}"})
-    return 206, {**headers, "Content-Range": f"bytes {first}-{len(content) - 1}/{len(content)}"}, content[first:]
+    return 206, {**headers, "Content-Range": f"bytes {first}-{last}/{len(content)}"}, content[first : last + 1]
