@@ -159,10 +159,10 @@ def test_the_readmes_have_the_tables_as_they_are_now(readme):
 
 def test_the_readme_prints_what_the_pipeline_says(pipe):
     printed = OUTPUT.search((ROOT / "README.md").read_text())["printed"]
-    said = re.findall(r"^(\w+): (\d\.\d\d), (\w+)$", printed, re.MULTILINE)
+    said = re.findall(r"^(\w+) (\w+) (\d\.\d\d)$", printed, re.MULTILINE)
     findings = pipe(ROOT / "examples" / "radiographs" / "phantom_clear.png").findings
-    assert [(name, level) for name, _, level in said] == [(finding.name, finding.level) for finding in findings]
-    for finding, (_, probability, _) in zip(findings, said, strict=True):
+    assert [(name, level) for name, level, _ in said] == [(finding.name, finding.level) for finding in findings]
+    for finding, (_, _, probability) in zip(findings, said, strict=True):
         assert finding.probability == pytest.approx(float(probability), abs=0.015)
 
 
