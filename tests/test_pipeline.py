@@ -13,6 +13,7 @@ from lungfusion import LungFusionImageProcessor, LungFusionPipeline, RadiographE
 from lungfusion.backends import TorchBackend
 from lungfusion.evidence import FIGURES
 from lungfusion.models.modeling_lung_unet import LungUNetOutput
+from lungfusion.models.view_head import VIEWS
 from tests.support.tiny import SIDE, alike, find_lungs_everywhere, tiny_model, tiny_segmenter
 
 
@@ -161,7 +162,8 @@ def test_no_lungs_no_findings(phantom):
 def drawing(pipe, monkeypatch, mask):
     """The pipeline, its segmenter drawing this mask (S, S) whatever the image."""
     logits = torch.from_numpy(np.where(mask, 4.0, -4.0).astype(np.float32))[None, None]
-    drawn = LungUNetOutput(logits=logits, ood_score=torch.zeros(1))
+    unfitted = torch.zeros(1, len(VIEWS)), torch.zeros(1)
+    drawn = LungUNetOutput(None, logits, torch.zeros(1), *unfitted)
     monkeypatch.setattr(pipe.model.segmenter, "forward", lambda pixel_values: drawn)
     monkeypatch.setattr(pipe, "backend", TorchBackend(pipe.model))
     return pipe

@@ -38,6 +38,7 @@ def main(arguments=None):
     if arguments.run:
         bundle(arguments.run, arguments.output, arguments.beside)
     if arguments.output == DEFAULT:
+        release(DEFAULT)
         write_card(DEFAULT)
         for readme, folder in TABLES_FROM.items():
             readme.write_text(with_output(with_tables(readme.read_text(), folder)))
@@ -81,6 +82,11 @@ def write_checkpoint(run, folder):
             content["dtype"] = "float32"  # stored in half precision, computed in single
         path.write_text(json.dumps(content, indent=2) + "\n")
     copy_reports(run, folder)
+    release(folder)
+
+
+def release(folder):
+    """Note of a checkpoint with which version of the package it is shipped."""
     if (folder / RECIPE).exists():
         write_json(folder / RECIPE, json.loads((folder / RECIPE).read_text()) | {"released": __version__})
 

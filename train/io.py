@@ -39,7 +39,11 @@ Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(f"(?:{FLOAT.p
 
 
 def parse_yaml(text):
-    return yaml.load(text, Loader)  # noqa: S506 (a safe loader, with fewer types)
+    loader = Loader(text)  # a safe one, with fewer types
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
 
 
 def read_yaml(path):

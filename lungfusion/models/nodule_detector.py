@@ -79,11 +79,13 @@ def near_lungs(found, lungs):
 
 
 def nodule_logits(found):
-    """(B, 2, h, w), as the detector gives it → (B, 2): the highest logit of what is a nodule, of what is a mass."""
-    logits, width = found.unbind(1)
-    nodule = torch.where(width < MASS, logits, torch.full_like(logits, NOWHERE))
-    mass = torch.where(width < MASS, torch.full_like(logits, NOWHERE), logits)
-    return torch.stack([nodule, mass], dim=1).flatten(2).amax(2)
+    """(B, 2, h, w), as the detector gives it → (B, 2): the highest logit of candidates that are nodules, and of those
+    that are masses.
+    """
+    logits, width = found.split(1, dim=1)
+    nowhere, marked = torch.full_like(logits, NOWHERE), candidates(found)
+    of_kinds = [torch.where(marked & kind, logits, nowhere) for kind in (width < MASS, width >= MASS)]
+    return torch.cat(of_kinds, dim=1).flatten(2).amax(2)
 
 
 class Residual(nn.Module):

@@ -62,12 +62,19 @@ def test_the_lungs_reach_a_little_beyond_their_outline():
 
 
 def test_what_is_30_mm_wide_is_a_mass():
-    found = torch.full((1, 2, 4, 4), -9.0)
+    found = torch.full((1, 2, 8, 8), -9.0)
     found[0, 1] = 12
-    found[0, 0, 1, 1], found[0, 0, 2, 2], found[0, 0, 3, 3] = 2, 3, 1
-    found[0, 1, 2, 2], found[0, 1, 3, 3] = 30, 45
+    found[0, 0, 1, 1], found[0, 0, 4, 4], found[0, 0, 7, 7] = 2, 3, 1
+    found[0, 1, 4, 4], found[0, 1, 7, 7] = 30, 45
     assert nodule_logits(found).tolist() == [[2, 3]]
-    assert nodule_logits(found[..., :2, :2]).tolist() == [[2, NOWHERE]]
+    assert nodule_logits(found[..., :3, :3]).tolist() == [[2, NOWHERE]]
+
+
+def test_one_shadow_is_a_nodule_or_a_mass_not_both():
+    found = torch.full((1, 2, 8, 8), -9.0)
+    found[0, 1] = 12
+    found[0, 0, 4, 4], found[0, 0, 4, 5], found[0, 1, 4, 4] = 3, 2.5, 33
+    assert nodule_logits(found).tolist() == [[-9, 3]]
 
 
 def model_with_detector(**changes):

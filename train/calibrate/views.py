@@ -7,8 +7,8 @@ themselves: turned, twice in one picture, a part alone. All are altered in the s
 what a picture is. Each source is left out once, and so is each fourth of the patients and drawings of other pictures:
 views.json and views.md say what those left out are taken for.
 
-    python -m train.calibrate.views --model runs/lungs/model --others ../shared/data/other-radiographs \\
-        --frontal ../shared/data/shenzhen-tuberculosis ../shared/data/nih-findings --output runs/views
+    python -m train.calibrate.views --model runs/lungs/model --others data/other-radiographs \\
+        --frontal data/shenzhen-tuberculosis data/nih-findings --output runs/views
 """
 
 import zlib

@@ -74,5 +74,6 @@ def evidence_of(recipe, figures):
             share = Share(called["value"], *called["interval"], called["n"])
             places[name] = Place(called_healthy=share, scores={"healthy": [round(float(one), 3) for one in scores]})
     home = {"sensitivity": figures["found"]["value"], "specificity": figures["specificity"]["value"]}
+    home |= dict(zip(("auc_low", "auc_high"), figures["auc"]["interval"], strict=True), auc=figures["auc"]["value"])
     sources = ["{title}, {population}".format(**find_source(name)) for name in recipe["learn_from"]]
     return FindingEvidence([*sources, "made nodules drawn into them"], home, places)

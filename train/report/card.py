@@ -94,7 +94,7 @@ def card_text(run):
         "",
         "## Cite",
         "",
-        CITE.format(version=recipe.get("version", __version__)),
+        CITE.format(version=recipe.get("released", recipe.get("version", __version__))),
     ]
     return "\n".join(lines) + "\n"
 

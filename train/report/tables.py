@@ -148,7 +148,7 @@ def findings_table(config, evidence, metrics):
     rows = []
     for name in config.shown:
         away = [worst_away(evidence[name], figure) for figure in AWAY]
-        rows.append([name, worst_at_home(metrics, name), *away])
+        rows.append([name, worst_at_home(metrics, name) or auc_at_home(evidence[name].home), *away])
     measured = [True, True, *[any(row[column] for row in rows) for column in range(2, len(AWAY) + 2)]]
     titles = ["finding", "ROC AUC at home", *AWAY.values()]
     lines = markdown_table(
@@ -168,6 +168,11 @@ def worst_at_home(metrics, name):
     figures = [summary["findings"][name] for summary in metrics.values() if name in summary["findings"]]
     worst = min(figures, key=lambda one: one["auc"]["value"], default=None)
     return worst and f"{cell(worst['auc'])}, n = {worst['images']}"
+
+
+def auc_at_home(home):
+    """Of `FindingEvidence.home`, of findings with a table of their own, as nodules have; empty where there is none."""
+    return "auc" in home and cell({"value": home["auc"], "interval": [home["auc_low"], home["auc_high"]]})
 
 
 def worst_away(evidence, figure):

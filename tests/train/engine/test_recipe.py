@@ -14,7 +14,7 @@ FINDINGS = RECIPES / "findings.yaml"
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_recipe_is_short_and_whole(path):
-    if path.stem.startswith(("base_", "compare_", "sources")):
+    if path.stem.startswith(("base_", "compare_", "nodules", "sources")):  # train.nodules reads one of its own kind
         return
     recipe = load_recipe(path)
     assert recipe["name"] == path.stem
