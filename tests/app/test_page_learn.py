@@ -60,7 +60,7 @@ def test_a_walk_a_brush_and_a_quiz(visit, radiograph_files, width, scheme):
 
 
 def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
-    scores = {"nih": {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}}
+    scores = {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}
     evidence = Evidence({"pneumonia": FindingEvidence(places={"nih": Place(scores=scores)})})
     page = browser.new_page()
     shown = people_html(LANGUAGES["en"], {"pneumonia": 0.5}, evidence)

@@ -84,7 +84,7 @@
     }
     if ("run" in button.dataset) find("#many-run")?.click();
     if ("stop" in button.dataset) find("#many-stop")?.click();
-    if ("restart" in button.dataset && button.matches(".mark")) {
+    if ("restart" in button.dataset && button.matches(".brand")) {
       event.preventDefault();
       enter("analyse");
       address({example: null, step: null});
