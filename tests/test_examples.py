@@ -177,6 +177,6 @@ def test_embed(server, browser, tmp_path):
         threading.Thread(target=pages.serve_forever, daemon=True).start()
         page = browser.new_page()
         page.goto(f"http://127.0.0.1:{pages.server_port}/")
-        page.frame_locator("iframe").locator("#upload").wait_for()
+        page.frame_locator("iframe").locator("#upload").wait_for(state="attached")
         page.close()
         pages.shutdown()

@@ -228,7 +228,7 @@ def check_input(seen, limits=Limits()):
         INVERTED: seen.wanted.invert,
         ROTATED: seen.wanted.angle != 0 or abs(seen.tilt) > MAX_TILT,
         MIRRORED: seen.heart_left < limits.min_heart_left,
-        LUNGS_HIDDEN: seen.hidden_share > MAX_HIDDEN,
+        LUNGS_HIDDEN: seen.hidden_share > MAX_HIDDEN and not seen.wanted.invert,  # white lungs are explained then
         CUT_OFF: edge(seen.lungs) > MAX_EDGE,
         OVEREXPOSED: white_share(seen.image, seen.lungs) > MAX_WHITE,
         LOW_RESOLUTION: min(seen.shape) < MIN_SIDE,

@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         if trouble == "cut":
             content, self.close_connection = content[: len(content) // 2], True
         if trouble == "garble":
-            content = content[:-100] + content[-100:][::-1]
+            content = content[:-100] + bytes(byte ^ 1 for byte in content[-100:])
         if self.command != "HEAD":
             self.wfile.write(content)
 

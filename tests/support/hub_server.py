@@ -52,8 +52,8 @@ class HubServer(ThreadingHTTPServer):
         objects: {SHA-256: bytes} of LFS.
         requests: "METHOD path" of every request, in order.
         trouble: {how "METHOD path" begins: what goes wrong with the next such requests}. A number is an HTTP status, 0
-            nothing; `cut`: the connection breaks off, where something is downloaded in the middle; `garble`: bytes are
-            swapped.
+            nothing; `cut`: the connection breaks off, where something is downloaded in the middle; `garble`: bits are
+            flipped.
 
     What follows the first few methods is one for each route. They take the `Handler` (`user`, `body`, `headers`) and
     the named parts of the path; they return status, headers and content, or raise `Refusal`.
