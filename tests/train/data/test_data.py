@@ -20,7 +20,7 @@ from train.engine.weights import load_pretrained_backbone
 
 RECIPES = ROOT / "train" / "recipes"
 TRAINED = sorted(
-    set(RECIPES.glob("*.yaml")) - {*RECIPES.glob("base_*"), *RECIPES.glob("compare_*"), RECIPES / "sources.yaml"}
+    path for path in RECIPES.glob("*.yaml") if not path.stem.startswith(("base_", "compare_", "nodules", "sources"))
 )
 
 

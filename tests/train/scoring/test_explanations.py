@@ -40,7 +40,7 @@ def test_maps_that_point_at_the_score_fall_further_than_others():
             logits=pixels.sum()[None, None], roi_affine=torch.eye(2, 3)[None], alpha=torch.ones_like(pixels)
         )
         seen.append((str(patient), pixels, output, saliency))
-    model = SimpleNamespace(config=SimpleNamespace(findings=["mass"]))
+    model = SimpleNamespace(config=SimpleNamespace(label2id={"mass": 0}))
     pipeline = SimpleNamespace(model=Brightness(model.config))
     figures = falls(pipeline, seen, "mass")
     elsewhere = [
