@@ -82,7 +82,7 @@ def read_row(source, age):
     if isinstance(source, ValueError):
         return source
     try:
-        if source is None or (isinstance(source, dict) and not any(source.get(key) for key in ("bytes", "path"))):
+        if source is None or (isinstance(source, dict) and all(source.get(key) is None for key in ("bytes", "path"))):
             raise RadiographError("the row holds no image")
         return load(source, None if age is None or age != age else age)  # pandas' unknown is not itself
     except ValueError as error:

@@ -84,7 +84,8 @@ def load_radiograph(source, name=None) -> Radiograph:
     if isinstance(source, Radiograph):
         return source
     if isinstance(source, Mapping) and ("bytes" in source or "path" in source):
-        name, source = name or _name(source.get("path")), source.get("bytes") or source.get("path")
+        name, content = name or _name(source.get("path")), source.get("bytes")
+        source = source.get("path") if content is None else content
     name = name or _name(source)
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
