@@ -9,6 +9,7 @@ import ast
 import re
 
 from train.data.labels import canonical
+from train.data.layouts import nih
 from train.data.layouts.layout import Entry, Layout, read_csv
 
 NAMES = {  # theirs → ours
@@ -21,24 +22,7 @@ NAMES = {  # theirs → ours
     "hiatal_hernia": "hernia",
     "tuberculosis_sequelae": "other",
 }
-LABELS = (
-    "atelectasis",
-    "cardiomegaly",
-    "consolidation",
-    "edema",
-    "effusion",
-    "emphysema",
-    "fibrosis",
-    "hernia",
-    "infiltration",
-    "mass",
-    "nodule",
-    "pleural_thickening",
-    "pneumonia",
-    "pneumothorax",
-    "tuberculosis",
-    "other",
-)
+LABELS = (*nih.LABELS, "tuberculosis", "other")
 VIEWS = {"PA": "PA", "AP": "AP", "AP_horizontal": "AP"}
 
 
