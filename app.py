@@ -1,9 +1,12 @@
 """The web app: a page around the pipeline, and the same as an API and an MCP server. Start it with `python app.py`."""
 
 import contextlib
+import gc
 import os
 import signal
 from pathlib import Path
+
+gc.disable()  # what the imports make stays: to look for garbage among it would delay the page by a second
 
 with contextlib.suppress(ImportError):
     import spaces  # noqa: F401  lends a GPU on Hugging Face Spaces; it has to come before torch
@@ -23,6 +26,8 @@ demo = build_page(pipe, handlers, MODEL, asked_for)
 
 def prepare():
     """What the first visitors need not wait for."""
+    gc.freeze()
+    gc.enable()
     compile_in_background(pipe)
     examples.prepare_in_background(handlers.answers.explain)
 
