@@ -66,6 +66,14 @@ def test_false_alarms_are_told_by_place_the_worst_first_and_with_how_many_people
     )  # none of a few hundred is not never
 
 
+def test_how_often_anything_is_a_false_alarm_is_said_where_it_was_measured():
+    anything = {"elm": Share.of(12, 404), "oak": Share.of(15, 120), "few": Share.of(9, 20)}
+    told = phrases.headline(ENGLISH, analysis(findings=[TUBERCULOSIS]), anything)[1][0]
+    assert told.endswith("it sees something at all in 13 (Oak; 120 people) and 3 (Elm; 404 people).")
+    assert "something at all" not in phrases.headline(ENGLISH, analysis(findings=[TUBERCULOSIS]))[1][0]
+    assert "something at all" not in " ".join(phrases.headline(ENGLISH, analysis(findings=[PNEUMONIA]), anything)[1])
+
+
 def test_what_is_overlooked_is_said_beside_the_calm_headline():
     seen = {"nodule": 0.21, "mass": 0.4, "effusion": 0.9}
     findings = [Finding(name, 0.1, 0.5, evidence=at_home(found, 0.9)) for name, found in seen.items()]

@@ -29,8 +29,13 @@ def log_odds(probability):
     return math.log(share / (1 - share))
 
 
-def headline(words, analysis):
+def headline(words, analysis, anything=None):
     """What is said first.
+
+    Args:
+        words: `Words`.
+        analysis: `Analysis`.
+        anything: hospital → `Share` of its healthy people who are told of any finding; may be empty.
 
     Returns:
         a title, the sentences below it, what to do now, and what is worth to be known beside it (sentences); "", none,
@@ -45,7 +50,7 @@ def headline(words, analysis):
 
     detected, unclear = levels["detected"], levels["unclear"]
     if detected:
-        sentences = false_alarms(words, detected) + ([said("unclear", unclear)] if unclear else [])
+        sentences = false_alarms(words, detected, anything or {}) + ([said("unclear", unclear)] if unclear else [])
         return said("detected", detected), sentences, words("now_detected"), together(words, levels)
     if unclear:
         sentences = [words("about_unclear"), *overlooked(words, levels["not_detected"])]
@@ -81,9 +86,9 @@ def where(words, detected, mapped):
     return [words(key, findings=words.listed(names)) for key, names in kinds.items() if names]
 
 
-def false_alarms(words, findings):
-    """How often each of them is named without reason among healthy people of hospitals the model did not learn from; a
-    list of one paragraph.
+def false_alarms(words, findings, anything):
+    """How often each of them, and anything at all, is named without reason among healthy people of hospitals that the
+    model did not learn from; a list of one paragraph.
     """
     measured = [(finding, shares) for finding in findings if (shares := enough(finding, "called_healthy"))]
     unknown = [finding.name for finding in findings if not enough(finding, "called_healthy")]
@@ -105,6 +110,10 @@ def false_alarms(words, findings):
         sentences = [words("false_alarms_by_place", counts=words.joined(told))]
     if unknown:
         sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))
+    of_any = [(name, share) for name, share in anything.items() if share.n >= FEWEST]
+    if of_any:
+        of_any.sort(key=lambda one: one[1].value, reverse=True)
+        sentences.append(words("anything", counts=told_by_place(words, of_any)))
     return [" ".join(sentences)]
 
 
