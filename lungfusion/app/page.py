@@ -5,12 +5,11 @@ from types import SimpleNamespace
 
 import gradio as gr
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from ..visualization import data_address
 from .answers import Request
 from .card import about_html, model_card
-from .front import PLACEHOLDERS, InVisitorsLanguage, words_of
+from .front import PLACEHOLDERS, InVisitorsLanguage, Packed, words_of
 from .gradio_compat import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, delete_uploads, file_field, patch_mcp, patch_server
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
@@ -37,18 +36,19 @@ def script(*names):
     return "".join((LOOKS / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
-def page_words(words, concatenation, model):
-    """The sentences that stand on the page from the start, filled.
+def page_words(words, handlers, model):
+    """The sentences that stand on the page from the start, filled, and the first screen (HTML): key → text.
 
     Args:
         words: `Words`.
-        concatenation: the way it joins image and mask.
+        handlers: `Handlers`.
         model: the name that was asked for.
     """
     filled = {
+        "start": handlers.start(words),
         "privacy": words("privacy", minutes=KEPT_MINUTES),
         "model_unreachable": words("model_unreachable", model=model),
-        "about": words("about", joined=words(f"joined_{concatenation}"), minutes=KEPT_MINUTES),
+        "about": words("about", joined=words(f"joined_{handlers.concatenation}"), minutes=KEPT_MINUTES),
     }
     return words.sentences | filled
 
@@ -66,17 +66,17 @@ def build_page(pipe, handlers, model=None, asked_for=True):
     with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=delete_cache) as demo:
         gr.HTML(header_html(asked_for), **PLAIN)
         with gr.Tabs(elem_id="rooms") as tabs:  # the links of the header choose one
-            with gr.Tab("analyse", id="analyse"):
+            with gr.Tab("analyse", id="analyse", elem_id="room-analyse"):
                 analyse = analyse_room(handlers)
-            with gr.Tab("steps", id="steps") as steps_front:
+            with gr.Tab("steps", id="steps", elem_id="room-steps") as steps_front:
                 lessons = Lessons(pipe, handlers)
                 parts = lessons_tab(lessons, [script(name) for name in ("steps", "people", "quiz")])
-            with gr.Tab("compare", id="compare"):
+            with gr.Tab("compare", id="compare", elem_id="room-compare"):
                 compare = compare_room(handlers)
-            with gr.Tab("many", id="many"):
+            with gr.Tab("many", id="many", elem_id="room-many"):
                 many = ManyFiles(handlers)
                 files, table = many_tab(many, script("batch"))
-            with gr.Tab("about", id="about"):
+            with gr.Tab("about", id="about", elem_id="room-about"):
                 about_room(demo, model if asked_for else None)
         opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
         path, asked = connect(demo, handlers, analyse, parts, opening)
@@ -85,7 +85,7 @@ def build_page(pipe, handlers, model=None, asked_for=True):
         compare_with.click(handlers.compare_with, path, [*compare, tabs], **UNQUEUED)
         demo.load(room_of, None, tabs, **UNQUEUED)
         api(handlers)
-    demo.sentences = {name: page_words(words, handlers.concatenation, model) for name, words in LANGUAGES.items()}
+    demo.sentences = partial(page_words, handlers=handlers, model=model)
     demo.first = render("first.html", header=header_html(asked_for), words=PLACEHOLDERS)
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
@@ -100,13 +100,13 @@ def settings(demo, examples):
     """What a page is served with, by itself or within another app."""
     patch_mcp()
     preview = {"sentences": demo.sentences, "first": demo.first, "preview": str(LOOKS / "preview.jpg")}
-    middleware = [Middleware(NoProxy), Middleware(GZipMiddleware), Middleware(InVisitorsLanguage, **preview)]
+    middleware = [Middleware(NoProxy), Middleware(Packed), Middleware(InVisitorsLanguage, **preview)]
     return {
         "theme": THEME,
         "js": script("page"),
         "favicon_path": str(LOOKS / "icon.png"),
         "max_file_size": MAX_FILE_SIZE,
-        "allowed_paths": [str(examples.folder), examples.fetched_folder.name, str(LOOKS / "preview.jpg")],
+        "allowed_paths": [str(examples.folder), examples.files.name, str(LOOKS / "preview.jpg")],
         "footer_links": [],
         "run_history": False,  # would keep analyses in the visitor's browser
         "mcp_server": True,
@@ -139,7 +139,7 @@ def hidden_button(name):
 
 def analyse_room(handlers):
     upload = file_field(elem_id="upload", elem_classes="unseen")
-    start = gr.HTML(handlers.start(PLACEHOLDERS), elem_id="start", **PLAIN)
+    start = gr.HTML("@@start@@", elem_id="start", **PLAIN)
     scripts = script("zoom", "viewer", "answer", "files", "cut_out")
     answer = gr.HTML(visible=False, elem_id="answer", js_on_load=scripts, **PLAIN)
     return SimpleNamespace(upload=upload, start=start, answer=answer)
