@@ -20,6 +20,7 @@ PLACE = re.compile(rb"@@(\w+)@@")
 OF_GRADIO = re.compile(rb"<meta\s+(?:property|name)=\"(?:og|twitter):[^>]*>\s*")
 ASSET = re.compile(r"/assets/[^/]+\.(?:js|css)$")  # named after what it holds, so it never changes
 QUICK, SMALLEST = 5, 11  # quality of Brotli: 5 takes milliseconds, 11 a quarter of a second for the largest asset
+IN_A_FRAME = b"document.head.appendChild(script);"  # Gradio's script for the page around a frame: 5 kB, else of no use
 STYLES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(LOOKS.glob("*.css")))
 
 
@@ -94,6 +95,7 @@ class InVisitorsLanguage:
         scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).split(",")[0]
         address = f"{scheme}://{host}{scope.get('root_path', '')}"
         head = render("head.html", address=address, picture=self.preview, styles=STYLES)
+        html = html.replace(IN_A_FRAME, b"if (parent !== window) " + IN_A_FRAME)
         html = OF_GRADIO.sub(b"", html).replace(b'lang="en"', f'lang="{words.language}"'.encode(), 1)
         script = html.find(b"window.gradio_config")
         # within the script a sentence stands in JSON, elsewhere in HTML

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 import gradio as gr
 from starlette.middleware import Middleware
 
-from ..visualization import data_address
 from .answers import Request
 from .card import about_html, model_card
 from .front import PLACEHOLDERS, InVisitorsLanguage, Packed, words_of
@@ -76,8 +75,8 @@ def build_page(pipe, handlers, model=None, asked_for=True):
             with gr.Tab("many", id="many", elem_id="room-many"):
                 many = ManyFiles(handlers)
                 files, table = many_tab(many, script("batch"))
-            with gr.Tab("about", id="about", elem_id="room-about"):
-                about_room(demo, model if asked_for else None)
+            with gr.Tab("about", id="about", elem_id="room-about") as about:
+                about_room(about, model if asked_for else None)
         opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
         path, asked = connect(demo, handlers, analyse, parts, opening)
         connect_lessons(demo, lessons, steps_front, parts, path, asked, ONE_AT_A_TIME)
@@ -129,8 +128,7 @@ def mount(app, demo, examples, path):
 
 
 def header_html(asked_for):
-    mark = data_address((LOOKS / "icon.png").read_bytes(), "image/png")
-    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, mark=mark, rooms=ROOMS, asked_for=asked_for)
+    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, rooms=ROOMS, asked_for=asked_for)
 
 
 def hidden_button(name):
@@ -197,17 +195,18 @@ def row_opening(handlers, many, files, table, upload, tabs):
     return lambda outputs: table.click(opened, files, [*outputs, tabs], queue=False, **EVERY_ONE)
 
 
-def about_room(demo, model):
+def about_room(tab, model):
+    """Few read it: it and Gradio's Markdown, 30 kB, are loaded when the tab is opened; the card, when unfolded."""
     shown = gr.HTML(js_on_load=script("about"), elem_id="about", **PLAIN)
-    gr.Markdown(PLACEHOLDERS("about"), elem_id="about-words")
+    said = gr.Markdown(PLACEHOLDERS("about"), elem_id="about-words", visible=False)
     with gr.Accordion(PLACEHOLDERS("about_card"), open=False) as fold:
-        card = gr.Markdown()
+        card = gr.Markdown(visible=False)
 
-    def in_language(request: gr.Request):
-        return about_html(words_of(request), model)
+    def opened(request: gr.Request):
+        return about_html(words_of(request), model), gr.Markdown(visible=True)
 
-    demo.load(in_language, None, shown, **UNQUEUED)
-    fold.expand(partial(model_card, model), None, card, **UNQUEUED)  # it is large, and few read it
+    tab.select(opened, None, [shown, said], **UNQUEUED)
+    fold.expand(lambda: gr.Markdown(model_card(model), visible=True), None, card, **UNQUEUED)
 
 
 def api(handlers):
