@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -156,6 +157,9 @@ def test_cards_say_what_is_true_and_how_right_the_model_is(lessons):
     examples.look(lessons.handlers.answers.explain)
     page = Page(start_html(ENGLISH, examples, "pitch_more", 15))
     assert page.text.count("The model sees") == 6
+    pictures = [Path(picture["src"].removeprefix("gradio_api/file=")) for picture in page.having("src")]
+    assert len(pictures) >= 7 and all(path.is_file() for path in pictures)  # browsers fetch them by themselves
+    assert sum(path.stat().st_size for path in set(pictures)) < 60_000
     assert all(examples.verdict(example) for example in examples.known())
 
 
