@@ -9,7 +9,16 @@ from starlette.middleware import Middleware
 from .answers import Request
 from .card import about_html, model_card
 from .front import PLACEHOLDERS, InVisitorsLanguage, Packed, words_of
-from .gradio_compat import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, delete_uploads, file_field, patch_mcp, patch_server
+from .gradio_compat import (
+    KEPT_MINUTES,
+    MAX_FILE_SIZE,
+    TRUSTED,
+    NoProxy,
+    delete_uploads,
+    file_field,
+    patch_mcp,
+    patch_server,
+)
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .view.render import LOOKS, render
@@ -116,7 +125,7 @@ def settings(demo, examples):
 def launch(demo, examples, once_served):
     """Serve the page until the process is told to end, and leave nothing behind; `once_served` is called meanwhile."""
     patch_server()
-    demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **settings(demo, examples))
+    demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **TRUSTED, **settings(demo, examples))
     once_served()
     demo.block_thread()
     delete_uploads(demo)
