@@ -204,8 +204,8 @@ def test_a_first_visit_weighs_little(browser, server):
         page.on("requestfinished", loaded.append)
         page.goto(server)
         page.locator(".hero").wait_for()
-        page.wait_for_load_state("networkidle")
+        page.wait_for_function("window.lungfusion")
+        page.wait_for_timeout(3000)  # until all is here, and packed
         sizes = {request.url.removeprefix(server): request.sizes()["responseBodySize"] for request in loaded}
-        page.wait_for_timeout(3000)
         window.close()
     assert sum(sizes.values()) < 250_000, sorted(sizes.items(), key=lambda one: -one[1])[:20]

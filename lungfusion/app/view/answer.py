@@ -104,7 +104,7 @@ def row(words, finding, maps, spots, seen):
     if not known:
         said.append(words(f"reason_{finding.reason}"))
     if finding.better_fit:
-        said.append(words("fits_better", best=words.title(finding.better_fit)))
+        said.append(words("fits_better", best=words.finding(finding.better_fit)))
     if finding.detected:
         shares = {"share": finding.probability, "threshold": finding.threshold}
         said.append(words("estimate", **{name: percentage(words, share) for name, share in shares.items()}))

@@ -66,7 +66,7 @@ def together(words, levels):
     alike = [finding for finding in levels["unclear"] if finding.better_fit]
     for best in dict.fromkeys(finding.better_fit for finding in alike):
         names = [best, *(finding.name for finding in alike if finding.better_fit == best)]
-        notes.append(words("looks_alike", findings=words.listed(names), best=words.title(best)))
+        notes.append(words("looks_alike", findings=words.listed(names), best=words.finding(best)))
     if len(detected) > 1:
         notes.append(words("one_shadow"))
     return notes
@@ -94,20 +94,21 @@ def false_alarms(words, findings, anything):
     unknown = [finding.name for finding in findings if not enough(finding, "called_healthy")]
     places = {(name, share.n) for _, shares in measured for name, share in shares}
     sentences = []
-    if len(places) == 1:
-        ((place, n),) = places
-        counts = [
-            words("seen_in", finding=words.finding(finding.name), number=at_least_one(shares[0][1].value))
-            for finding, shares in measured
-        ]
-        sentences = [words("false_alarms_in", place=words.hospital(place), n=n, counts=words.joined(counts))]
-        sentences += [words("elsewhere_more")]
-    elif places:
-        told = [
-            words("seen_in", finding=words.finding(finding.name), number=told_by_place(words, shares))
-            for finding, shares in measured
-        ]
-        sentences = [words("false_alarms_by_place", counts=words.joined(told))]
+    one = next(iter(places)) if len(places) == 1 else None
+    told = {}  # what is said of how often → the findings of which it is true
+    for finding, shares in measured:
+        often = at_least_one(shares[0][1].value) if one else told_by_place(words, shares)
+        told.setdefault(often, []).append(finding.name)
+    counts = [
+        words("seen_in" if len(names) == 1 else "seen_each", finding=words.listed(names), number=often)
+        for often, names in told.items()
+    ]
+    if one:
+        sentences = [words("false_alarms_in", place=words.hospital(one[0]), n=one[1], counts=words.joined(counts))]
+    elif counts:
+        sentences = [words("false_alarms_by_place", counts=words.joined(counts))]
+    if counts:
+        sentences.append(words("elsewhere_more"))
     if unknown:
         sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))
     of_any = [(name, share) for name, share in anything.items() if share.n >= FEWEST]
