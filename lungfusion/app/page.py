@@ -1,11 +1,14 @@
 """The page: what stands where, and which handler answers what."""
 
 from functools import partial
+from io import BytesIO
 from types import SimpleNamespace
 
 import gradio as gr
+from PIL import Image
 from starlette.middleware import Middleware
 
+from ..visualization import data_address
 from .answers import Request
 from .card import about_html, model_card
 from .front import PLACEHOLDERS, InVisitorsLanguage, Packed, words_of
@@ -30,6 +33,7 @@ THEME = gr.themes.Base(
 ANSWERED_JS = "() => window.lungfusion?.answered()"
 SENT_JS = "() => { window.dispatchEvent(new Event('lungfusion:sent')) }"
 SESSIONS = 2000  # visitors and calls whose page is kept, 0.1 MiB each: Gradio would keep 10,000
+MARK_SIDE = 60  # pixels: 30 on screens of double density
 QUEUE = 40  # who may wait: a class and its teacher
 ROOMS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
@@ -137,7 +141,14 @@ def mount(app, demo, examples, path):
 
 
 def header_html(asked_for):
-    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, rooms=ROOMS, asked_for=asked_for)
+    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, mark=mark(), rooms=ROOMS, asked_for=asked_for)
+
+
+def mark():
+    """The app's icon as the head of the page shows it: an address that holds it, for it stands there at first paint."""
+    file = BytesIO()
+    Image.open(LOOKS / "icon.png").resize((MARK_SIDE, MARK_SIDE)).save(file, "WEBP", quality=80)
+    return data_address(file.getvalue(), "image/webp")
 
 
 def hidden_button(name):

@@ -218,7 +218,7 @@ def test_a_file_is_made_of_the_answer_that_is_shown_when_it_is_asked_for(app, ra
     (link,) = Page(file).having("download")
     assert link["data-number"] == "3" and link["download"] == "chest_turned_90.pdf"
     assert base64.b64decode(link["href"].split(",")[1]) == b"%PDF"
-    ((_, analysis, correction, made_by, _),) = made
+    ((_, analysis, correction, made_by, *_),) = made
     assert correction.angle == 90 and made_by == app.handlers.made_by and analysis.radiograph.name == "chest.png"
 
 

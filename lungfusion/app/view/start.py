@@ -29,38 +29,42 @@ def start_html(words, examples, purpose, minutes):
 
 
 def reel(examples, shown):
-    """The example that moves: the first in which the model is right and has a map to show, else one without a map, else
-    a still one.
+    """The example that moves: the first in which the model is right and can show where, in a heat map or by rings; else
+    one whose lungs alone are shown; else a still one.
     """
     told = [(example, *examples.told[example.path]) for example in shown if example.path in examples.told]
     told = [one for one in told if one[1].lung_area and not one[1].refused]
     for example, analysis, saliency in told:
-        named = [finding.name for finding in by_level(analysis.findings)["detected"] if finding.name in saliency]
+        detected = by_level(analysis.findings)["detected"]
+        named = [finding.name for finding in detected if finding.name in saliency or finding.places]
         if named and examples.verdict(example) == "right":
             return moving(examples, example.path, analysis, saliency, named[0])
     for example, analysis, _ in told:
         if analysis.correction.angle == 0:
             return moving(examples, example.path, analysis)
     picture = examples.small(shown[0].path, REEL_SIDE) if shown else ""
-    return {"picture": picture, "ratio": 1, "contour": "", "heat": ""}
+    return {"picture": picture, "ratio": 1, "contour": "", "heat": "", "rings": []}
 
 
 def moving(examples, path, analysis, saliency=None, finding=None):
-    """The layers of an example as it was analysed, with the heat map of a finding if one is given; drawn once."""
+    """The layers of an example as it was analysed, with where a finding is if one is given; drawn once."""
 
     def layers():
         seen, maps = to_analysed_geometry(analysis, saliency)
         height, width = seen.radiograph.pixels.shape
-        small = (LAYER_SIDE, LAYER_SIDE * height // width)
         pictures = {"picture": grey_image(reduced(seen.radiograph.pixels, REEL_SIDE))}
+        small = (LAYER_SIDE, LAYER_SIDE * height // width)
         pictures["background"] = background_layer(seen).convert("RGBA").resize(small)
-        if finding:
+        if finding in maps:
             pictures["heat"] = heat_layer(faded(maps[finding])).convert("RGBA")
         return {
             "ratio": f"{width / height:.3f}",
+            "width": width,
+            "height": height,
             "contour": outline_path(seen.model_alpha),
             "side": len(seen.model_alpha),
             "heat": "",
+            "rings": seen[finding].places if finding else [],
         } | {name: examples.picture(f"{path.stem}_{name}", picture) for name, picture in pictures.items()}
 
     return examples.once(f"{path.stem}_moving_{finding}", layers)
