@@ -46,7 +46,7 @@ def joined(models):
     config = LungFusionConfig(
         segmenter=first.segmenter.to_dict(),
         branches=[name for config in configs for name in config.branches],
-        branch_inputs=[name for config in configs for name in config.branch_inputs],
+        branch_inputs=[name for config in configs for name in config.inputs],
         fusion_size=sum(config.fusion_size for config in configs),
         findings=list(first.findings),
         **{name: getattr(first, name) for name in SHARED},

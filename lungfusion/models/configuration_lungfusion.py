@@ -372,9 +372,13 @@ class LungFusionConfig(SentenceConfig):
                 raise ValueError(f"nodule_detector gives {', '.join(map(str, unknown))}: give size and channels.")
             self.nodule_detector = NoduleDetectorConfig(**self.nodule_detector)
         self.problem_type = self.problem_type or PROBLEM_TYPES[0]
-        self.branch_inputs = list(self.branch_inputs or [INPUTS[0]] * len(self.branches))
         super().__post_init__(**kwargs)
         self._check()
+
+    @property
+    def inputs(self):
+        """What each of the branches looks at."""
+        return self.branch_inputs or [INPUTS[0]] * len(self.branches)
 
     @property
     def shown(self):
@@ -438,7 +442,7 @@ class LungFusionConfig(SentenceConfig):
             raise ValueError(f"dropout is {self.dropout}: give a share from 0 to below 1.")
         if len(self.branches) > MAX_BRANCHES:
             raise ValueError(f"There are {len(self.branches)} branches: give at most {MAX_BRANCHES}.")
-        if len(self.branch_inputs) != len(self.branches) or not set(self.branch_inputs) <= set(INPUTS):
+        if len(self.inputs) != len(self.branches) or not set(self.inputs) <= set(INPUTS):
             raise ValueError(f"branch_inputs is {self.branch_inputs}: give {' or '.join(INPUTS)} for each branch.")
         for name in self.branches:
             if not is_backbone(name):
