@@ -64,7 +64,7 @@ def main(arguments=None):
     freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last)
     sampler = sampler_of(parts["train"], config.findings, recipe)
-    log_odds = log_odds_by_hospital(parts["train"], sampler, recipe["sources"]) if recipe["draws"] else None
+    log_odds = log_odds_by_hospital(parts["train"], sampler, recipe["sources"]) if recipe["log_odds"] else None
     train, validation = labelled(parts["train"], log_odds), labelled(parts["validation"])
     if learns_head_alone(recipe) and accelerator.num_processes == 1:
         model.to(accelerator.device)
@@ -100,10 +100,12 @@ def init_from_checkpoint(model, earlier, classifier_too):
             the earlier model did not know begin at random.
     """
     known = dict(zip(earlier.config.branches, earlier.branches, strict=True))
-    for branch, name in zip(model.branches, model.config.branches, strict=True):
-        if name not in known:
-            raise ValueError(f"The model to start from has the branches {', '.join(known)}, not {name}.")
-        load_weights(branch.backbone, name, known[name].backbone.state_dict())
+    if missing := [name for name in model.config.branches if name not in known]:
+        raise ValueError(f"The model to start from has the branches {', '.join(known)}, not {missing[0]}.")
+    same = model.config.branches == earlier.config.branches
+    others = earlier.branches if same else [known[name] for name in model.config.branches]
+    for branch, name, other in zip(model.branches, model.config.branches, others, strict=True):
+        load_weights(branch.backbone, name, other.backbone.state_dict())
     if classifier_too:
         model.fusion.load_state_dict(earlier.fusion.state_dict())
         *hidden, last = zip(model.classifier, earlier.classifier, strict=True)

@@ -19,8 +19,8 @@ and to the best of those with one network.
 
 With --leave-out alone each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them;
 with `all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
-hospitals.json, which a recipe's `away` names. Where the recipe trains for no epoch, --into writes thresholds, rivals
-and figures into the checkpoint that it begins with.
+hospitals.json, which a recipe's `away` names. With --mean, what such runs said is put together instead, as `train.join`
+puts models together: each logit is the mean of the runs' that left out the same hospitals.
 
 Trained models are compared on radiographs of the data sets that are tilted, shifted, magnified and more. Written to
 OUTPUT for each finding that all of them tell of: curves_FINDING.png, .md and .json. With --hardest N it is their lungs
@@ -39,7 +39,6 @@ import yaml
 
 from lungfusion import LungFusionPipeline
 from train.calibrate.operating_points import operating_points
-from train.calibrate.rivals import let_compete
 from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.processes import launch
@@ -64,7 +63,9 @@ def main(arguments=None):
     parser.add_argument("--recipe", help="a YAML file, see train/recipes")
     parser.add_argument("--grid", type=Path, help="a YAML file: variants, folds, seeds")
     parser.add_argument("--leave-out", nargs="+", metavar="A+B", help="go without hospitals A and B; all: each in turn")
-    parser.add_argument("--into", type=Path, metavar="DIR", help="with --leave-out: the checkpoint that is measured")
+    parser.add_argument(
+        "--mean", nargs="+", type=Path, metavar="DIR", help="outputs of --leave-out, whose logits are averaged"
+    )
     parser.add_argument("--models", nargs="+", metavar="NAME=DIR_OR_ID", help="trained models, each with a name")
     parser.add_argument("--dataset", nargs="+", help="with --models: folders of Parquet files, or ids on the Hub")
     parser.add_argument("--images", type=int, default=200, help="with --models: of each data set and finding at most")
@@ -75,7 +76,7 @@ def main(arguments=None):
         compare_models(parser, arguments)
     elif arguments.recipe and arguments.grid:
         compare_variants(parser, arguments)
-    elif arguments.recipe and arguments.leave_out:
+    elif arguments.recipe and (arguments.leave_out or arguments.mean):
         compare_hospitals(parser, arguments)
     else:
         parser.error("give --recipe and --grid to train variants, or --models and --dataset to compare trained models")
@@ -104,56 +105,95 @@ def compare_models(parser, arguments):
 
 def compare_hospitals(parser, arguments):
     try:
-        leave_hospitals_out(arguments.recipe, arguments.overrides, arguments.leave_out, arguments.output)
-        if arguments.into:
-            put_into(arguments.into, load_recipe(arguments.recipe, arguments.overrides), arguments.output)
+        recipe = load_recipe(arguments.recipe, arguments.overrides)
+        runs = read_means(arguments.mean) if arguments.mean else leave_hospitals_out(recipe, arguments)
+        write_hospitals(runs, recipe, arguments.output)
     except ValueError as error:
         parser.error(str(error))
     print((arguments.output / "hospitals.md").read_text())
 
 
-def leave_hospitals_out(recipe_path, overrides, together, output):
-    """Train without hospitals, and say what each model makes of those it never saw; finished runs are not run again.
+class LeftOut(NamedTuple):
+    """A run without hospitals.
 
-    Args:
-        recipe_path: of `train.classify`.
-        overrides: `key=value` strings.
-        together: hospitals, joined by + where one run goes without several; ["all"] for each of the recipe by itself.
-        output: `Path` of the folder to write to: `without_HOSPITALS/` for each run, hospitals.json and hospitals.md.
+    rows: of its left_out.csv.
+    drawn: how many images its training drew, as words.
     """
-    recipe = load_recipe(recipe_path, overrides)
-    rows, drawn = {}, {}
+
+    rows: list
+    drawn: str
+
+
+def leave_hospitals_out(recipe, arguments):
+    """Train without hospitals; finished runs are not run again: hospitals left out, a tuple → `LeftOut`."""
+    together, runs = arguments.leave_out, {}
     for group in hospitals_of(recipe) if together == ["all"] else together:
         hospitals = group.split("+")
-        folder = output / f"without_{'_'.join(hospitals)}"
+        folder = arguments.output / f"without_{'_'.join(hospitals)}"
         if not (folder / "left_out.csv").exists():
-            train("train.classify", recipe_path, [*overrides, f"left_out=[{', '.join(hospitals)}]"], folder)
-        of_run = read_rows(folder / "left_out.csv")
-        for hospital in hospitals:
-            rows[hospital] = [row | {"home": whose(row, hospital)} for row in of_run]
-        drawn[group] = images_drawn(yaml.safe_load((folder / "recipe.yaml").read_text()))
-    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"], recipe["auxiliary"])
-    sizes = ", ".join(f"{count} without {group.replace('+', ' and ')}" for group, count in drawn.items())
-    lines = [f"Images drawn in training: {sizes}.", ""]
-    lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
-    write_table(output, "hospitals", lines, points)
+            overrides = [*arguments.overrides, f"left_out=[{', '.join(hospitals)}]"]
+            train("train.classify", arguments.recipe, overrides, folder)
+        runs[tuple(hospitals)] = read_left_out_run(folder)[1]
+    return runs
 
 
-def put_into(checkpoint, recipe, output):
-    """Write what a run of no epochs says of hospitals that its weights never saw into the checkpoint they are of.
+def read_left_out_run(folder):
+    """The hospitals that a finished run left out, a tuple, and its `LeftOut`."""
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    return tuple(recipe["left_out"]), LeftOut(read_rows(folder / "left_out.csv"), images_drawn(recipe))
+
+
+def read_means(folders):
+    """Runs of several outputs, put together where they left out the same: hospitals, a tuple → `LeftOut`.
+
+    The rows are those of which each run has said something, with those findings that each knows.
 
     Raises:
-        ValueError: the recipe trains, so that the weights are others.
+        ValueError: there is a run without hospitals that another output has no run without.
     """
-    if recipe["epochs"]:
-        raise ValueError(
-            f"--into takes a recipe of no epochs, this one has {recipe['epochs']}: see findings_tuned.yaml."
-        )
-    titles = {source["hospital"]: f"{source['title']}: {source['population']}" for source in recipe["sources"].values()}
-    for path in sorted(output.glob("without_*/left_out.csv")):
-        rows = read_rows(path)
-        away = {row["hospital"] for row in rows if row["home"] == "no"}
-        let_compete(checkpoint, rows, recipe["rivals"], {hospital: titles[hospital] for hospital in away})
+    outputs = [dict(map(read_left_out_run, sorted(folder.glob("without_*")))) for folder in folders]
+    runs = {}
+    for hospitals in outputs[0] if outputs else ():
+        if missing := [str(folder) for folder, runs in zip(folders, outputs, strict=True) if hospitals not in runs]:
+            raise ValueError(f"{missing[0]} has no run without {' and '.join(hospitals)}.")
+        parts = [output[hospitals] for output in outputs]
+        runs[hospitals] = LeftOut(mean_rows([part.rows for part in parts]), " + ".join(part.drawn for part in parts))
+    return runs
+
+
+def mean_rows(of_runs):
+    """Rows of several runs → those that all have, the logits that all have averaged."""
+    known = [{(row["source"], row["file_name"]): row for row in rows} for rows in of_runs]
+    rows = []
+    for image, row in known[0].items():
+        others = [one[image] for one in known[1:] if image in one]
+        if len(others) < len(known) - 1:
+            continue
+        shared = {key for key in row if key.startswith("logit_") and all(key in other for other in others)}
+        kept = {key: value for key, value in row.items() if not key.startswith("logit_")}
+        rows.append(kept | {key: float(np.mean([row[key], *[other[key] for other in others]])) for key in shared})
+    return rows
+
+
+def write_hospitals(runs, recipe, output):
+    """What runs make of hospitals they never saw: hospitals.json and hospitals.md in `output`.
+
+    Args:
+        runs: hospitals left out, a tuple → `LeftOut`.
+        recipe: whose findings, rivals and auxiliary ones they are.
+        output: `Path` of a folder.
+    """
+    rows = {
+        hospital: [row | {"home": whose(row, hospital)} for row in run.rows]
+        for hospitals, run in runs.items()
+        for hospital in hospitals
+    }
+    points = operating_points(rows, recipe["model"]["findings"], recipe["rivals"], recipe["auxiliary"])
+    sizes = ", ".join(f"{run.drawn} without {' and '.join(hospitals)}" for hospitals, run in runs.items())
+    lines = [f"Images drawn in training: {sizes}.", ""]
+    lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
+    output.mkdir(parents=True, exist_ok=True)
+    write_table(output, "hospitals", lines, points)
 
 
 def whose(row, hospital):
@@ -164,6 +204,8 @@ def whose(row, hospital):
 def images_drawn(recipe):
     """How many images a run's training draws, as words."""
     size = recipe["epoch_size"]
+    if not recipe["epochs"]:
+        return f"0 after {Path(recipe['init_from']).name}"
     return f"{recipe['epochs'] * size:,}" if size else f"each {recipe['epochs']} times"
 
 

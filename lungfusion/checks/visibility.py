@@ -2,7 +2,7 @@
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import label, maximum_filter, minimum_filter
+from scipy.ndimage import find_objects, label, maximum_filter, minimum_filter
 
 from ..models.mask_postprocessing import box_of
 
@@ -36,14 +36,12 @@ def covered(image, box):
     near = tuple(slice(max(0, ends.start - REACH), ends.stop + REACH) for ends in box)
     part = image[near]
     flat = maximum_filter(part, REACH) - minimum_filter(part, REACH) < FLAT
-    regions, count = label(flat)
+    regions, _ = label(flat)
     found = np.zeros_like(image, bool)
-    for number in range(1, count + 1):
-        region = regions == number
-        rows, columns = box_of(region)
+    for number, (rows, columns) in enumerate(find_objects(regions), start=1):
         height, width = rows.stop - rows.start, columns.stop - columns.start
         large = min(height, width) >= MIN_SIDE * len(image) - REACH + 1 and height * width > MIN_AREA * part.size
-        if large and region.sum() >= RECTANGLE * height * width:
+        if large and (regions[rows, columns] == number).mean() >= RECTANGLE:
             top, first = near[0].start + rows.start - REACH // 2, near[1].start + columns.start - REACH // 2
             found[max(0, top) : top + height + REACH - 1, max(0, first) : first + width + REACH - 1] = True
     return found

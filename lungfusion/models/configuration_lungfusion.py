@@ -13,6 +13,7 @@ from transformers import PreTrainedConfig
 
 CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
 BOXES = ("crop", "align")  # of these, that cut out the lungs' box
+INPUTS = ("image", "local_contrast")  # what a branch looks at
 FUSIONS = ("concat", "gated", "lstm")
 PROBLEM_TYPES = ("multi_label_classification", "single_label_classification")
 SIDES = (32, 4096)  # pixels of the square images; config.json may come from anyone, and memory grows with the square
@@ -297,6 +298,7 @@ class LungFusionConfig(SentenceConfig):
         image_size (`int`): side in pixels of the square `pixel_values`.
         branch_size (`int`): side in pixels of the square image each branch reads.
         branches (`list[str]`): timm names of the CNNs.
+        branch_inputs (`list[str]`): what each of them looks at, `image` or `local_contrast`; None: all at the image.
         concatenation (`str`): how image and alpha are joined, one of `none`, `multiply`, `rgba` (the paper's),
             `guided`, `learned`, `crop`, `align`.
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
@@ -336,6 +338,7 @@ class LungFusionConfig(SentenceConfig):
     image_size: int = 320
     branch_size: int = 256
     branches: list[str] | tuple[str, ...] = ("vgg16", "resnet50", "inception_v3", "xception")
+    branch_inputs: list[str] | tuple[str, ...] | None = None
     concatenation: str = "rgba"
     fusion: str = "concat"
     fusion_size: int = 256
@@ -371,6 +374,11 @@ class LungFusionConfig(SentenceConfig):
         self.problem_type = self.problem_type or PROBLEM_TYPES[0]
         super().__post_init__(**kwargs)
         self._check()
+
+    @property
+    def inputs(self):
+        """What each of the branches looks at."""
+        return self.branch_inputs or [INPUTS[0]] * len(self.branches)
 
     @property
     def shown(self):
@@ -434,6 +442,8 @@ class LungFusionConfig(SentenceConfig):
             raise ValueError(f"dropout is {self.dropout}: give a share from 0 to below 1.")
         if len(self.branches) > MAX_BRANCHES:
             raise ValueError(f"There are {len(self.branches)} branches: give at most {MAX_BRANCHES}.")
+        if len(self.inputs) != len(self.branches) or not set(self.inputs) <= set(INPUTS):
+            raise ValueError(f"branch_inputs is {self.branch_inputs}: give {' or '.join(INPUTS)} for each branch.")
         for name in self.branches:
             if not is_backbone(name):
                 raise ValueError(f"branches names {name!r}, which is no model of timm: see timm.list_models().")

@@ -5,6 +5,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .concatenation import sample
+from .local_contrast import local_contrast, surroundings
 
 STRIDE = 4  # pixels of the picture to a place of the map
 BOX_WIDTH = 314.0  # mm, of the lungs' box with its margin: adults' lungs are about 280 mm wide
@@ -57,7 +58,7 @@ class NoduleDetector(nn.Module):
 
     def look(self, picture):
         """(B, 1, h, w) float in [0, 1] → (B, 2, h / 4, w / 4): logits everywhere, diameters in pixels."""
-        x, levels = self.stem(local_contrast(picture)), []
+        x, levels = self.stem(contrast(picture)), []
         for stage in self.down:
             x = stage(x)
             levels.append(x)
@@ -102,31 +103,12 @@ def convolution(before, after, stride=1, last=False):
     return nn.Sequential(*layers, *([] if last else [nn.ReLU()]))
 
 
-def local_contrast(picture):
-    """(B, 1, h, w) float in [0, 1] → (B, 2, h, w): what differs from its near surroundings, and these from theirs, in
-    standard deviations.
-    """
+def contrast(picture):
+    """(B, 1, h, w) float in [0, 1] → (B, 2, h, w): what differs from its near surroundings, and these from theirs."""
     low = surroundings(picture, FINE, 4)
-    fine = picture - low
-    spread = surroundings(fine.square(), AROUND, 4).clamp(min=0).sqrt()
-    wide = low - surroundings(low, WIDE, 8)
-    wide_spread = surroundings(wide.square(), 1.5 * WIDE, 8).clamp(min=0).sqrt()
-    return torch.cat([fine / (spread + 0.01), wide / (wide_spread + 0.02)], dim=1).clamp(-6, 6)
-
-
-def surroundings(picture, sigma, step):
-    """Each pixel's mean over a Gaussian around it, computed at every `step`th pixel: (B, 1, h, w) → the same."""
-    coarse, sigma = F.avg_pool2d(picture, step), sigma / step
-    reach = int(2.5 * sigma)
-    place = torch.arange(-reach, reach + 1, device=picture.device, dtype=picture.dtype)
-    weight = torch.exp(-0.5 * (place / sigma) ** 2)
-
-    def along(x):
-        x = F.conv2d(x, weight[None, None, None], padding=(0, reach))
-        return F.conv2d(x, weight[None, None, :, None], padding=(reach, 0))
-
-    mean = along(coarse) / along(torch.ones_like(coarse[:1]))
-    return F.interpolate(mean, size=picture.shape[-2:], mode="bilinear", align_corners=False)
+    fine = local_contrast(picture, FINE, AROUND, 4, 0.01)
+    wide = local_contrast(low, WIDE, 1.5 * WIDE, 8, 0.02)
+    return torch.cat([fine, wide], dim=1).clamp(-6, 6)
 
 
 def candidates(found):

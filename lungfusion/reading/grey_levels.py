@@ -105,9 +105,8 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
     apart = np.abs(first - second)
     if np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus:
         return values  # noise is no picture, however it is read
-    pairs = first, second, sum(part[2] for part in parts)
     begins = np.arange(_BEGINNINGS) * modulus // _BEGINNINGS
-    shares = np.array([_jumps(*pairs, begin, modulus) for begin in begins])
+    shares = _jumps(first, second, sum(part[2] for part in parts), modulus)[begins]
     if not shares[0] > max(_MANY_JUMPS, _LIKE_ANY * np.median(shares)):
         return values
     if not widely and shares.min() > _HARDLY_ANY * shares[0]:
@@ -138,7 +137,7 @@ def is_continuous(values: np.ndarray, modulus: int) -> bool:
 
 def jump_widely(parts: list, modulus: int) -> bool:
     """Whether three of the quarters, each as `_steep_pairs` gives it, have jumps: more than a page beside a picture."""
-    return np.sort([_jumps(*part, 0, modulus) for part in parts])[1] > _SOME_JUMPS
+    return np.sort([_jumps(*part, modulus)[0] for part in parts])[1] > _SOME_JUMPS
 
 
 def jump_smoothly(parts: list, modulus: int) -> bool:
@@ -176,9 +175,19 @@ def _steep_pairs(values: np.ndarray, modulus: int) -> tuple[np.ndarray, np.ndarr
     return one[kept], other[kept], len(one)
 
 
-def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, begin: int, modulus: int) -> float:
-    """Share of the pairs that lie more than three quarters of the range apart where black is `begin`."""
-    return np.count_nonzero(np.abs((one - begin) % modulus - (other - begin) % modulus) > 3 * modulus // 4) / pairs
+def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> np.ndarray:
+    """Share of the pairs that lie more than three quarters of the range apart, where black is 0, 1, … modulus − 1.
+
+    With a black above the lower one of a pair and not above the higher, the lower one becomes the brighter.
+    """
+    low, high = np.minimum(one, other), np.maximum(one, other)
+    far, near = high - low > 3 * modulus // 4, modulus - (high - low) > 3 * modulus // 4
+
+    def turned(some):
+        ends = [np.bincount(side[some] + 1, minlength=modulus + 1)[:modulus] for side in (low, high)]
+        return np.cumsum(ends[0] - ends[1])
+
+    return (np.count_nonzero(far) - turned(far) + turned(near)) / pairs
 
 
 def _colour(sample: np.ndarray) -> float:

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionModel, LungUNetConfig
-from lungfusion.models.branches import Branch
+from lungfusion.models.branches import Branch, in_local_contrast
 from lungfusion.models.configuration_lungfusion import CONCATENATIONS, FUSIONS
 from lungfusion.models.modeling_lung_unet import LungUNetForSemanticSegmentation, dice_bce_loss
 from lungfusion.models.modeling_lungfusion import masked_bce_loss
@@ -134,6 +134,28 @@ def test_a_vgg_branch_has_convolutions_alone():
         branch = Branch("vgg16", 4)
     assert branch.num_features == 512
     assert sum(parameter.numel() for parameter in branch.parameters()) == 14_714_688 + 64 * 9  # and a fourth channel
+
+
+def test_local_contrast_heeds_neither_exposure_nor_what_is_bright_elsewhere():
+    torch.manual_seed(0)
+    plain, contrast = Branch("test_resnet", 3), Branch("test_resnet", 3, "local_contrast")
+    contrast.load_state_dict(plain.state_dict())
+    image = 0.3 + 0.2 * torch.rand(1, 1, 64, 64)
+    darker = 0.5 * image + 0.1 + torch.linspace(0, 0.1, 64)[:, None]
+
+    def difference(branch):
+        one, other = (branch.eval()(picture.expand(-1, 3, -1, -1)) for picture in (image, darker))
+        return float((one - other).abs().mean() / one.abs().mean())
+
+    with torch.no_grad():
+        assert difference(contrast) < 0.5 * difference(plain)
+
+
+def test_alpha_is_left_as_it_is_beside_local_contrast():
+    image, alpha = torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64)
+    seen = in_local_contrast(torch.cat([image.expand(-1, 3, -1, -1), alpha], dim=1))
+    assert torch.equal(seen[:, 3:], alpha) and seen.min() >= 0 and seen.max() <= 1
+    assert torch.equal(seen[:, 0], seen[:, 2]) and not torch.allclose(seen[:, :1], image, atol=0.05)
 
 
 def test_what_is_frozen_does_not_change_in_training(pixel_values):

@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from tests.support.helpers import ROOT, TINY_LUNGS, write_source
 from tests.support.launching import RECIPES, train_here
 from train import compare, segment
-from train.compare import Run, mean_of_sources, plan, summarise_variant
+from train.compare import Run, mean_of_sources, plan, read_means, summarise_variant
 from train.engine.recipe import load_recipe
 from train.io import write_csv
 from train.report.card import which_epoch
@@ -264,3 +264,30 @@ def test_arguments_that_do_not_go_together(arguments, said, capsys):
         compare.main([*arguments, "--output", "z"])
     assert ended.value.code == 2
     assert said in capsys.readouterr().err
+
+
+def test_what_runs_without_the_same_hospitals_said_is_averaged(tmp_path):
+    for name, logits in {"one": (1.0, 5.0), "two": (3.0, None)}.items():
+        folder = tmp_path / name / "without_elm"
+        folder.mkdir(parents=True)
+        rows = [
+            {
+                "source": "elm",
+                "file_name": f"{n}.png",
+                "label_mass": 1,
+                "logit_mass": logits[0],
+                "logit_edema": logits[1],
+            }
+            for n in range(3 if name == "one" else 2)
+        ]
+        write_csv(folder / "left_out.csv", [{k: v for k, v in row.items() if v is not None} for row in rows])
+        recipe = {"left_out": ["elm"], "epochs": 1, "epoch_size": 1200, "init_from": None}
+        (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    runs = read_means([tmp_path / "one", tmp_path / "two"])
+    run = runs[("elm",)]
+    assert run.drawn == "1,200 + 1,200"
+    assert [row["logit_mass"] for row in run.rows] == [2.0, 2.0] and run.rows[0]["label_mass"] == 1
+    assert all(row.get("logit_edema") is None for row in run.rows)  # the second knows nothing of it
+    (tmp_path / "three").mkdir()
+    with pytest.raises(ValueError, match="three has no run without elm"):
+        read_means([tmp_path / "one", tmp_path / "three"])

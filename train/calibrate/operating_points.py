@@ -20,11 +20,10 @@ FALSE_ALARMS = {"healthy": 0.05, "otherwise_ill": 0.25}  # allowed among those p
 ANYTHING = 0.10  # of the healthy people of all hospitals left out, who may be told of any finding
 # Allowed among the healthy of each data set at home, the second number of a finding that no hospital left out has ill
 # people of: the first line that keeps to ANYTHING.
+# In hospitals that version 0.2.0 never saw, twice as many were called as the 0.10 it allowed itself at home.
 HOME_FALSE_ALARMS = [
-    (0.10, 0.03),
-    (0.10, 0.02),
-    (0.10, 0.01),
-    (0.07, 0.01),
+    (0.05, 0.03),
+    (0.05, 0.02),
     (0.05, 0.01),
     (0.03, 0.01),
     (0.02, 0.01),
@@ -52,7 +51,7 @@ def operating_points(rows_of_run, findings, rivals=None, never_told=()):
         never_told: those of which no healthy person can be told.
 
     Returns:
-        finding → dict: `share`, of the healthy at home who may be called: the largest one, up to 0.10 in each data set,
+        finding → dict: `share`, of the healthy at home who may be called: the largest one, up to 0.05 in each data set,
         at which, in any hospital left out, no more than 0.05 of the healthy are called, nor than 0.25 of those ill with
         something else; up to 0.03 if none of them has ill people; and fewer for all findings alike, if else more than
         0.10 of the healthy people of all hospitals left out are told of anything. `rule_out_share`, the larger one at

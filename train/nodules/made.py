@@ -14,7 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.ndimage import gaussian_filter
 from torch.nn import functional as F
 
-from lungfusion.models.nodule_detector import AROUND, FINE, surroundings
+from lungfusion.models.local_contrast import surroundings
+from lungfusion.models.nodule_detector import AROUND, FINE
 
 PATCH = 64  # pixels in which a body is drawn
 ACROSS = 40  # pixels of its diameter there; spicules reach beyond
