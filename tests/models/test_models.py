@@ -155,7 +155,7 @@ def test_every_branch_has_a_name_of_its_own():
     branches = ["test_resnet", "test_resnet", "test_resnet", "test_efficientnet"]
     config = LungFusionConfig(branches=branches, branch_inputs=["image", "local_contrast", "image", "image"])
     assert config.branch_names == ["test_resnet 1", "test_resnet, local contrast", "test_resnet 3", "test_efficientnet"]
-    with pytest.raises(ValueError, match="branch_inputs is .*: give image or local_contrast for each branch"):
+    with pytest.raises(ValueError, match=r"branch_inputs is .*: give image or local_contrast for each branch"):
         LungFusionConfig(branches=branches, branch_inputs=["image"])
 
 
