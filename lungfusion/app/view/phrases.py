@@ -63,13 +63,19 @@ def headline(words, analysis, anything=None):
 def together(words, levels):
     """Findings that one shadow sets off, told together; and where what is detected lies, or that nobody can say."""
     notes, detected = [], levels["detected"]
-    alike = [finding for finding in levels["unclear"] if finding.better_fit]
+    alike = [finding for finding in levels["unclear"] if fits_another(finding, levels)]
     for best in dict.fromkeys(finding.better_fit for finding in alike):
         names = [best, *(finding.name for finding in alike if finding.better_fit == best)]
         notes.append(words("looks_alike", findings=words.listed(names), best=words.finding(best)))
     if len(detected) > 1:
         notes.append(words("one_shadow"))
     return notes
+
+
+def fits_another(finding, levels):
+    """Whether another name is worth telling: one that is named itself, or for whose sake this one is not."""
+    named = {one.name for level in ("detected", "unclear") for one in levels[level]}
+    return finding.better_fit and (finding.better_fit in named or finding.probability >= finding.threshold)
 
 
 def where(words, detected, mapped):
