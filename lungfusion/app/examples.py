@@ -4,8 +4,6 @@ import logging
 import tempfile
 import threading
 from dataclasses import dataclass
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 from zlib import crc32
 
@@ -13,7 +11,7 @@ import pyarrow.parquet as pq
 from huggingface_hub import hf_hub_download, list_repo_files
 
 from ..reading.radiograph import load_radiograph
-from ..visualization import data_address, grey_image
+from ..visualization import grey_image
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +35,7 @@ IS = {  # a truth → the findings that name it: whatever else is named beside i
     "effusion": ("effusion", "pleural_thickening"),
 }
 SMALL_SIDE = 144  # pixels, of the pictures on the cards
+QUALITY = 60  # of the first screen's pictures (WebP): they are looked at from afar
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,6 @@ class KnownExample:
     def key(self):
         """Of the sentence that names it; a tilted one is clear too."""
         return "tilted" if "tilted" in self.path.stem else self.truth
-
-    def picture(self, side=SMALL_SIDE):
-        """A small picture of it, as an address."""
-        return small(self.path, side)
 
 
 def verdict(truth, findings):
@@ -94,13 +89,14 @@ class Examples:
         drawn: list of their `Path`s.
         fetched: the same of real ones; empty until the Hub has answered.
         told: path → (`Analysis`, saliency); empty until the model has looked.
+        files: `tempfile.TemporaryDirectory` of the real ones and of the first screen's pictures.
     """
 
     def __init__(self, folder):
         self.folder = folder
         self.drawn = sorted(path for path in folder.glob("*") if path.suffix in (".png", ".dcm"))
         self.fetched, self.told = [], {}
-        self.fetched_folder = tempfile.TemporaryDirectory()
+        self.files, self.made, self.lock = tempfile.TemporaryDirectory(), {}, threading.Lock()
 
     def prepare_in_background(self, explain):
         """Have the model look at the drawings, then at real ones, while the page is served already.
@@ -125,7 +121,7 @@ class Examples:
     def fetch(self):
         """Ask the Hub for real ones; without it there are the drawings."""
         try:
-            self.fetched.extend(fetch_radiographs(self.fetched_folder.name))
+            self.fetched.extend(fetch_radiographs(self.files.name))
         except Exception as error:  # whatever it is, the app does not need them
             print(f"No real examples: the Hub gave none. {error}")
 
@@ -146,6 +142,29 @@ class Examples:
         told = self.told.get(example.path)
         return told and verdict(example.truth, told[0].findings)
 
+    def small(self, path, side=SMALL_SIDE):
+        """Address of a small picture of a radiograph, no side of which is longer."""
+
+        def draw():
+            picture = grey_image(load_radiograph(path).pixels)
+            picture.thumbnail((side, side))
+            return self.picture(f"{path.stem}_{side}", picture)
+
+        return self.once(f"{path.stem}_{side}", draw)
+
+    def picture(self, name, picture):
+        """Address of a PIL image of the first screen, as a file of that name: browsers fetch it by itself."""
+        file = Path(self.files.name) / f"{name}.webp"
+        picture.save(file, quality=QUALITY, method=6)
+        return f"gradio_api/file={file}"
+
+    def once(self, name, make):
+        """What `make`, a function, gave when the name was first asked for."""
+        with self.lock:
+            if name not in self.made:
+                self.made[name] = make()
+            return self.made[name]
+
     def truth(self, path):
         """What is true of the example at a path; None of any other file."""
         return next((example.truth for example in self.known() if str(example.path) == str(path)), None)
@@ -161,15 +180,6 @@ class Examples:
 def title(path):
     """What an example is called in an address."""
     return path.stem.removeprefix("phantom_")
-
-
-@cache
-def small(path, side):
-    """A picture no side of which is longer, as an address that is short enough for a first screen."""
-    picture, file = grey_image(load_radiograph(path).pixels), BytesIO()
-    picture.thumbnail((side, side))
-    picture.save(file, "JPEG", quality=70)
-    return data_address(file.getvalue(), "image/jpeg")
 
 
 def fetch_radiographs(folder, of_each=3):

@@ -1,20 +1,26 @@
-"""The page's HTML as it leaves the server: in the visitor's language, in its own looks, with link previews of its own.
+"""The page as it leaves the server: in the visitor's language, in its own looks, with link previews of its own, small.
 
 Gradio sends one page to all. In that of this app every sentence stands as `@@key@@`, and is put in here, so that one
 language travels instead of five and the first thing that is painted can be read.
 """
 
+import asyncio
 import json
 import re
-from html import escape
 
+import brotli
+from markupsafe import escape
 from starlette.datastructures import Headers, MutableHeaders, QueryParams
+from starlette.middleware.gzip import GZipMiddleware
 
 from .view.render import LOOKS, render
 from .view.words import LANGUAGES, Words, words_for
 
 PLACE = re.compile(rb"@@(\w+)@@")
 OF_GRADIO = re.compile(rb"<meta\s+(?:property|name)=\"(?:og|twitter):[^>]*>\s*")
+ASSET = re.compile(r"/assets/[^/]+\.(?:js|css)$")  # named after what it holds, so it never changes
+QUICK, SMALLEST = 5, 11  # quality of Brotli: 5 takes milliseconds, 11 a quarter of a second for the largest asset
+IN_A_FRAME = b"document.head.appendChild(script);"  # Gradio's script for the page around a frame: 5 kB, else of no use
 STYLES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(LOOKS.glob("*.css")))
 
 
@@ -43,7 +49,7 @@ class InVisitorsLanguage:
 
     Args:
         app: the ASGI app inside.
-        sentences: language → key → sentence, filled as far as a page knows.
+        sentences: a function, `Words` → key → sentence, filled as far as a page knows; HTML where it is `Markup`.
         first: HTML that is painted until the page has begun; in placeholders.
         preview: path of the picture that a link to the page shows.
     """
@@ -70,8 +76,11 @@ class InVisitorsLanguage:
             headers, sent = MutableHeaders(raw=begun["headers"]), bytes(body)
             if headers.get("content-type", "").startswith("text/html"):
                 sent = self.page(sent, scope)
+                headers["vary"] = "Accept-Language, Accept-Encoding"
+                if reads_brotli(scope):
+                    sent = brotli.compress(sent, quality=QUICK)
+                    headers["content-encoding"] = "br"
                 headers["content-length"] = str(len(sent))
-                headers["vary"] = "Accept-Language"
             await send(begun)
             await send({"type": "http.response.body", "body": sent})
 
@@ -80,23 +89,72 @@ class InVisitorsLanguage:
     def page(self, html, scope):
         """Gradio's page, bytes → this app's."""
         headers, query = Headers(scope=scope), QueryParams(scope.get("query_string", b""))
-        chosen = LANGUAGES.get(query.get("lang")) or words_for(headers.get("accept-language"))
-        language = chosen.language
-        sentences = self.sentences[language]
+        words = LANGUAGES.get(query.get("lang")) or words_for(headers.get("accept-language"))
+        sentences = self.sentences(words)
         host = headers.get("x-forwarded-host") or headers.get("host", "")
         scheme = headers.get("x-forwarded-proto", scope.get("scheme", "http")).split(",")[0]
         address = f"{scheme}://{host}{scope.get('root_path', '')}"
         head = render("head.html", address=address, picture=self.preview, styles=STYLES)
-        html = OF_GRADIO.sub(b"", html).replace(b'lang="en"', f'lang="{language}"'.encode(), 1)
+        html = html.replace(IN_A_FRAME, b"if (parent !== window) " + IN_A_FRAME)
+        html = OF_GRADIO.sub(b"", html).replace(b'lang="en"', f'lang="{words.language}"'.encode(), 1)
         script = html.find(b"window.gradio_config")
         # within the script a sentence stands in JSON, elsewhere in HTML
         before, config = html[:script], html[script:]
         end = config.find(b"</script>")
         config, after = config[:end], config[end:]
-        config = PLACE.sub(lambda found: in_json(escape(sentences[found[1].decode()])), config)
+        config = PLACE.sub(lambda found: in_json(str(escape(sentences[found[1].decode()]))), config)
         after = after.replace(b"</head>", str(head).encode() + b"</head>", 1)
         after = re.sub(rb"<body[^>]*>", lambda body: body[0] + self.first, after, count=1)
-        return before + config + PLACE.sub(lambda found: escape(sentences[found[1].decode()]).encode(), after)
+        return before + config + PLACE.sub(lambda found: str(escape(sentences[found[1].decode()])).encode(), after)
+
+
+class Packed:
+    """Middleware that sends assets as Brotli packs them smallest, once for all visitors, and all else by gzip.
+
+    The first visitor is not to wait for that: what he gets is packed quickly.
+    """
+
+    def __init__(self, app):
+        self.app, self.by_gzip, self.kept = app, GZipMiddleware(app), {}
+
+    async def __call__(self, scope, receive, send):
+        asset = scope["type"] == "http" and scope["method"] == "GET" and ASSET.search(scope["path"])
+        if not asset or not reads_brotli(scope) or "range" in Headers(scope=scope):
+            return await self.by_gzip(scope, receive, send)
+        begun, body = None, bytearray()
+
+        async def packed(message):
+            nonlocal begun
+            if message["type"] == "http.response.start":
+                begun = message
+                return
+            body.extend(message.get("body", b""))
+            if message.get("more_body"):
+                return
+            sent = bytes(body)
+            if begun["status"] == 200:
+                sent = self.pack(asset[0], sent)
+                headers = MutableHeaders(raw=begun["headers"])
+                headers["content-encoding"], headers["content-length"] = "br", str(len(sent))
+                headers.add_vary_header("Accept-Encoding")
+            await send(begun)
+            await send({"type": "http.response.body", "body": sent})
+
+        await self.app(scope, receive, packed)
+
+    def pack(self, name, content):
+        if name not in self.kept:
+            self.kept[name] = brotli.compress(content, quality=QUICK)
+            asyncio.get_running_loop().run_in_executor(None, self.pack_smaller, name, content)
+        return self.kept[name]
+
+    def pack_smaller(self, name, content):
+        self.kept[name] = brotli.compress(content, quality=SMALLEST)
+
+
+def reads_brotli(scope):
+    """Whether who asks takes what Brotli has packed."""
+    return re.search(r"\bbr\b(?!;q=0(?:\.0*)?(?:,|$))", Headers(scope=scope).get("accept-encoding", "")) is not None
 
 
 def in_json(text):

@@ -19,6 +19,7 @@ MAX_FILE_SIZE = "100mb"
 PATIENCE = (
     300  # seconds that a server may take to start on a busy machine; Gradio gives it 5, then begins anew and fails
 )
+TRUSTED = {"_frontend": False}  # else Gradio asks for its own page, and ends where a busy machine takes more than 3 s
 NO_ADDRESSES = "Addresses are not fetched: upload the file itself."
 PRIVATE = {
     gr.File: ("async_move_resource_to_block_cache", "_process_single_file", "GRADIO_CACHE", "temp_files"),

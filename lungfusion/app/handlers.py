@@ -35,7 +35,7 @@ class Handlers:
         self.concatenation = getattr(pipe.model.config, "concatenation", "segmenter")
         self.examples = examples
         self.made_by = {"model": model, "version": __version__}
-        self.limits = pipe.limits
+        self.limits, self.anything = pipe.limits, pipe.evidence.anything
 
     def analyze_chest_xray(self, radiograph):
         """Analyse a frontal chest X-ray (PNG, JPEG, TIFF, DICOM, …). For research and education; not a medical device.
@@ -78,20 +78,17 @@ class Handlers:
         return self.reset_outputs(None, request)
 
     def on_open(self, request: gr.Request):
-        """What a page begins with: the example its address asks for (?example=NAME), else the first screen, with what
-        the model says of the examples by now.
-        """
+        """What a page begins with: the example its address asks for (?example=NAME), else the first screen."""
         name, words = request.query_params.get("example"), words_of(request)
         path = self.examples.path(name)
         outputs = list(self.reset_outputs(path, request))
         if name and path is None:
             outputs[3] = gr.HTML(render("error.html", words=words, sentence=words("no_example")), visible=True)
-        if path is None:
-            outputs[2] = gr.HTML(self.start(words), visible=not name)
+            outputs[2] = gr.HTML(visible=False)
         return outputs
 
     def start(self, words):
-        """The first screen."""
+        """The first screen, with what the model says of the examples by now."""
         return start_html(words, self.examples, "pitch_more" if self.findings else "pitch_lungs", KEPT_MINUTES)
 
     def answered(self, path, asked, request: gr.Request):
@@ -105,7 +102,8 @@ class Handlers:
             known = Path(path).exists()
             return render("error.html", words=words, sentence=words.error(error) if known else words("deleted"))
         said = {"correction": asked.correction, "who": asked.who, "by_hand": asked.by_hand}
-        return answer_html(words, analysis, saliency, truth=self.examples.truth(path), limits=self.limits, **said)
+        said |= {"truth": self.examples.truth(path), "limits": self.limits, "anything": self.anything}
+        return answer_html(words, analysis, saliency, **said)
 
     def asked_again(self, path, event: gr.EventData, request: gr.Request):
         """The answer for the same radiograph as a button of the answer wants it, and what is asked now: a `Request`."""
@@ -134,7 +132,7 @@ class Handlers:
             return gr.skip(), file_html(event.file, int(event.number))
         if not of_file:
             return pixels_html(to_analysed_geometry(analysis)[0].radiograph.pixels), gr.skip()
-        of_answer = words, analysis, asked.correction, self.made_by, saliency
+        of_answer = words, analysis, asked.correction, self.made_by, saliency, self.anything
         return gr.skip(), file_html(event.file, int(event.number), *of_answer)
 
     # Two

@@ -1,17 +1,27 @@
 """The page: what stands where, and which handler answers what."""
 
 from functools import partial
+from io import BytesIO
 from types import SimpleNamespace
 
 import gradio as gr
+from PIL import Image
 from starlette.middleware import Middleware
-from starlette.middleware.gzip import GZipMiddleware
 
 from ..visualization import data_address
 from .answers import Request
 from .card import about_html, model_card
-from .front import PLACEHOLDERS, InVisitorsLanguage, words_of
-from .gradio_compat import KEPT_MINUTES, MAX_FILE_SIZE, NoProxy, delete_uploads, file_field, patch_mcp, patch_server
+from .front import PLACEHOLDERS, InVisitorsLanguage, Packed, words_of
+from .gradio_compat import (
+    KEPT_MINUTES,
+    MAX_FILE_SIZE,
+    TRUSTED,
+    NoProxy,
+    delete_uploads,
+    file_field,
+    patch_mcp,
+    patch_server,
+)
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .view.render import LOOKS, render
@@ -23,6 +33,7 @@ THEME = gr.themes.Base(
 ANSWERED_JS = "() => window.lungfusion?.answered()"
 SENT_JS = "() => { window.dispatchEvent(new Event('lungfusion:sent')) }"
 SESSIONS = 2000  # visitors and calls whose page is kept, 0.1 MiB each: Gradio would keep 10,000
+MARK_SIDE = 60  # pixels: 30 on screens of double density
 QUEUE = 40  # who may wait: a class and its teacher
 ROOMS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
@@ -37,18 +48,19 @@ def script(*names):
     return "".join((LOOKS / f"{name}.js").read_text(encoding="utf-8") for name in names)
 
 
-def page_words(words, concatenation, model):
-    """The sentences that stand on the page from the start, filled.
+def page_words(words, handlers, model):
+    """The sentences that stand on the page from the start, filled, and the first screen (HTML): key → text.
 
     Args:
         words: `Words`.
-        concatenation: the way it joins image and mask.
+        handlers: `Handlers`.
         model: the name that was asked for.
     """
     filled = {
+        "start": handlers.start(words),
         "privacy": words("privacy", minutes=KEPT_MINUTES),
         "model_unreachable": words("model_unreachable", model=model),
-        "about": words("about", joined=words(f"joined_{concatenation}"), minutes=KEPT_MINUTES),
+        "about": words("about", joined=words(f"joined_{handlers.concatenation}"), minutes=KEPT_MINUTES),
     }
     return words.sentences | filled
 
@@ -66,18 +78,18 @@ def build_page(pipe, handlers, model=None, asked_for=True):
     with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=delete_cache) as demo:
         gr.HTML(header_html(asked_for), **PLAIN)
         with gr.Tabs(elem_id="rooms") as tabs:  # the links of the header choose one
-            with gr.Tab("analyse", id="analyse"):
+            with gr.Tab("analyse", id="analyse", elem_id="room-analyse"):
                 analyse = analyse_room(handlers)
-            with gr.Tab("steps", id="steps") as steps_front:
+            with gr.Tab("steps", id="steps", elem_id="room-steps") as steps_front:
                 lessons = Lessons(pipe, handlers)
                 parts = lessons_tab(lessons, [script(name) for name in ("steps", "people", "quiz")])
-            with gr.Tab("compare", id="compare"):
+            with gr.Tab("compare", id="compare", elem_id="room-compare"):
                 compare = compare_room(handlers)
-            with gr.Tab("many", id="many"):
+            with gr.Tab("many", id="many", elem_id="room-many"):
                 many = ManyFiles(handlers)
                 files, table = many_tab(many, script("batch"))
-            with gr.Tab("about", id="about"):
-                about_room(demo, model if asked_for else None)
+            with gr.Tab("about", id="about", elem_id="room-about") as about:
+                about_room(about, model if asked_for else None)
         opening = row_opening(handlers, many, files, table, analyse.upload, tabs)
         path, asked = connect(demo, handlers, analyse, parts, opening)
         connect_lessons(demo, lessons, steps_front, parts, path, asked, ONE_AT_A_TIME)
@@ -85,7 +97,7 @@ def build_page(pipe, handlers, model=None, asked_for=True):
         compare_with.click(handlers.compare_with, path, [*compare, tabs], **UNQUEUED)
         demo.load(room_of, None, tabs, **UNQUEUED)
         api(handlers)
-    demo.sentences = {name: page_words(words, handlers.concatenation, model) for name, words in LANGUAGES.items()}
+    demo.sentences = partial(page_words, handlers=handlers, model=model)
     demo.first = render("first.html", header=header_html(asked_for), words=PLACEHOLDERS)
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
@@ -100,13 +112,13 @@ def settings(demo, examples):
     """What a page is served with, by itself or within another app."""
     patch_mcp()
     preview = {"sentences": demo.sentences, "first": demo.first, "preview": str(LOOKS / "preview.jpg")}
-    middleware = [Middleware(NoProxy), Middleware(GZipMiddleware), Middleware(InVisitorsLanguage, **preview)]
+    middleware = [Middleware(NoProxy), Middleware(Packed), Middleware(InVisitorsLanguage, **preview)]
     return {
         "theme": THEME,
         "js": script("page"),
         "favicon_path": str(LOOKS / "icon.png"),
         "max_file_size": MAX_FILE_SIZE,
-        "allowed_paths": [str(examples.folder), examples.fetched_folder.name, str(LOOKS / "preview.jpg")],
+        "allowed_paths": [str(examples.folder), examples.files.name, str(LOOKS / "preview.jpg")],
         "footer_links": [],
         "run_history": False,  # would keep analyses in the visitor's browser
         "mcp_server": True,
@@ -117,7 +129,7 @@ def settings(demo, examples):
 def launch(demo, examples, once_served):
     """Serve the page until the process is told to end, and leave nothing behind; `once_served` is called meanwhile."""
     patch_server()
-    demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **settings(demo, examples))
+    demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **TRUSTED, **settings(demo, examples))
     once_served()
     demo.block_thread()
     delete_uploads(demo)
@@ -129,8 +141,14 @@ def mount(app, demo, examples, path):
 
 
 def header_html(asked_for):
-    mark = data_address((LOOKS / "icon.png").read_bytes(), "image/png")
-    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, mark=mark, rooms=ROOMS, asked_for=asked_for)
+    return render("header.html", words=PLACEHOLDERS, languages=LANGUAGES, mark=mark(), rooms=ROOMS, asked_for=asked_for)
+
+
+def mark():
+    """The app's icon as the head of the page shows it: an address that holds it, for it stands there at first paint."""
+    file = BytesIO()
+    Image.open(LOOKS / "icon.png").resize((MARK_SIDE, MARK_SIDE)).save(file, "WEBP", quality=80)
+    return data_address(file.getvalue(), "image/webp")
 
 
 def hidden_button(name):
@@ -139,7 +157,7 @@ def hidden_button(name):
 
 def analyse_room(handlers):
     upload = file_field(elem_id="upload", elem_classes="unseen")
-    start = gr.HTML(handlers.start(PLACEHOLDERS), elem_id="start", **PLAIN)
+    start = gr.HTML("@@start@@", elem_id="start", **PLAIN)
     scripts = script("zoom", "viewer", "answer", "files", "cut_out")
     answer = gr.HTML(visible=False, elem_id="answer", js_on_load=scripts, **PLAIN)
     return SimpleNamespace(upload=upload, start=start, answer=answer)
@@ -197,17 +215,18 @@ def row_opening(handlers, many, files, table, upload, tabs):
     return lambda outputs: table.click(opened, files, [*outputs, tabs], queue=False, **EVERY_ONE)
 
 
-def about_room(demo, model):
+def about_room(tab, model):
+    """Few read it: it and Gradio's Markdown, 30 kB, are loaded when the tab is opened; the card, when unfolded."""
     shown = gr.HTML(js_on_load=script("about"), elem_id="about", **PLAIN)
-    gr.Markdown(PLACEHOLDERS("about"), elem_id="about-words")
+    said = gr.Markdown(PLACEHOLDERS("about"), elem_id="about-words", visible=False)
     with gr.Accordion(PLACEHOLDERS("about_card"), open=False) as fold:
-        card = gr.Markdown()
+        card = gr.Markdown(visible=False)
 
-    def in_language(request: gr.Request):
-        return about_html(words_of(request), model)
+    def opened(request: gr.Request):
+        return about_html(words_of(request), model), gr.Markdown(visible=True)
 
-    demo.load(in_language, None, shown, **UNQUEUED)
-    fold.expand(partial(model_card, model), None, card, **UNQUEUED)  # it is large, and few read it
+    tab.select(opened, None, [shown, said], **UNQUEUED)
+    fold.expand(lambda: gr.Markdown(model_card(model), visible=True), None, card, **UNQUEUED)
 
 
 def api(handlers):

@@ -66,14 +66,22 @@ def test_false_alarms_are_told_by_place_the_worst_first_and_with_how_many_people
     )  # none of a few hundred is not never
 
 
+def test_how_often_anything_is_a_false_alarm_is_said_where_it_was_measured():
+    anything = {"elm": Share.of(12, 404), "oak": Share.of(15, 120), "few": Share.of(9, 20)}
+    told = phrases.headline(ENGLISH, analysis(findings=[TUBERCULOSIS]), anything)[1][0]
+    assert told.endswith("it sees something at all in 13 (Oak; 120 people) and 3 (Elm; 404 people).")
+    assert "something at all" not in phrases.headline(ENGLISH, analysis(findings=[TUBERCULOSIS]))[1][0]
+    assert "something at all" not in " ".join(phrases.headline(ENGLISH, analysis(findings=[PNEUMONIA]), anything)[1])
+
+
 def test_what_is_overlooked_is_said_beside_the_calm_headline():
     seen = {"nodule": 0.21, "mass": 0.4, "effusion": 0.9}
     findings = [Finding(name, 0.1, 0.5, evidence=at_home(found, 0.9)) for name, found in seen.items()]
     lead = said(page(*findings))
-    assert "even where it learned: of 100 people who have it, it misses 79 with a nodule and 60 with a mass." in lead
+    assert "even where it learned: it misses 79 of 100 with a nodule and 60 of 100 with a mass." in lead
     away = FindingEvidence(places={"oak": Place(found=Share.of(30, 100)), "elm": Place(found=Share.of(80, 100))})
     lead = said(page(Finding("nodule", 0.1, 0.5, evidence=away)))
-    assert "It overlooks a lot: of 100 people who have it, it misses 70 with a nodule." in lead
+    assert "It overlooks a lot: it misses 70 of 100 with a nodule." in lead
     assert "How much it overlooks is not known." in said(page(Finding("nodule", 0.1, 0.5)))
 
 
@@ -91,8 +99,8 @@ def test_what_one_shadow_sets_off_is_told_together():
     best = replace(PNEUMONIA, probability=0.9)
     shown = said(page(alike, best))
     assert "The model sees: pneumonia." in shown and "Unclear: signs of tuberculosis." in shown
-    assert "These look alike to it: pneumonia and signs of tuberculosis. Best fit: Pneumonia." in shown
-    assert "Another name fits the same shadow better: Pneumonia." in shown
+    assert "These look alike to it: pneumonia and signs of tuberculosis. Best fit: pneumonia." in shown
+    assert "Another name fits the same shadow better: pneumonia." in shown
 
 
 def test_a_place_is_told_or_that_it_is_not_known():

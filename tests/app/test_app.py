@@ -140,7 +140,7 @@ def test_server_hands_out_none_of_its_own_files(server, radiograph_files):
 def test_uploads_and_pictures_are_deleted_and_nothing_is_recorded(app, radiograph_files):
     frequency, age = app.demo.delete_cache
     assert frequency + age <= 60 * KEPT_MINUTES
-    assert f"within {KEPT_MINUTES} minutes" in page_words(LANGUAGES["en"], "crop", None)["privacy"]
+    assert f"within {KEPT_MINUTES} minutes" in page_words(LANGUAGES["en"], app.handlers, None)["privacy"]
     assert app.demo.analytics_enabled is False
 
     cache = Path(os.environ["GRADIO_TEMP_DIR"])
@@ -218,7 +218,7 @@ def test_a_file_is_made_of_the_answer_that_is_shown_when_it_is_asked_for(app, ra
     (link,) = Page(file).having("download")
     assert link["data-number"] == "3" and link["download"] == "chest_turned_90.pdf"
     assert base64.b64decode(link["href"].split(",")[1]) == b"%PDF"
-    ((_, analysis, correction, made_by, _),) = made
+    ((_, analysis, correction, made_by, *_),) = made
     assert correction.angle == 90 and made_by == app.handlers.made_by and analysis.radiograph.name == "chest.png"
 
 
@@ -245,9 +245,10 @@ def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, m
 
 def test_the_page_says_which_model_answers_while_the_hub_is_down(app):
     assert app.asked_for is True
-    words = page_words(LANGUAGES["en"], "crop", "nobody/nothing")
+    words = page_words(LANGUAGES["en"], app.handlers, "nobody/nothing")
     assert "nobody/nothing could not be loaded" in words["model_unreachable"]
-    assert "the box around the lungs" in words["about"]
+    assert LANGUAGES["en"](f"joined_{app.handlers.concatenation}") in words["about"]
+    assert "data-example" in words["start"]
 
 
 def test_a_deep_link_names_an_example_and_a_tab(app):
@@ -273,8 +274,9 @@ def test_real_examples_are_shown_once_the_hub_has_answered(app, radiograph_files
         "lungfusion.app.examples.fetch_radiographs", lambda folder: [Path(shutil.copy(chest, tmp_path / name))]
     )
     app.examples.fetch()
-    shown = app.handlers.on_open(request())[2]
-    assert shown.visible and f'data-example="{name}"' in shown.value and "Kermany 2018, CC BY 4.0" in shown.value
+    assert app.handlers.on_open(request())[2].visible
+    shown = app.handlers.start(LANGUAGES["en"])
+    assert f'data-example="{name}"' in shown and "Kermany 2018, CC BY 4.0" in shown
     assert app.handlers.on_example(SimpleNamespace(example=name), request())[1] == str(tmp_path / name)
 
 

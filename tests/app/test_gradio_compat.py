@@ -1,5 +1,6 @@
 """What is used of Gradio beyond what it documents: after an upgrade, this says what is gone."""
 
+import inspect
 import json
 
 import pytest
@@ -15,6 +16,10 @@ NAMES = [(owner, name) for owner, names in PRIVATE.items() for name in names]
 def test_gradio_still_has_what_the_app_uses_of_it(owner, name):
     made = owner() if owner in (gr.File, gr.Blocks) else owner
     assert hasattr(made, name)
+
+
+def test_gradio_still_takes_the_word_that_the_page_is_there():
+    assert set(gradio_compat.TRUSTED) <= set(inspect.signature(gr.Blocks.launch).parameters)
 
 
 def test_no_empty_file_is_left_behind_by_a_field(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +15,7 @@ from lungfusion.app.lessons import Lessons, cells
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.quiz import GUESSES, NO_SCORE, verdict_html
 from lungfusion.app.view.start import start_html
-from lungfusion.evidence import FindingEvidence, Place
+from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.answers import EFFUSION, ENGLISH, GOUT, PNEUMONIA, TUBERCULOSIS, Page
 from tests.support.app_server import ROOT
 from tests.support.tiny import analysis
@@ -22,6 +23,7 @@ from train.augment.phantom.radiograph import EXAMPLES
 
 REQUEST = SimpleNamespace(headers={}, query_params={})
 SCORES = {"healthy": (0.1, 0.2, 0.2, 0.3, 0.9), "ill": (0.2, 0.6, 0.7, 0.8, 0.9)}
+AUC = Share(0.8, 0.7, 0.9, 10)
 
 
 @pytest.fixture(scope="module")
@@ -31,8 +33,10 @@ def lessons(checkpoint):
 
 
 def people(**scores):
-    places = {name: {place: Place(scores=groups) for place, groups in of.items()} for name, of in scores.items()}
-    evidence = Evidence({name: FindingEvidence(places=of) for name, of in places.items()})
+    evidence = Evidence()
+    for name, of in scores.items():
+        places = {place: Place(auc_healthy=AUC, scores=groups) for place, groups in of.items()}
+        evidence.findings[name] = FindingEvidence(places=places)
     return people_html(ENGLISH, {"pneumonia": 0.5, "tuberculosis": 0.5}, evidence)
 
 
@@ -153,6 +157,9 @@ def test_cards_say_what_is_true_and_how_right_the_model_is(lessons):
     examples.look(lessons.handlers.answers.explain)
     page = Page(start_html(ENGLISH, examples, "pitch_more", 15))
     assert page.text.count("The model sees") == 6
+    pictures = [Path(picture["src"].removeprefix("gradio_api/file=")) for picture in page.having("src")]
+    assert len(pictures) >= 7 and all(path.is_file() for path in pictures)  # browsers fetch them by themselves
+    assert sum(path.stat().st_size for path in set(pictures)) < 60_000
     assert all(examples.verdict(example) for example in examples.known())
 
 

@@ -192,5 +192,20 @@ def test_the_page_travels_small_and_in_one_language(server):
     with urllib.request.urlopen(received, timeout=30) as answer:
         packed = answer.read()
     html = gzip.decompress(packed).decode()
-    assert len(packed) < 110_000 and "@@" not in html
+    assert len(packed) < 60_000 and "@@" not in html
     assert LANGUAGES["fr"]("choose") in html and LANGUAGES["en"]("choose") not in html
+
+
+def test_a_first_visit_weighs_little(browser, server):
+    for _ in range(2):  # of the first visitor of all, assets are packed quickly; of the next, as small as can be
+        window, loaded = browser.new_context(viewport={"width": 1280, "height": 800}), []
+        page = window.new_page()
+        page.set_default_timeout(PATIENCE)
+        page.on("requestfinished", loaded.append)
+        page.goto(server)
+        page.locator(".hero").wait_for()
+        page.wait_for_function("window.lungfusion")
+        page.wait_for_timeout(3000)  # until all is here, and packed
+        sizes = {request.url.removeprefix(server): request.sizes()["responseBodySize"] for request in loaded}
+        window.close()
+    assert sum(sizes.values()) < 250_000, sorted(sizes.items(), key=lambda one: -one[1])[:20]

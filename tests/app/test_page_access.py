@@ -41,14 +41,16 @@ def test_the_answer_is_announced_and_stands_in_the_accessibility_tree(visit, rad
     assert page.get_by_role("button", name="Show as a negative", pressed=True).is_visible()
 
 
-def test_rooms_are_links_that_keys_reach(visit):
+def test_arrow_keys_go_from_room_to_room(visit):
     page = visit()
-    page.locator(".rooms a").first.focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.wait_for_function("location.search.includes('tab=compare')")
-    assert page.locator(".rooms a[aria-current=page]").inner_text().strip() == "Compare"
+    page.locator(".brand").focus()
+    page.keyboard.press("Tab")  # one stop for all rooms
+    seen = page.locator(".rooms a[aria-selected=true]")
+    for key, name in (("ArrowRight", "Learn"), ("ArrowRight", "Compare"), ("Home", "Analyse"), ("ArrowLeft", "About")):
+        page.keyboard.press(key)
+        page.locator(".rooms a[aria-selected=true]", has_text=name).wait_for()
+        assert seen.evaluate("link => link === document.activeElement && link.tabIndex === 0")
+    assert page.locator(".rooms a[tabindex='-1']").count() == 4 and "tab=about" in page.url
 
 
 def test_the_page_says_its_own_address_and_copies_it(visit, server):

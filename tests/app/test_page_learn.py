@@ -8,7 +8,7 @@ from PIL import Image, ImageChops
 from lungfusion import Evidence
 from lungfusion.app.view.people import people_html
 from lungfusion.app.view.words import LANGUAGES
-from lungfusion.evidence import FindingEvidence, Place
+from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.browser import barriers, go, shoot, upload
 
 pytestmark = pytest.mark.browser
@@ -61,7 +61,8 @@ def test_a_walk_a_brush_and_a_quiz(visit, radiograph_files, width, scheme):
 
 def test_people_are_counted_from_the_start_and_as_the_threshold_moves(browser):
     scores = {"healthy": [0.1, 0.2, 0.2, 0.3, 0.9], "ill": [0.2, 0.6, 0.7, 0.8, 0.9]}
-    evidence = Evidence({"pneumonia": FindingEvidence(places={"nih": Place(scores=scores)})})
+    place = Place(auc_healthy=Share(0.8, 0.7, 0.9, 10), scores=scores)
+    evidence = Evidence({"pneumonia": FindingEvidence(places={"nih": place})})
     page = browser.new_page()
     shown = people_html(LANGUAGES["en"], {"pneumonia": 0.5}, evidence)
     page.set_content(f"<html lang=en><title>People</title><div id=people>{shown}</div>")

@@ -11,15 +11,16 @@ from lungfusion.app.view.score_strip import place, row_scale, score_strip
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.input_checks import Limits
-from lungfusion.evidence import FindingEvidence, Place
+from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.tiny import analysis
 
 ENGLISH = LANGUAGES["en"]
 FINDING = Finding("tuberculosis", 0.6, 0.4)
 MANY = tuple(np.linspace(0.05, 0.95, 100))
+AUC = Share(0.8, 0.7, 0.9, 200)
 SCORES = {
-    "shenzhen": Place(scores={"healthy": (0.1, 0.2, 0.3, 0.4, 0.7), "ill": (0.5, 0.6, 0.7, 0.8, 0.9)}),
-    "nih": Place(scores={"healthy": (0.1,) * 100, "ill": MANY}),
+    "shenzhen": Place(auc_healthy=AUC, scores={"healthy": (0.1, 0.2, 0.3, 0.4, 0.7), "ill": (0.5, 0.6, 0.7, 0.8, 0.9)}),
+    "nih": Place(auc_healthy=AUC, scores={"healthy": (0.1,) * 100, "ill": MANY}),
     "montgomery": Place(scores={"healthy": (0.1,) * 100}),
 }
 
@@ -37,8 +38,10 @@ def test_a_strip_shows_only_hospitals_that_have_healthy_and_ill_people():
 
 
 def test_without_scores_there_is_no_strip():
-    few = {"nih": Place(scores={"healthy": (0.1,), "ill": (0.9,)})}
-    assert score_strip(ENGLISH, FINDING) is score_strip(ENGLISH, with_places(few)) is None
+    few = {"nih": Place(auc_healthy=AUC, scores={"healthy": (0.1,), "ill": (0.9,)})}
+    confounded = {"nih": replace(SCORES["nih"], auc_healthy=None)}  # the ill are of one device, the healthy of another
+    for places in ({}, few, confounded):
+        assert score_strip(ENGLISH, with_places(places)) is None
     chest = analysis(findings=[with_places(SCORES)])
     assert 'class="dots"' in answer_html(ENGLISH, chest, {})
     assert 'class="dots"' not in answer_html(ENGLISH, analysis(findings=[FINDING]), {})

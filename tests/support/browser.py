@@ -74,8 +74,8 @@ def upload(page, file):
 
 def go(page, name):
     """To another room."""
-    page.locator(".rooms").get_by_role("link", name=name).click()
-    page.locator(".rooms a[aria-current]", has_text=name).wait_for()
+    page.locator(".rooms").get_by_role("tab", name=name).click()
+    page.locator(".rooms a[aria-selected=true]", has_text=name).wait_for()
 
 
 def shoot(page, width, scheme, name):

@@ -10,7 +10,7 @@ from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
 from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
 from train.calibrate.operating_points import MIN_AUC
-from train.classify import MOST_LOG_ODDS, groups, init_from_checkpoint, kind_of, log_odds_by_hospital
+from train.classify import MOST_LOG_ODDS, init_from_checkpoint, kind_of, log_odds_by_hospital, sampling_groups
 from train.data.crops import LungCrops
 from train.data.sampler import balanced_sampler
 from train.scoring import images
@@ -22,7 +22,7 @@ NAN = float("nan")
 def test_an_image_counts_as_its_rarest_finding():
     of_adults = np.array([[1, 1, NAN], [1, 0, NAN], [1, 0, NAN], [0, 0, NAN]])
     of_children = np.array([[NAN, NAN, 1], [NAN, NAN, 0]])
-    found = groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
+    found = sampling_groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
     assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
     weights = balanced_sampler(found, 10).weights
     assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding

@@ -28,7 +28,7 @@ from train.calibrate.operating_points import (
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
 from train.scoring.hospitals import auc_of, heed_rivals, score_of
-from train.scoring.images import patients, score_parts, validation_parts
+from train.scoring.images import patients, score_with_pipeline, validation_parts
 from train.scoring.metrics import (
     bootstrap,
     finite_logit,
@@ -68,13 +68,13 @@ def calibrate_run(recipe, output):
     evidence.
 
     Returns:
-        the rows of `score_parts`, as the calibrated model would give them.
+        the rows of `score_with_pipeline`, as the calibrated model would give them.
     """
     loaded = LungFusionPipeline.from_pretrained(output / "model")
     model, names, points = loaded.model, list(loaded.model.config.findings), read_points(recipe)
     model.config = model.config.with_findings({name: FindingConfig() for name in names})
     pipeline = LungFusionPipeline(model, loaded.processor)
-    rows = score_parts(pipeline, validation_parts(recipe), recipe["sources"])
+    rows = score_with_pipeline(pipeline, validation_parts(recipe), recipe["sources"])
     copy_tables(recipe, output)
     known = {name: with_label_and_answer(rows, name) for name in names}
     fitted = {name: fit_finding(name, *labels_and_scores(known[name], name)) for name in names}

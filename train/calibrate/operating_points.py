@@ -43,7 +43,7 @@ def operating_points(rows_of_run, findings, rivals=None, never_told=()):
     """What each finding's threshold is to be, and its figures away from home.
 
     Args:
-        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_parts` gives them;
+        rows_of_run: hospital left out → rows of the run without it, as `scoring.hospitals.score_with_model` gives them;
             `home` says of each whether it is of a hospital learned from ("yes"), of this one ("no"), or of another that
             the run left out, too ("beside").
         findings: names.

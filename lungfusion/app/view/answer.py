@@ -31,7 +31,9 @@ CROP = 1.6  # of a spot's radius: half the side of what is cut out around it
 ORDER = ("detected", "unclear", "not_detected", "not_assessed")
 
 
-def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, by_hand=False, limits=None, truth=None):
+def answer_html(
+    words, analysis, saliency, correction=UPRIGHT, who=None, by_hand=False, limits=None, truth=None, anything=None
+):
     """All that is said and shown of one radiograph.
 
     Args:
@@ -43,10 +45,11 @@ def answer_html(words, analysis, saliency, correction=UPRIGHT, who=None, by_hand
         by_hand: whether the visitor set it right, or left it as it is: then nothing was corrected by itself.
         limits: `Limits` of the model; the usual ones if None.
         truth: what is known to be true of an example, by its name in `examples`; None of what is uploaded.
+        anything: as `headline` takes it.
     """
     levels = by_level(analysis.findings)
     warm = {finding.name: saliency[finding.name] for finding in levels["detected"] if finding.name in saliency}
-    title, sentences, now, notes = headline(words, analysis)
+    title, sentences, now, notes = headline(words, analysis, anything)
     state = correction if by_hand else analysis.correction
     seen, maps = to_analysed_geometry(analysis, warm)
     spots = spots_of(words, seen, levels["detected"] + levels["unclear"])
@@ -101,7 +104,7 @@ def row(words, finding, maps, spots, seen):
     if not known:
         said.append(words(f"reason_{finding.reason}"))
     if finding.better_fit:
-        said.append(words("fits_better", best=words.title(finding.better_fit)))
+        said.append(words("fits_better", best=words.finding(finding.better_fit)))
     if finding.detected:
         shares = {"share": finding.probability, "threshold": finding.threshold}
         said.append(words("estimate", **{name: percentage(words, share) for name, share in shares.items()}))

@@ -34,15 +34,16 @@ def file_html(kind, number, *of_answer):
     return render("file.html", number=number, file_name=name, address=address)
 
 
-def file_of(kind, words, analysis, correction, made_by, saliency):
+def file_of(kind, words, analysis, correction, made_by, saliency, anything=None):
     """(name, address) of a file.
 
     Args:
         kind: one of `FILES`.
-        words, analysis, correction, made_by, saliency: those of `report_pdf`.
+        words, analysis, correction, made_by, saliency, anything: those of `report_pdf`.
     """
     if kind == "report":
-        address = data_address(report_pdf(words, analysis, correction, made_by, saliency), "application/pdf")
+        report = report_pdf(words, analysis, correction, made_by, saliency, anything)
+        address = data_address(report, "application/pdf")
     elif kind == "numbers":
         numbers = json.dumps(record(analysis, correction, made_by), indent=2).encode()
         address = data_address(numbers, "application/json")

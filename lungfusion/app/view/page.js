@@ -139,7 +139,7 @@
     const first = !document.body.dataset.room;
     document.body.dataset.room = name;
     for (const link of document.querySelectorAll("[data-room]"))
-      link.matches("body") || (link.dataset.room === name ? link.setAttribute("aria-current", "page") : link.removeAttribute("aria-current"));
+      if (!link.matches("body")) Object.assign(link, {ariaSelected: String(link.dataset.room === name), tabIndex: link.dataset.room === name ? 0 : -1});
     if (!first) address({tab: name === "analyse" ? null : name});
   }
   new MutationObserver(seeRoom).observe(document.body, {subtree: true, attributeFilter: ["aria-selected"], childList: true});
@@ -153,6 +153,16 @@
     }
     const menu = find("details.languages[open]");
     if (menu && !menu.contains(event.target)) menu.open = false;
+  });
+  const MOVES = {ArrowLeft: -1, ArrowRight: 1, Home: -ROOMS.length, End: ROOMS.length};
+  document.addEventListener("keydown", event => {  // as in any list of tabs (ARIA Authoring Practices)
+    const link = event.target.closest?.(".rooms a"), move = MOVES[event.key];
+    if (!link || !move || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const last = ROOMS.length - 1, to = ROOMS.indexOf(link.dataset.room) + move;
+    const next = ROOMS[Math.abs(move) > 1 ? Math.max(0, Math.min(last, to)) : (to + ROOMS.length) % ROOMS.length];
+    enter(next);
+    find(`.rooms a[data-room=${next}]`).focus();
   });
   window.addEventListener("popstate", () => {
     linkOut();

@@ -29,8 +29,13 @@ def log_odds(probability):
     return math.log(share / (1 - share))
 
 
-def headline(words, analysis):
+def headline(words, analysis, anything=None):
     """What is said first.
+
+    Args:
+        words: `Words`.
+        analysis: `Analysis`.
+        anything: hospital → `Share` of its healthy people who are told of any finding; may be empty.
 
     Returns:
         a title, the sentences below it, what to do now, and what is worth to be known beside it (sentences); "", none,
@@ -45,7 +50,7 @@ def headline(words, analysis):
 
     detected, unclear = levels["detected"], levels["unclear"]
     if detected:
-        sentences = false_alarms(words, detected) + ([said("unclear", unclear)] if unclear else [])
+        sentences = false_alarms(words, detected, anything or {}) + ([said("unclear", unclear)] if unclear else [])
         return said("detected", detected), sentences, words("now_detected"), together(words, levels)
     if unclear:
         sentences = [words("about_unclear"), *overlooked(words, levels["not_detected"])]
@@ -61,7 +66,7 @@ def together(words, levels):
     alike = [finding for finding in levels["unclear"] if finding.better_fit]
     for best in dict.fromkeys(finding.better_fit for finding in alike):
         names = [best, *(finding.name for finding in alike if finding.better_fit == best)]
-        notes.append(words("looks_alike", findings=words.listed(names), best=words.title(best)))
+        notes.append(words("looks_alike", findings=words.listed(names), best=words.finding(best)))
     if len(detected) > 1:
         notes.append(words("one_shadow"))
     return notes
@@ -81,30 +86,35 @@ def where(words, detected, mapped):
     return [words(key, findings=words.listed(names)) for key, names in kinds.items() if names]
 
 
-def false_alarms(words, findings):
-    """How often each of them is named without reason among healthy people of hospitals the model did not learn from; a
-    list of one paragraph.
+def false_alarms(words, findings, anything):
+    """How often each of them, and anything at all, is named without reason among healthy people of hospitals that the
+    model did not learn from; a list of one paragraph.
     """
     measured = [(finding, shares) for finding in findings if (shares := enough(finding, "called_healthy"))]
     unknown = [finding.name for finding in findings if not enough(finding, "called_healthy")]
     places = {(name, share.n) for _, shares in measured for name, share in shares}
     sentences = []
-    if len(places) == 1:
-        ((place, n),) = places
-        counts = [
-            words("seen_in", finding=words.finding(finding.name), number=at_least_one(shares[0][1].value))
-            for finding, shares in measured
-        ]
-        sentences = [words("false_alarms_in", place=words.hospital(place), n=n, counts=words.joined(counts))]
-        sentences += [words("elsewhere_more")]
-    elif places:
-        told = [
-            words("seen_in", finding=words.finding(finding.name), number=told_by_place(words, shares))
-            for finding, shares in measured
-        ]
-        sentences = [words("false_alarms_by_place", counts=words.joined(told))]
+    one = next(iter(places)) if len(places) == 1 else None
+    told = {}  # what is said of how often → the findings of which it is true
+    for finding, shares in measured:
+        often = at_least_one(shares[0][1].value) if one else told_by_place(words, shares)
+        told.setdefault(often, []).append(finding.name)
+    counts = [
+        words("seen_in" if len(names) == 1 else "seen_each", finding=words.listed(names), number=often)
+        for often, names in told.items()
+    ]
+    if one:
+        sentences = [words("false_alarms_in", place=words.hospital(one[0]), n=one[1], counts=words.joined(counts))]
+    elif counts:
+        sentences = [words("false_alarms_by_place", counts=words.joined(counts))]
+    if counts:
+        sentences.append(words("elsewhere_more"))
     if unknown:
         sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))
+    of_any = [(name, share) for name, share in anything.items() if share.n >= FEWEST]
+    if of_any:
+        of_any.sort(key=lambda one: one[1].value, reverse=True)
+        sentences.append(words("anything", counts=told_by_place(words, of_any)))
     return [" ".join(sentences)]
 
 

@@ -22,7 +22,7 @@ RULE = {"width": "100%", "thickness": 0.5, "color": colors.Color(0, 0.35, 0.55),
 rl_config.useA85 = 0  # pictures as bytes, not as text: a fifth smaller, and quicker
 
 
-def report_pdf(words, analysis, correction, made_by, saliency=None):
+def report_pdf(words, analysis, correction, made_by, saliency=None, anything=None):
     """A4, one page, as the bytes of a PDF file.
 
     Args:
@@ -32,12 +32,13 @@ def report_pdf(words, analysis, correction, made_by, saliency=None):
         made_by: {"model", "version"}; may be empty.
         saliency: finding → (S, S) float array in [0, 1], over the radiograph as loaded; of the finding that
             the model reacts to most the page shows it. None: the lungs cut out instead.
+        anything: as `headline` takes it.
     """
 
     def text(sentence, size=9, bold=False, **settings):
         return Paragraph(markup(sentence, words.language), style_of(words.language, size, bold, **settings))
 
-    title, sentences, now, _ = headline(words, analysis)
+    title, sentences, now, _ = headline(words, analysis, anything)
     day = text(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", alignment=2)
     head = Table([[text("LungFusion", 15, bold=True), day]], colWidths=["60%", "40%"], hAlign="LEFT")
     head.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("RIGHTPADDING", (0, 0), (-1, -1), 0)])

@@ -87,9 +87,13 @@ def score_strip(words, finding):
 
 
 def scores_by_place(evidence):
-    """Hospital → group of `GROUPS` → probabilities, of hospitals that have enough of both: two of one scanner."""
+    """Hospital → group of `GROUPS` → probabilities, of hospitals that have enough of both and where no device goes with
+    the disease: there, no AUC is told, and the strip would show two scanners.
+    """
     known = {
-        hospital: {name: place.scores.get(name, ()) for name in GROUPS} for hospital, place in evidence.places.items()
+        hospital: {name: place.scores.get(name, ()) for name in GROUPS}
+        for hospital, place in evidence.places.items()
+        if place.auc_healthy is not None
     }
     return {hospital: groups for hospital, groups in known.items() if fewest(groups) >= MIN_DOTS}
 

@@ -1,11 +1,11 @@
 """The first screen: a finished example that moves from X-ray to lungs to heat, one large place to drop, and cards."""
 
-from ...visualization import background_layer, heat_layer, picture_address
+from ...visualization import background_layer, grey_image, heat_layer, reduced
 from .phrases import by_level
 from .render import render
 from .viewer import faded, outline_path, to_analysed_geometry
 
-REEL_SIDE = 640  # pixels of the example that moves
+REEL_SIDE, LAYER_SIDE = 640, 256  # pixels of the example that moves, and of what lies over it
 
 
 def start_html(words, examples, purpose, minutes):
@@ -29,35 +29,45 @@ def start_html(words, examples, purpose, minutes):
 
 
 def reel(examples, shown):
-    """The example that moves: the first in which the model is right and has a map to show, else a still one."""
+    """The example that moves: the first in which the model is right and can show where, in a heat map or by rings; else
+    one whose lungs alone are shown; else a still one.
+    """
     told = [(example, *examples.told[example.path]) for example in shown if example.path in examples.told]
+    told = [one for one in told if one[1].lung_area and not one[1].refused]
     for example, analysis, saliency in told:
-        seen, maps = to_analysed_geometry(analysis, saliency)
-        detected = [finding.name for finding in by_level(analysis.findings)["detected"] if finding.name in maps]
-        if examples.verdict(example) == "right" and detected and analysis.lung_area:
-            return still(example) | layers(seen) | {"heat": layer(heat_layer(faded(maps[detected[0]])))}
+        detected = by_level(analysis.findings)["detected"]
+        named = [finding.name for finding in detected if finding.name in saliency or finding.places]
+        if named and examples.verdict(example) == "right":
+            return moving(examples, example.path, analysis, saliency, named[0])
     for example, analysis, _ in told:
-        if analysis.lung_area and not analysis.refused and analysis.correction.angle == 0:
-            return still(example) | layers(to_analysed_geometry(analysis)[0])
-    return still(shown[0]) if shown else {"picture": "", "ratio": 1, "contour": "", "heat": ""}
+        if analysis.correction.angle == 0:
+            return moving(examples, example.path, analysis)
+    picture = examples.small(shown[0].path, REEL_SIDE) if shown else ""
+    return {"picture": picture, "ratio": 1, "contour": "", "heat": "", "rings": []}
 
 
-def still(example):
-    return {"picture": example.picture(REEL_SIDE), "ratio": 1, "contour": "", "heat": ""}
+def moving(examples, path, analysis, saliency=None, finding=None):
+    """The layers of an example as it was analysed, with where a finding is if one is given; drawn once."""
 
+    def layers():
+        seen, maps = to_analysed_geometry(analysis, saliency)
+        height, width = seen.radiograph.pixels.shape
+        pictures = {"picture": grey_image(reduced(seen.radiograph.pixels, REEL_SIDE))}
+        small = (LAYER_SIDE, LAYER_SIDE * height // width)
+        pictures["background"] = background_layer(seen).convert("RGBA").resize(small)
+        if finding in maps:
+            pictures["heat"] = heat_layer(faded(maps[finding])).convert("RGBA")
+        return {
+            "ratio": f"{width / height:.3f}",
+            "width": width,
+            "height": height,
+            "contour": outline_path(seen.model_alpha),
+            "side": len(seen.model_alpha),
+            "heat": "",
+            "rings": seen[finding].places if finding else [],
+        } | {name: examples.picture(f"{path.stem}_{name}", picture) for name, picture in pictures.items()}
 
-def layers(seen):
-    height, width = seen.radiograph.pixels.shape
-    return {
-        "ratio": f"{width / height:.3f}",
-        "contour": outline_path(seen.model_alpha),
-        "side": len(seen.model_alpha),
-        "background": layer(background_layer(seen)),
-    }
-
-
-def layer(picture):
-    return picture_address(picture.resize((256, 256 * picture.height // picture.width)))
+    return examples.once(f"{path.stem}_moving_{finding}", layers)
 
 
 def card(words, examples, example):
@@ -75,7 +85,7 @@ def card(words, examples, example):
         "title": example.title,
         "key": example.key,
         "drawn": example.drawn,
-        "picture": example.picture(),
+        "picture": examples.small(example.path),
         "said": said,
         "verdict": examples.verdict(example),
     }
