@@ -1,6 +1,6 @@
 """LungFusion reads a chest radiograph: lungs, findings, and what they rest on. Research and education only."""
 
-from .analysis import Analysis, AnalysisWarning, Finding
+from .analysis import Analysis, AnalysisWarning, Correction, Finding
 from .evidence import Evidence
 from .models import (
     FindingConfig,
@@ -14,11 +14,12 @@ from .pipeline import LungFusionPipeline
 from .reading.radiograph import Radiograph, RadiographError, load_radiograph
 from .scorer import Scorer
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 
 __all__ = [
     "Analysis",
     "AnalysisWarning",
+    "Correction",
     "Evidence",
     "Finding",
     "FindingConfig",

@@ -1,4 +1,4 @@
-"""Command line: python -m lungfusion IMAGE_OR_FOLDER… [--model DIR_OR_ID] [--json] [--out DIR]"""
+"""Command line: python -m lungfusion IMAGE_OR_FOLDER… [--model DIR_OR_ID] [--mirror] [--json] [--out DIR]"""
 
 import argparse
 import json
@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from transformers.utils import logging
 
 from .allocator import keep_freed_memory
-from .analysis import REASONS
+from .analysis import REASONS, Correction
 from .pipeline import LungFusionPipeline
 from .reading.archive import numbered, radiographs_in, raise_
 from .reading.errors import MAX_BYTES, RadiographError, refusal
@@ -54,11 +54,12 @@ def analyse_files(arguments):
         print(f"The model could not be loaded. {error}", file=sys.stderr)
         return 1
     stems = output_stems([path for path, _ in files])
-    results = []
+    results, correct = [], correction_of(arguments)
     bar = tqdm(files, desc="Analysing", unit="image", disable=len(files) == 1)
     for (path, read), stem in zip(bar, stems, strict=True):
         try:
-            analysis = pipeline(load_radiograph(read(), name=PurePath(path).name), age=arguments.age)
+            radiograph = load_radiograph(read(), name=PurePath(path).name)
+            analysis = pipeline(radiograph, age=arguments.age, correct=correct)
         except RadiographError as error:
             results.append({"path": path, "error": error.reason, "code": error.code})
             tqdm.write(f"{path}: {error.reason}", file=sys.stderr)
@@ -87,9 +88,20 @@ def parse(arguments):
     parser.add_argument("images", nargs="+", metavar="IMAGE", help=kinds)
     parser.add_argument("--model", help="folder or id on the Hub; the bundled checkpoint if not given")
     parser.add_argument("--age", type=years, metavar="YEARS", help="of the person, where the file does not tell it")
+    by_hand = parser.add_argument_group("to set a picture right by hand", "nothing is then corrected by itself")
+    by_hand.add_argument("--turn", type=int, metavar="DEGREES", help="anticlockwise; 0 leaves it as it is")
+    by_hand.add_argument("--mirror", action="store_true", help="exchange left and right, once it is turned")
+    by_hand.add_argument("--invert", action="store_true", help="swap black and white")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write IMAGE_overlay.png and IMAGE_mask.png there")
     return parser.parse_args(arguments)
+
+
+def correction_of(arguments):
+    """`Correction` that was asked for; True, so that the pipeline finds it, where none was."""
+    if arguments.turn is None and not (arguments.mirror or arguments.invert):
+        return True
+    return Correction(180 - (180 - (arguments.turn or 0)) % 360, arguments.invert, mirror=arguments.mirror)
 
 
 def why_not_writable(folder):

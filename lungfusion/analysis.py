@@ -50,6 +50,9 @@ class Finding:
         evidence: `FindingEvidence`, what was measured of it, hospital by hospital.
         better_fit: another finding, which the same shadow sets off too and fits better; None where there is none.
         places: where it is seen, a `Spot` for each, the surest first; empty where the model can't say.
+        hidden_by: what hides a part of the lungs: `covered`, something lies over them, at whose edges the model may see
+            anything, so it is neither detected nor ruled out; `white`, one of them is white throughout, so it is not
+            ruled out; None where all can be seen.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Finding:
     evidence: FindingEvidence = field(default_factory=FindingEvidence, hash=False, repr=False)
     better_fit: str | None = None
     places: tuple[Spot, ...] = ()
+    hidden_by: str | None = None
 
     def __post_init__(self):
         if self.probability is not None and not 0 <= self.probability <= 1:
@@ -73,14 +77,15 @@ class Finding:
     def level(self) -> str:
         """What the answer is, one of `LEVELS`: every view says it by this word.
 
-        Unclear are a probability between both thresholds, and one above where another finding fits better.
+        Unclear are a probability between both thresholds, one above where another finding fits better or a part of the
+        lungs is covered, and one below where a part is hidden.
         """
         if self.probability is None:
             return "not_assessed"
         if self.probability >= self.threshold:
-            return "unclear" if self.better_fit else "detected"
+            return "unclear" if self.better_fit or self.hidden_by == "covered" else "detected"
         rule_out = self.threshold if self.rule_out_threshold is None else self.rule_out_threshold
-        return "not_detected" if self.probability < rule_out else "unclear"
+        return "not_detected" if self.probability < rule_out and not self.hidden_by else "unclear"
 
     @property
     def detected(self) -> bool:
@@ -129,8 +134,8 @@ class Correction:
         mirror: whether left and right are exchanged.
     """
 
-    angle: int
-    invert: bool
+    angle: int = 0
+    invert: bool = False
     corners: tuple[tuple[float, float], ...] | None = None
     mirror: bool = False
 
@@ -146,7 +151,7 @@ class Correction:
         return vars(self) | {"corners": self.corners and [list(corner) for corner in self.corners]}
 
 
-UPRIGHT = Correction(0, False)  # nothing is done
+UPRIGHT = Correction()  # nothing is done
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ TASK = "chest-radiograph"
 class ChestRadiographPipeline(Pipeline):
     """Files, bytes, arrays or PIL images, one or many → what `Analysis.to_dict` says of each.
 
-    A `correct=False` in the call is that of `LungFusionPipeline`. Whatever the `batch_size`, images are analysed one by
+    A `correct` in the call is that of `LungFusionPipeline`. Whatever the `batch_size`, images are analysed one by
     one, for each is corrected in its own way.
 
     Raises:

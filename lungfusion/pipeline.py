@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor
 
-from .analysis import UPRIGHT, Analysis, Finding, age_group
+from .analysis import UPRIGHT, Analysis, Correction, Finding, age_group
 from .backends import OpenVinoBackend, is_forked, pick, segmenter_of
 from .checks.geometry import unwarp_to_original
 from .checks.input_checks import Limits, none_shown
@@ -118,6 +118,7 @@ class LungFusionPipeline:
                 of its `Analysis`.
             correct: whether a margin is trimmed, a photographed film straightened, and a radiograph that lies on its
                 side, upside down or is inverted set right first; the `correction` of its `Analysis` says what was done.
+                Or the `Correction` to be made instead, of all of several: `Correction(mirror=True)`.
 
         Returns:
             `Analysis`; a list for several; an iterator for an iterator, of which few are held at a time.
@@ -166,12 +167,13 @@ class LungFusionPipeline:
         return [self.answer(state) for state in self.infer(radiographs, correct, backend)]
 
     def infer(self, radiographs, correct=True, backend=None):
-        """An `InferenceState` of each `Radiograph`, corrected if it is to be and had to be."""
+        """An `InferenceState` of each `Radiograph`, corrected as `correct` says."""
+        given = correct if isinstance(correct, Correction) else None if correct else UPRIGHT
         with self.settings():
             backend, limits = backend or self.backend, self.limits
-            corrections = frame(radiographs) if correct else [UPRIGHT] * len(radiographs)
+            corrections = frame(radiographs) if given is None else [given] * len(radiographs)
             states = run(backend, self.processor, radiographs, corrections)
-            if correct:
+            if given is None:
                 return [orient(backend, self.processor, state, limits) for state in states]
             return [look(backend, state, limits) for state in states]
 
@@ -186,7 +188,7 @@ class LungFusionPipeline:
                 probabilities = self.model.probabilities(state.output.logits)[0].tolist()
                 named = dict(zip(self.model.config.findings, probabilities, strict=True))
                 facts = age, evidence.ood_score, min(*evidence.shape, evidence.effective_side)
-                findings = self.answered(named, *facts, locate(self.model, state))
+                findings = self.answered(named, *facts, locate(self.model, state), evidence.hidden_by)
         return Analysis(
             radiograph=state.radiograph,
             model_alpha=state.alpha,
@@ -241,13 +243,14 @@ class LungFusionPipeline:
         with self.settings():
             return to_pixel_values(self.model, self.processor, [radiograph.pixels for radiograph in radiographs])
 
-    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf, places=None):
+    def answered(self, probabilities, age=None, ood_score=0.0, side=np.inf, places=None, hidden_by=None):
         """`Finding` of each finding told, in a person of that age and an image of that out-of-distribution score, its
         shorter side showing no more than so many pixels would.
 
         Args:
             probabilities: name → float, of all findings that were learned.
             places: name → `Spot`s, of those whose places are known.
+            hidden_by: see `Finding`.
         """
         config = self.model.config
         reasons = {name: reason_of(finding, age, ood_score, side) for name, finding in config.findings.items()}
@@ -263,6 +266,7 @@ class LungFusionPipeline:
                 evidence=self.evidence[name],
                 better_fit=better_fit(name, config.findings[name].rivals, assessed) if name in assessed else None,
                 places=(places or {}).get(name, ()) if name in assessed else (),
+                hidden_by=hidden_by,
             )
             for name in self.findings
         )

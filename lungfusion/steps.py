@@ -158,6 +158,7 @@ def check(model, state, limits):
     """What is known of an image once the model has seen it, and what speaks against it: `Evidence`, warnings."""
     config = segmenter_of(model).config
     right, left = split_lungs(state.lungs)
+    covered, white = hidden_lungs(state.pixels, right, left)
     evidence = Evidence(
         shape=state.pixels.shape,
         colour=state.radiograph.colour,
@@ -172,7 +173,8 @@ def check(model, state, limits):
         views=state.views,
         heart_left=state.heart_left,
         effective_side=effective_side(state.pixels, state.lungs),
-        hidden=hidden_lungs(state.pixels, right, left),
+        covered=covered,
+        white=white,
     )
     return evidence, check_input(evidence, limits)
 

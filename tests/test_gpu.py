@@ -1,4 +1,4 @@
-"""On a real GPU, where there is one: `python -m pytest -m gpu`. What a GPU must be spared is tested without one, too."""
+"""On a real GPU, where there is one: `python -m pytest -m gpu`. What it must be spared is tested without one, too."""
 
 import copy
 

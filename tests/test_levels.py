@@ -34,6 +34,16 @@ def test_one_word_says_what_the_answer_is(pipe, phantom, rule_out, threshold, le
     assert finding.detected == (level == "detected")
 
 
+def test_nothing_is_ruled_out_where_a_part_of_the_lungs_is_hidden():
+    levels = {
+        hidden_by: [Finding("pneumonia", p, 0.5, 0.2, hidden_by=hidden_by).level for p in (0.1, 0.3, 0.6, None)]
+        for hidden_by in (None, "white", "covered")
+    }
+    assert levels[None] == ["not_detected", "unclear", "detected", "not_assessed"]
+    assert levels["white"] == ["unclear", "unclear", "detected", "not_assessed"]
+    assert levels["covered"] == ["unclear", "unclear", "unclear", "not_assessed"]
+
+
 def test_who_a_finding_was_not_learned_on_is_not_assessed(pipe, phantom):
     places = {"Elm": Place(called_healthy=Share.of(1, 50)), "Oak": Place(called_healthy=Share.of(5, 50))}
     evidence = Evidence({"pneumonia": FindingEvidence(places=places)})

@@ -37,6 +37,21 @@ def test_table(checkpoint, xray, capsys):
     assert "Not a medical device" in said
 
 
+@pytest.mark.parametrize(
+    "options, correction",
+    [
+        (["--mirror"], {"angle": 0, "invert": False, "mirror": True}),
+        (["--turn", "-90", "--invert"], {"angle": -90, "invert": True, "mirror": False}),
+        (["--turn", "346"], {"angle": -14, "invert": False, "mirror": False}),
+        (["--turn", "0"], {"angle": 0, "invert": False, "mirror": False}),
+    ],
+)
+def test_a_picture_is_set_right_by_hand(checkpoint, xray, capsys, options, correction):
+    assert main([xray, "--json", "--model", str(checkpoint), *options]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)
+    assert answer["correction"] == correction | {"corners": None}
+
+
 def test_who_was_not_learned_from_is_not_assessed(checkpoint, xray, tmp_path, capsys):
     folder = tmp_path / "children"
     shutil.copytree(checkpoint, folder)

@@ -1,10 +1,17 @@
 """Scoring batches for engines: every row is answered as the pipeline answers it, and bad files lose nothing."""
 
 import csv
+import importlib
+import os
 import pickle
+import shutil
+import sys
 from io import BytesIO
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from datasets import Dataset, Features, Value
 from datasets import Image as ImageFeature
@@ -91,10 +98,87 @@ def test_ray_scores_a_folder(checkpoint, files, tmp_path):
     ray.shutdown()
 
 
-def test_a_data_frame_gives_one_back(checkpoint, files):
-    """As Spark's mapInPandas asks for it."""
-    pandas = pytest.importorskip("pandas", reason="pandas is not installed: pip install pandas")
-    scorer = Scorer(checkpoint)
-    table = pandas.DataFrame(scorer(pandas.DataFrame({"path": ["a", "b"], "bytes": [files[0], b"x"]})))
-    assert list(table.columns) == ["path", *scorer.columns]
-    assert table["error"].isna().tolist() == [True, False]
+class FewOfSpark:
+    """What the example asks of a Spark session, over files on a disk, in batches of two rows."""
+
+    builder = read = property(lambda self: self)
+
+    def __init__(self, settings):
+        self.settings = settings
+
+    def appName(self, name):
+        return self
+
+    def config(self, map):
+        self.settings |= map
+        return self
+
+    def getOrCreate(self):
+        self.settings |= {"PYSPARK_PYTHON": os.environ["PYSPARK_PYTHON"]}
+        return self
+
+    def format(self, name):
+        assert name == "binaryFile"
+        return self
+
+    def option(self, name, value):
+        return self
+
+    def load(self, folder):
+        paths = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        self.table = pd.DataFrame({"path": map(str, paths), "content": [path.read_bytes() for path in paths]})
+        return self
+
+    def selectExpr(self, *columns):
+        assert columns == ("path", "content AS bytes")
+        self.table = self.table.rename(columns={"content": "bytes"})
+        return self
+
+    def mapInPandas(self, function, schema):
+        batches = (self.table[start : start + 2] for start in range(0, len(self.table), 2))
+        self.table = pd.concat(function(batches))
+        self.settings["schema"] = schema
+        return self
+
+    @property
+    def write(self):
+        return SimpleNamespace(parquet=self.table.to_parquet)
+
+
+def test_the_example_for_spark_asks_it_for_files_and_gives_it_columns(checkpoint, files, tmp_path, monkeypatch):
+    """Without Spark, which takes Java; the next one asks the real one."""
+    settings = {}
+    monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
+    monkeypatch.setitem(sys.modules, "pyspark", ModuleType("pyspark"))
+    monkeypatch.setitem(sys.modules, "pyspark.sql", SimpleNamespace(SparkSession=FewOfSpark(settings)))
+    table = scored_by_spark(checkpoint, files, tmp_path)
+    assert settings["PYSPARK_PYTHON"] == sys.executable
+    assert settings["schema"].startswith(
+        "`path` string, `format` string, `height` int, `width` int, `right_lung_area` "
+    )
+    assert [column.split("`")[1] for column in settings["schema"].split(", ")] == list(table.columns)
+
+
+def test_spark_scores_a_folder(checkpoint, files, tmp_path):
+    pytest.importorskip("pyspark", reason="Spark is not installed: pip install pyspark")
+    if not shutil.which("java"):
+        pytest.skip("Java is not installed")
+    scored_by_spark(checkpoint, files, tmp_path)
+
+
+def scored_by_spark(checkpoint, files, folder):
+    """What the example writes of two phantoms, one of them in a folder below, and of a file that is no picture."""
+    sys.modules.pop("examples.score_with_spark", None)  # which holds the Spark that was there when it was imported
+    score_with_spark = importlib.import_module("examples.score_with_spark")
+    for name, content in zip(("a/0.png", "1.png", "2.png"), [*files, b"x"], strict=True):
+        (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "files" / name).write_bytes(content)
+    score_with_spark.main(folder / "files", folder / "scored", model=str(checkpoint))
+    table = pd.read_parquet(folder / "scored")
+    rows = {Path(row["path"]).name: row for row in table.to_dict("records")}
+    expected = LungFusionPipeline.from_pretrained(checkpoint)(files[0])
+    assert rows["0.png"]["probability_pneumonia"] == pytest.approx(expected["pneumonia"].probability, abs=1e-4)
+    assert rows["0.png"]["height"] == 96 and rows["0.png"]["level_pneumonia"] == expected["pneumonia"].level
+    assert "this is not a picture" in rows["2.png"]["error"] and pd.isna(rows["2.png"]["height"])
+    assert pd.isna(rows["1.png"]["error"]) and len(rows) == 3
+    return table

@@ -20,12 +20,12 @@ from train.engine.head import LabelledFeatures, head_of, learns_head_alone, logi
 from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
-from train.engine.recipe import chosen, parse_arguments
+from train.engine.recipe import parse_arguments, resolve_option
 from train.engine.run import prepare_output, write_counts
 from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
 from train.evaluate import evaluate_run
 from train.io import write_csv
-from train.scoring.hospitals import MAX_IMAGES, score_parts, split_hospital
+from train.scoring.hospitals import MAX_IMAGES, score_with_model, split_hospital
 from train.scoring.metrics import roc_auc
 
 MOST_LOG_ODDS = 3.0  # of a finding in a hospital: 95 in 100 have it, or 5
@@ -162,11 +162,11 @@ def sampler_of(parts, findings, recipe):
     """The sampler that a recipe asks for: by `draws` where it has them, else by its sources' shares."""
     if not recipe["draws"]:
         shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
-        return epoch_sampler(groups(parts), recipe["epoch_size"], recipe["max_draws"], shares)
+        return epoch_sampler(sampling_groups(parts), recipe["epoch_size"], recipe["max_draws"], shares)
     named = [name for name in recipe["draws"] if name in findings]
     kinds = [kind_of(dict(zip(findings, row, strict=True)), named) for _, _, _, labels in parts for row in labels]
     hospitals = [recipe["sources"][name]["hospital"] for name, data, _, _ in parts for _ in range(len(data))]
-    return shares_sampler(kinds, hospitals, groups(parts), recipe["epoch_size"], recipe["draws"])
+    return shares_sampler(kinds, hospitals, sampling_groups(parts), recipe["epoch_size"], recipe["draws"])
 
 
 def kind_of(labels, named):
@@ -179,7 +179,7 @@ def kind_of(labels, named):
     return present[0] if present else "healthy" if nothing else "other"
 
 
-def groups(parts):
+def sampling_groups(parts):
     """(source, its rarest finding in that source, or None) for each image: what the sampler draws by."""
     found = []
     for name, _, _, labels in parts:
@@ -199,7 +199,7 @@ def augmented_loss(loss_of, augment, sides, model, batch, epoch):
 
 def loss_with_weights(recipe, findings):
     """The recipe's loss, with its weights of those findings that are learned, and those that compete."""
-    loss_of, weights, settings = chosen(recipe, "loss", LOSSES), recipe["loss_weights"], {}
+    loss_of, weights, settings = resolve_option(recipe, "loss", LOSSES), recipe["loss_weights"], {}
     if weights:
         settings["weights"] = torch.tensor([float(weights.get(name, 1)) for name in findings])
     if recipe["rivals"]:
@@ -223,7 +223,7 @@ def score_left_out(model, validation, left_out, sources, output):
             facts = {"source": name, "hospital": sources[name].get("hospital", name)}
             facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
             parts.append((facts, data.select(rows), crops.select(rows), labels[rows]))
-    write_csv(output / "left_out.csv", score_parts(model, parts, model.config.findings))
+    write_csv(output / "left_out.csv", score_with_model(model, parts, model.config.findings))
 
 
 @torch.inference_mode()

@@ -42,9 +42,9 @@ from train.report.tables import metrics_tables
 from train.scoring.classical import classical_table, compare_classifiers
 from train.scoring.curves import curves_table, measure_curves
 from train.scoring.features import feature_rows
-from train.scoring.images import readable, score_parts, summarise_parts, validation_parts
+from train.scoring.images import readable, score_with_pipeline, summarise_parts, validation_parts
 from train.scoring.photographs import measure_photographs, photographs_table
-from train.scoring.rejection import measure_rejection, refusal_table
+from train.scoring.rejection import measure_rejection, rejection_table
 from train.scoring.robustness import measure_robustness, robustness_table, summarise_robustness
 from train.scoring.saliency import explained_findings, explanations_table, measure_saliency
 from train.scoring.shortcuts import measure_shortcuts, shortcuts_table
@@ -91,7 +91,7 @@ def evaluate_model(arguments):
         parts = load_parts(arguments.dataset, arguments.split)
     except (OSError, ValueError) as error:
         sys.exit(str(error))
-    rows = score_parts(pipeline, parts)
+    rows = score_with_pipeline(pipeline, parts)
     metrics = summarise_parts(pipeline, parts, rows, arguments.split)
     write_results(pipeline, parts, rows, metrics, [], arguments.output)
     print("\n".join(metrics_tables(metrics)))
@@ -134,10 +134,10 @@ def evaluate_run(recipe, output, rows=None):
     Args:
         recipe: of the run.
         output: `Path` of its folder.
-        rows: as `score_parts` returns them, where its images have been scored already.
+        rows: as `score_with_pipeline` returns them, where its images have been scored already.
     """
     pipeline, parts = LungFusionPipeline.from_pretrained(output / "model"), validation_parts(recipe)
-    rows = score_parts(pipeline, parts, recipe["sources"]) if rows is None else rows
+    rows = score_with_pipeline(pipeline, parts, recipe["sources"]) if rows is None else rows
     metrics = summarise_parts(pipeline, parts, rows, "validation")
     write_results(pipeline, parts, rows, metrics, json.loads((output / "history.json").read_text()), output)
     write_card(output)
@@ -147,7 +147,7 @@ def write_results(pipeline, parts, rows, metrics, history, output):
     """Write metrics.json, metrics.md, per_image.csv, figures and images/.
 
     Args:
-        pipeline, parts, rows: as for `score_parts`, and as it returns them.
+        pipeline, parts, rows: as for `score_with_pipeline`, and as it returns them.
         metrics: as `summarise_parts` returns them.
         history: of a run, as `fit` returns it; [] of a model alone.
         output: `Path` of the folder to write to.
@@ -164,7 +164,7 @@ def recalibrate(recipe, run, segmenter):
     """Fit again what training ended with, another segmenter first where one is given.
 
     Returns:
-        the recipe, and the rows of `score_parts` where every image has been scored, else None.
+        the recipe, and the rows of `score_with_pipeline` where every image has been scored, else None.
     """
     with kept_on_error(run / "model"):
         if recipe["task"] == "segmentation":
@@ -207,7 +207,7 @@ def analyse(arguments, pipeline, parts, training_parts, output, weights, declare
             write_table(output, "robustness", robustness_table(figures), figures, weights)
         elif analysis == "rejection":
             figures = measure_rejection(pipeline, parts, pictures=arguments.pictures, **limit)
-            write_table(output, "refusal", refusal_table(figures), figures, weights)
+            write_table(output, "rejection", rejection_table(figures), figures, weights)
         elif analysis == "photographs":
             figures = measure_photographs(pipeline, parts, **limit)
             write_table(output, "photographs", photographs_table(figures), figures, weights)

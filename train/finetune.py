@@ -39,7 +39,7 @@ from train.engine.recipe import load_recipe
 from train.io import cell, weights_digest, write_json, write_table
 from train.report.card import redraw
 from train.scoring.comparison import before_table, compare_with_before
-from train.scoring.images import score_parts
+from train.scoring.images import score_with_pipeline
 
 HEAD_ALONE = {"frozen": -1, "augmentation": {"preset": "none"}, "epochs": 20, "learning_rate": 0.001}
 FULL = {"frozen": 0, "augmentation": {"preset": "mixed", "flip": 0.5}, "epochs": 6, "learning_rate": 0.0002}
@@ -88,7 +88,7 @@ def fit_thresholds(parser, arguments, model, output):
     except (OSError, ValueError) as error:
         parser.error(str(error))
     declared = {name: {"labels": LABELS, "findings": pipeline.findings} for name in parts}
-    rows = score_parts(pipeline, parts, declared)
+    rows = score_with_pipeline(pipeline, parts, declared)
     print(left_out_words(sum(map(len, load_dataset(arguments.data).values())), rows))
     points = local_points(rows, pipeline.findings, arguments.alarms)
     if not points:
@@ -109,7 +109,7 @@ def left_out_words(images, rows):
 
     Args:
         images: that the data set holds.
-        rows: as `score_parts` returns them.
+        rows: as `score_with_pipeline` returns them.
     """
     read = [row for row in rows if "error" not in row]
     reasons = {
@@ -227,7 +227,7 @@ def score_test(recipe, model, output):
     ((name, source),) = recipe["sources"].items()
     parts = {name: load_part(recipe, source, "test")}
     rows, before = (
-        score_parts(LungFusionPipeline.from_pretrained(place), parts, recipe["sources"])
+        score_with_pipeline(LungFusionPipeline.from_pretrained(place), parts, recipe["sources"])
         for place in (output / "model", model)
     )
     figures = compare_with_before(rows, before, recipe["model"]["findings"])

@@ -19,7 +19,7 @@ from train.engine.loop import fit, round_weights, save_model
 from train.engine.losses import LOSSES
 from train.engine.processes import loader_workers, one_after_another, run, start_accelerator
 from train.engine.pseudo_labels import pseudo_labelled
-from train.engine.recipe import chosen, parse_arguments
+from train.engine.recipe import parse_arguments, resolve_option
 from train.engine.run import prepare_output, write_counts
 from train.engine.weights import load_pretrained_backbone, load_segmenter
 from train.evaluate import evaluate_run
@@ -36,7 +36,7 @@ def main(arguments=None):
     with one_after_another():
         check_run(recipe, output)
 
-    loss_of, validated = chosen(recipe, "loss", LOSSES), chosen(recipe, "validate_on", VALIDATIONS)
+    loss_of, validated = resolve_option(recipe, "loss", LOSSES), resolve_option(recipe, "validate_on", VALIDATIONS)
     config = LungUNetConfig(**recipe["model"])
     side = config.image_size
     processor = LungFusionImageProcessor(size={"height": side, "width": side})

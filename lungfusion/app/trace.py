@@ -63,7 +63,7 @@ def trace_model(pipeline, radiograph, correction):
     ways = {name: CONCATENATION_MODULES[name](model.config.branch_size) for name in UNTRAINED}
     cnn_inputs = {name: way(pixel_values, output.alpha)[0] for name, way in ways.items()}
     cnn_inputs[model.config.concatenation] = output.cnn_input
-    branches, weights = model.config.branches, output.fusion_weights
+    branches, weights = model.config.branch_names, output.fusion_weights
     return ModelTrace(
         image=as_array(pixel_values[0, 0]),
         alpha=as_array(output.alpha[0, 0]),

@@ -176,7 +176,7 @@ class Evidence:
         views: view → probability, of `models.view_head.VIEWS`; None where the segmenter was not fitted to say.
         heart_left: probability that the heart lies on the usual side.
         effective_side: see `fineness.effective_side`.
-        hidden: (S, S) bool array, see `visibility.hidden_lungs`; None: nothing is.
+        covered, white: (S, S) bool arrays, what of the lungs can't be seen (`visibility.hidden_lungs`); None: nothing.
     """
 
     shape: tuple[int, int]
@@ -192,7 +192,8 @@ class Evidence:
     views: dict[str, float] | None = None
     heart_left: float = 0.5
     effective_side: float = math.inf
-    hidden: np.ndarray | None = None
+    covered: np.ndarray | None = None
+    white: np.ndarray | None = None
 
     @cached_property
     def lungs(self):
@@ -204,10 +205,22 @@ class Evidence:
         height, width = self.shape
         return tilt(self.lungs, width / height) if self.right.any() and self.left.any() else 0.0
 
+    @cached_property
+    def hidden(self):
+        """(S, S) bool array: where the outlined lungs can't be seen."""
+        parts = [part for part in (self.covered, self.white) if part is not None]
+        return np.logical_or.reduce(parts) if parts else np.zeros_like(self.lungs)
+
+    def share_of_lungs(self, part):
+        """Share of the outlined lungs that a part (S, S) bool of them is."""
+        return float(part.sum() / max(1, self.lungs.sum()))
+
     @property
-    def hidden_share(self):
-        """Share of the outlined lungs that can't be seen."""
-        return 0.0 if self.hidden is None else float(self.hidden.sum() / max(1, self.lungs.sum()))
+    def hidden_by(self):
+        """`covered` or `white`: what hides so much of the lungs that it is warned of; None where nothing does."""
+        if self.share_of_lungs(self.hidden) <= MAX_HIDDEN or self.wanted.invert:  # white lungs are explained then
+            return None
+        return "white" if self.covered is None or self.share_of_lungs(self.covered) <= MAX_HIDDEN else "covered"
 
 
 def check_input(seen, limits=Limits()):
@@ -228,7 +241,7 @@ def check_input(seen, limits=Limits()):
         INVERTED: seen.wanted.invert,
         ROTATED: seen.wanted.angle != 0 or abs(seen.tilt) > MAX_TILT,
         MIRRORED: seen.heart_left < limits.min_heart_left,
-        LUNGS_HIDDEN: seen.hidden_share > MAX_HIDDEN and not seen.wanted.invert,  # white lungs are explained then
+        LUNGS_HIDDEN: seen.hidden_by is not None,
         CUT_OFF: edge(seen.lungs) > MAX_EDGE,
         OVEREXPOSED: white_share(seen.image, seen.lungs) > MAX_WHITE,
         LOW_RESOLUTION: min(seen.shape) < MIN_SIDE,
@@ -240,13 +253,21 @@ def check_input(seen, limits=Limits()):
 
 
 def rejection(seen, limits):
-    """Why nothing is said of an image: an `AnalysisWarning`, or None. What it most probably is comes first."""
-    height, width = seen.shape
-    found = seen.lungs.mean() >= MIN_AREA
+    """Why nothing is said of an image: an `AnalysisWarning`, or None. It is what the image most probably is: of a cat
+    not that it lies on its side.
+    """
     if seen.colour > MAX_COLOUR or max(seen.shape) > MAX_ASPECT * min(seen.shape):
         return NOT_A_CHEST_RADIOGRAPH
     if seen.views and seen.views["frontal"] < limits.min_frontal:
         return REJECTION_OF_VIEW[max(VIEWS[1:], key=seen.views.get)]
+    reason = rejection_by_mask(seen, limits)
+    return REJECTION_OF_VIEW.get(max(VIEWS, key=seen.views.get), reason) if reason and seen.views else reason
+
+
+def rejection_by_mask(seen, limits):
+    """The same by its score, its halves and the lungs found in it."""
+    height, width = seen.shape
+    found = seen.lungs.mean() >= MIN_AREA
     lateral = found and seen.ood_score > limits.usual_ood_score and is_lateral(seen.right, seen.left, width / height)
     if seen.several and not lateral:
         return SEVERAL_PICTURES

@@ -22,16 +22,13 @@ def hidden_lungs(pixels, right, left):
         right, left: (S, S) bool arrays, that fit when stretched over it.
 
     Returns:
-        (S, S) bool array, within the lungs.
+        covered, white: (S, S) bool arrays, within the lungs.
     """
     lungs = right | left
     if not lungs.any():
-        return lungs
+        return lungs, lungs
     image = np.asarray(Image.fromarray(pixels).resize(lungs.shape[::-1], Image.Resampling.BOX))
-    hidden = covered(image, box_of(lungs))
-    for lung in opaque_lungs(image, right, left):
-        hidden |= lung
-    return hidden & lungs
+    return covered(image, box_of(lungs)) & lungs, sum(opaque_lungs(image, right, left), lungs & False)
 
 
 def covered(image, box):

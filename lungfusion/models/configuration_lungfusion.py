@@ -381,6 +381,13 @@ class LungFusionConfig(SentenceConfig):
         return self.branch_inputs or [INPUTS[0]] * len(self.branches)
 
     @property
+    def branch_names(self):
+        """A name for each of the branches, none twice."""
+        pairs = zip(self.branches, self.inputs, strict=True)
+        names = [name if reads == INPUTS[0] else f"{name}, {reads.replace('_', ' ')}" for name, reads in pairs]
+        return [name if names.count(name) == 1 else f"{name} {n}" for n, name in enumerate(names, start=1)]
+
+    @property
     def shown(self):
         """Names of the findings that users are told of."""
         return tuple(name for name, finding in self.findings.items() if finding.shown)

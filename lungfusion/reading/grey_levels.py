@@ -15,6 +15,10 @@ _BAND = 256  # rows converted at a time: wider types than the result's take memo
 # Shares of neighbouring pixels, black beside white. Of 180 real radiographs 0.001 at most, and 0.14 of what any other
 # grey as the beginning gives; where numbers overflowed 0.007 and more, as many as any other grey.
 _SOME_JUMPS, _MANY_JUMPS, _LIKE_ANY, _FEWER = 0.0005, 0.002, 0.4, 0.3
+# Of jumps in two quarters alone, where some other grey as the beginning leaves hardly any: their share in each, and
+# what remains of them. Edges of film and frame, which are steep by themselves, have 0.0016 and 0.5.
+_MANY_IN_A_QUARTER, _HARDLY_ANY = 0.004, 0.05
+_SMOOTH = 1 / 16  # of all greys: the median step of jumps where another grey is the beginning
 _ROUGH = 3 / 16  # of all greys, from one pixel to the next where it may begin anew: in noise a quarter
 _LOOKED_AT = 256  # rows and columns of a quarter
 _BEGINNINGS = 128  # greys that are tried as black
@@ -94,7 +98,8 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
         RadiographError: the picture jumps, and no beginning makes it continuous, as when its high bits are lost.
     """
     parts = [_steep_pairs(part, modulus) for part in _quarters(values)]
-    if not jump_widely(parts, modulus):
+    widely = jump_widely(parts, modulus)
+    if not (widely or jump_smoothly(parts, modulus)):
         return values
     first, second = (np.concatenate(side) for side in zip(*[part[:2] for part in parts], strict=True))
     apart = np.abs(first - second)
@@ -103,6 +108,8 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
     begins = np.arange(_BEGINNINGS) * modulus // _BEGINNINGS
     shares = _jumps(first, second, sum(part[2] for part in parts), modulus)[begins]
     if not shares[0] > max(_MANY_JUMPS, _LIKE_ANY * np.median(shares)):
+        return values
+    if not widely and shares.min() > _HARDLY_ANY * shares[0]:
         return values
     if shares.min() > min(_MANY_JUMPS, _FEWER * shares[0]):
         raise refusal("wrapped")
@@ -131,6 +138,16 @@ def is_continuous(values: np.ndarray, modulus: int) -> bool:
 def jump_widely(parts: list, modulus: int) -> bool:
     """Whether three of the quarters, each as `_steep_pairs` gives it, have jumps: more than a page beside a picture."""
     return np.sort([_jumps(*part, modulus)[0] for part in parts])[1] > _SOME_JUMPS
+
+
+def jump_smoothly(parts: list, modulus: int) -> bool:
+    """Whether two of the quarters have many jumps, which are small steps if another grey is the beginning: so it is
+    where the brightest part of a picture overflowed.
+    """
+    apart = [np.abs(one - other) for one, other, _ in parts]
+    jumps = [steps[steps > 3 * modulus // 4] for steps in apart]
+    shares = sorted(len(steps) / part[2] for steps, part in zip(jumps, parts, strict=True))
+    return shares[2] > _MANY_IN_A_QUARTER and modulus - np.median(np.concatenate(jumps)) < _SMOOTH * modulus
 
 
 def _quarters(values: np.ndarray) -> list[np.ndarray]:

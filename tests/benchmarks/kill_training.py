@@ -1,65 +1,64 @@
-"""Kill a tiny training at random moments, and let it go on.
+"""Kill a tiny training at random moments, and let it go on: python -m tests.benchmarks.kill_training [--kills 10]
 
-    python -m tests.benchmarks.kill_training [--kills 10] [--seed 0]
-
-It trains twice on a CPU, once undisturbed and once killed (SIGKILL) again and again; both must end with the same
-weights, bit for bit.
+It trains on a CPU, in one process and in two that share the work, once undisturbed and once killed (SIGKILL) again and
+again, within epochs, between and while it saves; both must end with the same weights, bit for bit. It saves after every
+step, in place of every few minutes.
 """
 
 import argparse
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+import psutil
 import torch
 from safetensors.torch import load_file
-from tqdm.auto import trange
 
 from tests.support.helpers import ROOT, TINY_LUNGS, write_source
+from train import segment
+from train.engine import loop
 
 EPOCHS = 12
+BEGIN = "--begin"  # this module as `train.segment`, saving after every step
 
 
-def begin(data, output):
-    command = [
-        sys.executable,
-        "-m",
-        "train.segment",
-        "--recipe",
-        str(ROOT / "train" / "recipes" / "lungs_teacher.yaml"),
-    ]
-    command += ["--output", str(output), f"data_root={data}", *TINY_LUNGS, f"epochs={EPOCHS}"]
+def begin(data, output, processes):
+    """The training, by `torchrun` where several processes share it."""
+    several = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(processes)]
+    command = [sys.executable, *several * (processes > 1), "-m", "tests.benchmarks.kill_training", BEGIN]
+    command += ["--recipe", str(ROOT / "train" / "recipes" / "lungs_teacher.yaml"), "--output", str(output)]
+    command += [f"data_root={data}", *TINY_LUNGS, f"epochs={EPOCHS}"]
     environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **quiet)
+    log = open(output.with_suffix(".log"), "a")  # noqa: SIM115 (it is the process's)
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
 
 
-def finish(data, output):
-    if status := begin(data, output).wait():
-        raise RuntimeError(f"The training ended with exit code {status}.")
+def finish(data, output, processes):
+    if begin(data, output, processes).wait():
+        raise RuntimeError(f"The training failed:\n{output.with_suffix('.log').read_text()[-2000:]}")
 
 
-def epochs_done(output):
-    return max((int(path.name.split("-")[1]) for path in output.glob("checkpoint-*")), default=0)
+def reached(output):
+    """Where the latest checkpoint stands, such as 3-2: after three epochs and two steps."""
+    return next((path.name.removeprefix("checkpoint-") for path in loop.saved_checkpoints(output)[::-1]), "0")
 
 
-def kill(data, output, epochs, seconds):
-    """Begin, and kill so many seconds after so many epochs are done; returns how many were done in the end."""
-    process = begin(data, output)
-    while epochs_done(output) < epochs:
+def kill(data, output, processes, seconds):
+    """Begin, and kill all of its processes so many seconds after it saved; returns where it stood, None if it ended."""
+    before, process = reached(output), begin(data, output, processes)
+    while reached(output) == before:
         if process.poll() is not None:
-            raise RuntimeError(f"The training ended with exit code {process.returncode}.")
-        time.sleep(0.05)
+            return None
+        time.sleep(0.01)
     time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    return epochs_done(output)
+    for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        one.kill()
+    return reached(output) if process.wait() else None
 
 
 def differing(one, other):
@@ -74,26 +73,31 @@ def differing(one, other):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--processes", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    chance = random.Random(arguments.seed)
-    with tempfile.TemporaryDirectory() as folder:
-        data, calm, killed = (Path(folder) / name for name in ("data", "calm", "killed"))
-        write_source(data / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-        finish(data, calm)
-        longest = max(epoch["seconds"] for epoch in json.loads((calm / "history.json").read_text()))
-        reached = [
-            kill(data, killed, number % EPOCHS, chance.uniform(0, longest))
-            for number in trange(arguments.kills, desc="Kills")
-        ]
-        finish(data, killed)
-        wrong = differing(calm, killed)
-    outcome = "its weights differ" if wrong else "its weights are the same, bit for bit, as without"
-    after = ", ".join(map(str, reached))
-    print(f"- A training of {EPOCHS} epochs, killed {len(reached)} times, when {after} of them were done: {outcome}.")
-    print(*wrong[:10], sep="\n", end="")
+    chance, wrong = random.Random(arguments.seed), []
+    for processes in arguments.processes:
+        with tempfile.TemporaryDirectory() as folder:
+            data, calm, killed = (Path(folder) / name for name in ("data", "calm", "killed"))
+            write_source(data / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
+            finish(data, calm, processes)
+            epoch = max(epoch["seconds"] for epoch in json.loads((calm / "history.json").read_text()))
+            places = [kill(data, killed, processes, chance.uniform(0, epoch)) for _ in range(arguments.kills)]
+            finish(data, killed, processes)
+            found = differing(calm, killed)
+        places = [place for place in places if place is not None]
+        outcome = "its weights differ" if found else "its weights are the same, bit for bit, as without"
+        shared = "one process" if processes == 1 else f"{processes} processes"
+        print(f"- A training of {EPOCHS} epochs in {shared}, killed {len(places)} times, when it had saved", end=" ")
+        print(f"(epochs-steps) {', '.join(places)}: {outcome}.", *found[:10], sep="\n", flush=True)
+        wrong += found
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if sys.argv[1:2] == [BEGIN]:
+        loop.SAVE_EVERY = 0
+        segment.main(sys.argv[2:])
+    else:
+        sys.exit(main())

@@ -186,6 +186,27 @@ def test_a_picture_is_set_right_and_its_answer_lies_over_it_as_loaded(pipe, chan
     assert pipe(changed, correct=False).correction == UPRIGHT
 
 
+@pytest.mark.parametrize("by_hand", [Correction(mirror=True), Correction(90, mirror=True), Correction(-14, True)])
+def test_a_picture_is_set_right_by_hand_and_by_nothing_else(pipe, by_hand):
+    pixels, _ = draw_phantom(seed=4, size=384)
+    corrected = apply_correction(Radiograph(pixels, "x.png", "PNG"), by_hand)
+    analysis, (same,) = pipe(pixels, correct=by_hand), pipe([corrected], correct=False)
+    assert analysis.correction == by_hand
+    assert (analysis.right_lung_area, analysis.left_lung_area) == (same.right_lung_area, same.left_lung_area)
+    assert [finding.probability for finding in analysis.findings] == [finding.probability for finding in same.findings]
+    assert analysis.alpha.shape == pixels.shape
+    assert [one.correction for one in pipe([pixels, pixels], correct=by_hand)] == [by_hand, by_hand]
+
+
+def test_a_mirrored_picture_mirrored_by_hand_has_its_right_lung_on_the_right(pipe):
+    pixels, mask = draw_phantom(seed=4, size=384)
+    usual, mirrored = pipe(pixels), np.ascontiguousarray(pixels[:, ::-1])
+    analysis = pipe(mirrored, correct=Correction(mirror=True))
+    assert codes(analysis) == ["corrected"]
+    assert analysis.right_lung_area == pytest.approx(usual.right_lung_area)
+    assert dice(analysis.alpha, mask[:, ::-1]) > 0.95
+
+
 def test_margins_leave_the_answer_as_it_is_and_are_put_back(pipe):
     pixels, mask = draw_phantom(seed=4, size=384)
     plain, page = pipe(pixels), np.pad(pixels, ((150, 100), (120, 130)), constant_values=1)

@@ -90,6 +90,11 @@ def test_nothing_speaks_against_a_chest(chest):
         ({"views": views(turned=0.99)}, ["not_upright"]),
         ({"views": views(no_radiograph=0.99), "wanted": Correction(-90, False)}, ["not_a_chest_radiograph"]),
         ({"views": views(no_radiograph=0.99), "several": True}, ["not_a_chest_radiograph"]),
+        ({"views": views(frontal=0.2, no_radiograph=0.7), "wanted": Correction(-90)}, ["not_a_chest_radiograph"]),
+        ({"views": views(frontal=0.2, no_radiograph=0.7), "several": True}, ["not_a_chest_radiograph"]),
+        ({"views": views(frontal=0.2, several_pictures=0.7), "wanted": Correction(-90)}, ["several_pictures"]),
+        ({"views": views(frontal=0.6), "wanted": Correction(-90)}, ["not_upright"]),
+        ({"views": views(frontal=0.2, no_radiograph=0.7)}, []),
         ({"mask_quality": 0.8}, ["low_mask_quality"]),
         ({"mask_quality": 0.8, "shape": (100, 100)}, ["low_resolution", "low_mask_quality"]),
     ],
@@ -108,7 +113,12 @@ def test_reasons_that_lie_in_the_lungs(chest):
     assert codes(pixels[top:], mask[top:]) == ["cut_off"]
     assert codes((1.6 * pixels).clip(0, 1), mask) == ["overexposed"]
     half = mask & (np.arange(256) < 128)[:, None]
-    assert codes(pixels, mask, hidden=half) == ["lungs_hidden"] and codes(pixels, mask, hidden=mask & False) == []
+    nothing = mask & False
+    assert codes(pixels, mask, covered=half) == codes(pixels, mask, white=half) == ["lungs_hidden"]
+    assert codes(pixels, mask, covered=nothing, white=nothing) == []
+    assert codes(pixels, mask, covered=half, wanted=Correction(invert=True)) == ["inverted"]
+    assert evidence(pixels, mask, covered=half, white=half).hidden_by == "covered"
+    assert evidence(pixels, mask, covered=nothing, white=half).hidden_by == "white"
 
 
 def test_the_limits_of_a_checkpoint_go_before_the_usual_ones(chest):

@@ -151,6 +151,14 @@ def test_local_contrast_heeds_neither_exposure_nor_what_is_bright_elsewhere():
         assert difference(contrast) < 0.5 * difference(plain)
 
 
+def test_every_branch_has_a_name_of_its_own():
+    branches = ["test_resnet", "test_resnet", "test_resnet", "test_efficientnet"]
+    config = LungFusionConfig(branches=branches, branch_inputs=["image", "local_contrast", "image", "image"])
+    assert config.branch_names == ["test_resnet 1", "test_resnet, local contrast", "test_resnet 3", "test_efficientnet"]
+    with pytest.raises(ValueError, match=r"branch_inputs is .*: give image or local_contrast for each branch"):
+        LungFusionConfig(branches=branches, branch_inputs=["image"])
+
+
 def test_alpha_is_left_as_it_is_beside_local_contrast():
     image, alpha = torch.rand(1, 1, 64, 64), torch.rand(1, 1, 64, 64)
     seen = in_local_contrast(torch.cat([image.expand(-1, 3, -1, -1), alpha], dim=1))

@@ -208,6 +208,14 @@ def test_numbers_that_overflowed_are_set_right(bits, shift):
         assert abs(np.corrcoef(pixels.ravel(), values.ravel())[0, 1]) > 0.99
 
 
+@pytest.mark.parametrize("bits", [8, 12])
+def test_numbers_that_overflowed_in_a_part_alone_are_set_right(bits):
+    values, modulus = smooth(bits).astype(np.int64), 2**bits
+    values[:100] = values[:100] // 4 + modulus // 8  # the upper half is darker
+    wrapped = ((values + modulus // 4) % modulus).astype(np.uint16 if bits > 8 else np.uint8)
+    assert np.corrcoef(load_radiograph(wrapped).pixels.ravel(), values.ravel())[0, 1] > 0.99
+
+
 def test_numbers_that_lost_their_high_bits_are_refused():
     for wrapped in (smooth(12) & 255, smooth(12) & 1023, smooth(8) * 3 // 2 % 256):
         refused(wrapped.astype(np.uint8) if wrapped.max() < 256 else wrapped, "overflowed")
@@ -229,7 +237,9 @@ def test_edges_of_letters_and_frames_are_no_overflow():
     page = np.where(np.random.default_rng(0).random((100, 120)) < 0.5, 0, 255).repeat(2, 0).repeat(2, 1)
     labelled = values.copy()
     labelled[:60, :60] = np.maximum(values[:60, :60], page[:60, :60])
-    for picture in (labelled, np.hstack([values, page.astype(np.uint8)]), page.astype(np.uint8)):
+    framed = 40 + values // 2 + 87  # brighter than a part that is black
+    framed[120:, :], framed[:, :20] = framed[120:, :] * (np.arange(240) % 60 > 3), 0
+    for picture in (labelled, np.hstack([values, page.astype(np.uint8)]), page.astype(np.uint8), framed):
         assert_shows(picture, picture / np.float32(255), 1e-6)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
     assert_shows(noise, noise / np.float32(255), 1e-6)

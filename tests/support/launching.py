@@ -2,9 +2,11 @@
 
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
@@ -32,13 +34,14 @@ def train_here(command, recipe, output, *overrides):
         command.main(["--recipe", str(RECIPES / recipe), "--output", str(output), *map(str, overrides)])
 
 
-def share(main, arguments, folder, fails=False):
-    """A command in two processes that share its work, as `torchrun` begins them; they import nothing anew.
+def share(main, arguments, folder, processes=2, kill_when=None):
+    """A command in processes that share its work, as `torchrun` begins them; they import nothing anew.
 
     Args:
         main: a function of a module, that takes the arguments.
         folder: a `Path`: where what they print is kept meanwhile.
-        fails: whether both are to end with an error, or killed.
+        processes: how many; one is on its own.
+        kill_when: function → bool, asked all the time; once it holds, all are killed (SIGKILL).
 
     Returns:
         what they printed.
@@ -49,26 +52,33 @@ def share(main, arguments, folder, fails=False):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder.mkdir(exist_ok=True)
-    logs = [folder / f"{rank}.log" for rank in range(2)]
-    processes = [
-        context.Process(target=take_part, args=(main, list(map(str, arguments)), log, rank, port))
+    logs = [folder / f"{rank}.log" for rank in range(processes)]
+    begun = [
+        context.Process(target=take_part, args=(main, list(map(str, arguments)), log, rank, processes, port))
         for rank, log in enumerate(logs)
     ]
-    for process in processes:
+    for process in begun:
         process.start()
-    for process in processes:
-        process.join(300)
-        process.kill()  # where it still runs
+    end = time.monotonic() + 300
+    while any(process.is_alive() for process in begun) and time.monotonic() < end:
+        if kill_when and kill_when():
+            break
+        time.sleep(0.01)
+    for process in begun:
+        process.kill()  # those that still run
+    for process in begun:
+        process.join()
     said = "".join(log.read_text() for log in logs)
-    assert [process.exitcode != 0 for process in processes] == [fails] * 2, said
+    assert {process.exitcode for process in begun} == {-signal.SIGKILL if kill_when else 0}, said
     return said
 
 
-def take_part(main, arguments, log, rank, port):
-    """One of two processes."""
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2, "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
-    os.environ.update({"MASTER_ADDR": "127.0.0.1"} | NO_GPU)
+def take_part(main, arguments, log, rank, processes, port):
+    """One of the processes."""
+    place = {"RANK": rank, "LOCAL_RANK": rank, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place |= {"WORLD_SIZE": processes, "LOCAL_WORLD_SIZE": processes}
+    os.environ.update({name: str(value) for name, value in place.items()} if processes > 1 else {})
+    os.environ.update({"OMP_NUM_THREADS": "1"} | NO_GPU)
     with open(log, "w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)

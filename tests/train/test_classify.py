@@ -8,9 +8,17 @@ from datasets import Dataset
 from lungfusion.models import FindingConfig, LungFusionConfig, LungFusionForImageClassification
 from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
-from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
+from train.calibrate.findings import (
+    calibrated,
+    called_by_others,
+    figures_at_home,
+    figures_held_back,
+    fit_finding,
+    lowest_auc,
+    told_at_home,
+)
 from train.calibrate.operating_points import MIN_AUC
-from train.classify import MOST_LOG_ODDS, groups, init_from_checkpoint, kind_of, log_odds_by_hospital
+from train.classify import MOST_LOG_ODDS, init_from_checkpoint, kind_of, log_odds_by_hospital, sampling_groups
 from train.data.crops import LungCrops
 from train.data.sampler import balanced_sampler
 from train.scoring import images
@@ -22,7 +30,7 @@ NAN = float("nan")
 def test_an_image_counts_as_its_rarest_finding():
     of_adults = np.array([[1, 1, NAN], [1, 0, NAN], [1, 0, NAN], [0, 0, NAN]])
     of_children = np.array([[NAN, NAN, 1], [NAN, NAN, 0]])
-    found = groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
+    found = sampling_groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
     assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
     weights = balanced_sampler(found, 10).weights
     assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding
@@ -108,8 +116,25 @@ def test_figures_at_home_are_of_patients_whom_the_threshold_was_not_fitted_to():
     labels, probabilities = np.array(scores).T
     fitted = operating_threshold(labels, probabilities)
     assert (probabilities >= fitted)[labels == 1].all()
-    home = figures_at_home(rows, "mass", FindingConfig(threshold=fitted))
+    home = figures_at_home(rows, "mass", called_by_others(rows, "mass", FindingConfig(threshold=fitted)))
     assert home["sensitivity"] == pytest.approx(8 / 9) and 0 < home["specificity"] < 1
+
+
+def test_what_is_said_of_patients_held_back_names_their_hospital():
+    known = {"label_pneumonia": 0, "label_tuberculosis": 0, "probability_mass": 0.2}
+    rows = [
+        {"source": source, "hospital": hospital, "patient_id": f"{hospital}{n}", "label_mass": 0} | known
+        for source, hospital, count in (("one", "elm", 40), ("two", "oak", 10))
+        for n in range(count)
+    ]
+    rows += [rows[0] | {"label_mass": 1, "patient_id": f"ill{n}"} for n in range(30)]
+    called = np.arange(len(rows)) % 10 == 0
+    figures = figures_held_back(rows, "mass", called)
+    assert list(figures) == ["elm_held_back"]  # ten people of oak say too little
+    assert figures["elm_held_back"]["called_healthy"]["value"] == 0.1
+    assert figures["elm_held_back"]["found"]["images"] == 30
+    told = told_at_home(rows, [called, ~called], {"one": {"age": "adult"}, "two": {"age": "child"}})
+    assert told["elm_held_back"].value == 1 and told["elm_held_back"].n == 40
 
 
 def test_only_what_surely_beats_chance_is_shown():

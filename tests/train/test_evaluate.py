@@ -145,6 +145,23 @@ def test_what_a_source_knows_in_one_way_only_is_a_share(checkpoint):
     assert "| tuberculosis | oak | 10 (10) | 1.000 (" in table
 
 
+def test_at_home_too_there_is_no_auc_where_class_and_device_go_together(checkpoint):
+    """The ill are all detected, the healthy never: what tells them apart may be the device."""
+    pipeline = LungFusionPipeline.from_pretrained(checkpoint)
+    threshold = pipeline.model.config.findings["tuberculosis"].threshold
+    rows = [
+        {"source": "elm", "patient_id": str(i), "refused": 0, "probability_pneumonia": None, "confounded": "yes"}
+        | {"label_tuberculosis": i % 2, "probability_tuberculosis": threshold if i % 2 else threshold / 2}
+        for i in range(20)
+    ]
+    summary = images.summarise(rows, pipeline)
+    assert summary["findings"] == {}
+    apart = {name: figures["detected"]["value"] for name, figures in summary["off_source"].items()}
+    assert apart == {"tuberculosis, with it": 1, "tuberculosis, without it": 0}
+    table = "\n".join(metrics_tables({"elm": summary}))
+    assert "ROC AUC" not in table and "| tuberculosis, with it | elm | 10 (10) | 1.000 (" in table
+
+
 def test_all_findings_are_told_by_another_pipeline(checkpoint, phantom):
     pipeline = LungFusionPipeline.from_pretrained(checkpoint)
     config = pipeline.model.config

@@ -19,6 +19,8 @@ from train import classify, finetune, prepare, push
 from train.augment.phantom.radiograph import draw_phantom
 from train.data.labels import known_labels
 from train.data.splits import patient_fold, stratified_parts
+from train.engine.head import learns_head_alone
+from train.engine.recipe import load_recipe
 from train.finetune import left_out_words, own_source, summary, write_recipe
 from train.scoring.comparison import compare_with_before
 
@@ -93,6 +95,21 @@ def test_from_a_table_to_a_model_on_the_hub(prepared, trained, tmp_path, online,
     kept, new = before.segmenter.state_dict(), after.segmenter.state_dict()
     rounded = {key: x.half().float() if x.is_floating_point() else x for key, x in kept.items()}
     assert [key for key in rounded if not np.array_equal(rounded[key], new[key])] == []  # the same U-Net
+
+
+def test_the_classifier_alone_learns_unless_all_weights_are_asked_for(prepared, trained, tmp_path, capsys):
+    """As many images an epoch as there are, within reason; small batches of few."""
+    recipes = []
+    for full in (False, True):
+        source = {"dataset": prepared.name, "findings": ["opacity"]}
+        path = write_recipe(prepared, source, ["opacity"], str(trained), tmp_path / f"run{full}", full)
+        recipes.append(load_recipe(path))
+    alone, full = recipes
+    assert (alone["epoch_size"], alone["batch_size"]) == (64, 4)
+    assert alone["frozen"] == -1 and full["frozen"] == 0 and full["augmentation"]["preset"] == "mixed"
+    assert learns_head_alone(alone | {"model": alone["model"] | {"fusion": "concat"}})
+    assert not learns_head_alone(alone | {"augmentation": full["augmentation"]})  # then pictures are altered
+    assert "The classifier alone learns; --full: all weights do." in capsys.readouterr().out
 
 
 def test_a_fault_of_the_data_is_said_before_training(prepared, trained, tmp_path):

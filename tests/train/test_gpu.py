@@ -26,7 +26,7 @@ from train.data.sampler import epoch_sampler
 from train.engine import loop
 from train.engine.losses import own_loss
 from train.engine.pseudo_labels import predict_masks
-from train.scoring.images import score_parts
+from train.scoring.images import score_with_pipeline
 from train.scoring.saliency import explain_positives, falls
 from train.segment import mean_scores
 
@@ -132,7 +132,7 @@ def test_radiographs_are_scored_and_explained(fusion, gpu):
     data = Dataset.from_dict(
         {"image": [png(image) for image in pixels], "patient_id": ["0", "1"], "file_name": ["0.png", "1.png"]}
     )
-    scored = score_parts(pipeline, {"source": data})
+    scored = score_with_pipeline(pipeline, {"source": data})
     assert all(0 < row["probability_mass"] < 1 for row in scored)
     seen = explain_positives(pipeline, data, "mass")
     assert falls(pipeline, seen, "mass")["images"] == 2

@@ -55,7 +55,7 @@ def test_front_matter_of_the_space_is_what_the_hub_takes():
     assert f"gradio[mcp]=={front['sdk_version']}" in space_files()["requirements.txt"].read_text().split()
     colours = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
     assert {front["colorFrom"], front["colorTo"]} <= colours
-    assert len(front["short_description"]) <= 60
+    assert len(front["short_description"]) <= 60 and front["suggested_hardware"] == "cpu-basic"
     assert set(front) <= SPACE_KEYS
 
 

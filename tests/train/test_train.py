@@ -2,7 +2,7 @@
 
 import copy
 import json
-import os
+import re
 import shutil
 
 import numpy as np
@@ -173,27 +173,42 @@ def assert_same_weights(run, other):
         assert torch.equal(resumed[key], tensor), key
 
 
+def test_a_killed_run_ends_with_the_weights_of_an_undisturbed_one(lungs_run, training_data, tmp_path):
+    """Killed within an epoch, by a signal that no process hears."""
+    command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "killed"]
+    command += [f"data_root={training_data}", *TINY_LUNGS]
+    killed_and_resumed(command, tmp_path, processes=1)
+    assert_same_weights(lungs_run, tmp_path / "killed")
+
+
 def test_two_processes_train_together_and_go_on_as_if_undisturbed(training_data, tmp_path):
     overrides = [f"data_root={training_data}", *TINY_LUNGS]
     launch("train.segment", "lungs_teacher.yaml", tmp_path / "two", *overrides, processes=2)
     metrics = json.loads((tmp_path / "two" / "metrics.json").read_text())
     assert metrics["shenzhen"]["lungs"]["dice"]["value"] > 0
     assert len(list((tmp_path / "two").glob("checkpoint-*/random_states_*.pkl"))) == 2  # one of each process
-    command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "cut", *overrides]
-    share(segment_then_die, command, tmp_path / "logs", fails=True)
-    assert [path.name for path in (tmp_path / "cut").glob("checkpoint-*")] == ["checkpoint-0-1"]
-    assert "Resuming after epoch 0 and 1 steps" in share(segment.main, command, tmp_path / "logs")
-    assert_same_weights(tmp_path / "two", tmp_path / "cut")
+    command = ["--recipe", RECIPES / "lungs_teacher.yaml", "--output", tmp_path / "killed", *overrides]
+    killed_and_resumed(command, tmp_path, processes=2)
+    assert_same_weights(tmp_path / "two", tmp_path / "killed")
 
 
-def segment_then_die(arguments):
-    """`train.segment`, killed after its first step."""
+def killed_and_resumed(command, folder, processes):
+    """A run of `train.segment` that is killed as soon as it has saved within its first epoch, and begun again."""
+    share(
+        segment_saving_always,
+        command,
+        folder / "logs",
+        processes,
+        kill_when=lambda: list((folder / "killed").glob("checkpoint-0-*")),
+    )
+    assert not (folder / "killed" / "checkpoint-2").exists()
+    said = share(segment.main, command, folder / "logs", processes)
+    assert re.search(r"Resuming after epoch (0 and [1-9]\d* steps|1)", said), said
 
-    def save_then_die(*these):
-        save_checkpoint(*these)
-        os._exit(9)
 
-    loop.SAVE_EVERY, loop.save_checkpoint = 0, save_then_die
+def segment_saving_always(arguments):
+    """`train.segment`, that saves after every step."""
+    loop.SAVE_EVERY = 0
     segment.main(arguments)
 
 

@@ -1,5 +1,5 @@
 """No frontal chest radiographs: photographs that scikit-image and scikit-learn ship, drawings made here, and the
-phantom from the side, in pairs, beside a page of text, as a scout of CT and as an animal.
+phantom from the side, in pairs, beside a page of text, as a scout of CT, a whole newborn, a shoulder and an animal.
 """
 
 import numpy as np
@@ -8,7 +8,13 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 from sklearn.datasets import load_sample_images
 
-from train.augment.phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
+from train.augment.phantom.others import (
+    draw_animal,
+    draw_animal_from_the_side,
+    draw_newborn,
+    draw_scout,
+    draw_shoulder,
+)
 from train.augment.phantom.radiograph import draw_phantom
 from train.augment.phantom.views import beside_caption, draw_lateral, pair
 
@@ -52,6 +58,8 @@ def not_one_frontal_chest():
     others = frontal[1:] + frontal[:1]
     strange = {
         "scouts of CT": draw_scout,
+        "whole newborns": draw_newborn,
+        "shoulders": draw_shoulder,
         "animals on their backs": draw_animal,
         "animals from the side": draw_animal_from_the_side,
     }

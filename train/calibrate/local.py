@@ -19,7 +19,7 @@ def local_points(rows, findings, alarms):
     """What is measured of each finding in one hospital.
 
     Args:
-        rows: as `train.scoring.images.score_parts` gives them, of that hospital's images.
+        rows: as `train.scoring.images.score_with_pipeline` gives them, of that hospital's images.
         findings: names.
         alarms: share of those without a finding who may be called, in (0, 1).
 

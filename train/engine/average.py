@@ -6,7 +6,7 @@ import torch
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 
-class MovingAverage:
+class ExponentialMovingAverage:
     """The exponential moving average of what a model trains (Polyak and Juditsky 1992).
 
     Args:

@@ -12,7 +12,7 @@ from accelerate.utils import broadcast, set_seed
 from tqdm.auto import tqdm
 
 from lungfusion.loading import no_progress_bar
-from train.engine.average import MovingAverage
+from train.engine.average import ExponentialMovingAverage
 from train.engine.losses import own_loss
 from train.io import write_json
 
@@ -58,7 +58,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
         return []
     train_loader = accelerator.prepare(train_loader)
     model.to(accelerator.device)
-    average = MovingAverage(model, recipe["ema_decay"]) if recipe["ema_decay"] else None
+    average = ExponentialMovingAverage(model, recipe["ema_decay"]) if recipe["ema_decay"] else None
     validated = average.model if average else model
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, recipe["learning_rate"], weight_decay=recipe["weight_decay"])

@@ -119,7 +119,7 @@ def same_type(value, usual):
     return type(value) is type(usual)
 
 
-def chosen(recipe, key, options):
+def resolve_option(recipe, key, options):
     """What a recipe's word stands for: `options[recipe[key]]`; a ValueError names the options."""
     if recipe[key] not in options:
         raise ValueError(f"{key} is {recipe[key]!r}: choose one of {', '.join(options)}.")

@@ -5,7 +5,7 @@ import yaml
 from train.io import write_json
 
 # Of a recipe, what may change in a run's folder: what another machine may need otherwise, and what users are told of
-FREE = "data_root", "workers", "shown", "log_with"
+MUTABLE_KEYS = "data_root", "workers", "shown", "log_with"
 
 
 def prepare_output(accelerator, recipe, output):
@@ -30,7 +30,7 @@ def check_recipe(recipe, output):
     if not kept.exists():
         return
     known, wanted = (values(of_run) for of_run in (yaml.safe_load(kept.read_text()), recipe))
-    differing = [key for key in known | wanted if key not in FREE and known.get(key) != wanted.get(key)]
+    differing = [key for key in known | wanted if key not in MUTABLE_KEYS and known.get(key) != wanted.get(key)]
     if differing:
         changes = ", ".join(f"{key} differs ({known.get(key)} there, {wanted.get(key)} here)" for key in differing[:3])
         said = f"{output} holds another run: {changes}. Give another --output"

@@ -82,7 +82,7 @@ def metrics_tables(metrics, shown_alone=False):
         lines += healthy_tables(metrics, findings)
         refused = [f"{summary['refused']} of {summary['images']} of {source}" for source, summary in metrics.items()]
         lines += [f"Refused, and in no figure of the findings: {', '.join(refused)}.", ""]
-        if f"ppv_{PREVALENCES[0]}" in findings[0][2]:
+        if f"ppv_{PREVALENCES[0]}" in findings[0][2] and any(figures["shown"] for _, _, figures in findings):
             lines += [*predictive_values_table(findings), ""]
         if not all(figures["shown"] for _, _, figures in findings):
             lines += [NOT_TOLD, ""]

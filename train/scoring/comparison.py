@@ -186,7 +186,7 @@ def compare_with_before(rows, before, findings):
     """A model beside the one that its training began with, on the same images.
 
     Args:
-        rows, before: as `score_parts` returns them, of the one and of the other.
+        rows, before: as `score_with_pipeline` returns them, of the one and of the other.
         findings: names that the new one learned.
 
     Returns:

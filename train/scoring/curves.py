@@ -37,7 +37,7 @@ def measure_curves(pipelines, parts, declared=None, images=200):
             of_finding = {}
             for source, data in parts.items():
                 named = (declared or {}).get(source, source)
-                data, labels = labelled(data.shuffle(seed=0), finding, named, images)
+                data, labels = with_known_label(data.shuffle(seed=0), finding, named, images)
                 if len(np.unique(labels)) == 2:
                     for name, pipeline in pipelines.items():
                         of_finding[f"{name}, {source}"] = curves_of(pipeline, data, labels, finding, name)
@@ -46,7 +46,7 @@ def measure_curves(pipelines, parts, declared=None, images=200):
     return curves
 
 
-def labelled(data, finding, source, images):
+def with_known_label(data, finding, source, images):
     """The first radiographs of which the finding is known, and their labels (N,)."""
     labels = known_labels(data, [finding], source)[:, 0]
     chosen = np.flatnonzero(~np.isnan(labels))[:images]

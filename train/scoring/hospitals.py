@@ -42,7 +42,7 @@ def hospitals_of(recipe):
 
 
 @torch.inference_mode()
-def score_parts(model, parts, findings):
+def score_with_model(model, parts, findings):
     """What a model says of radiographs whose lungs are drawn already.
 
     Args:

@@ -35,7 +35,7 @@ def validation_parts(recipe):
     return {name: data.select(sample_labelled_rows(labels[name], limit)) for name, data in parts.items()}
 
 
-def score_parts(pipeline, parts, sources=None):
+def score_with_pipeline(pipeline, parts, sources=None):
     """Analyse every image of several sources, with every finding the model learned, shown to users or not.
 
     Args:
@@ -54,7 +54,7 @@ def summarise_parts(pipeline, parts, rows, split):
     """The figures of several sources.
 
     Args:
-        pipeline, parts, rows: as for `score_parts`, and as it returns them.
+        pipeline, parts, rows: as for `score_with_pipeline`, and as it returns them.
         split: what part of their sources these are.
 
     Returns:
@@ -121,7 +121,7 @@ def read_or_say_why(image):
 
 
 def readable(parts, rows):
-    """The sources without the images that `score_parts` could not read. parts, rows: as for it, and as it returns."""
+    """The sources without the images that can't be read. parts, rows: as `score_with_pipeline` takes and returns."""
     kept = {name: [row["index"] for row in rows if row["source"] == name and "error" not in row] for name in parts}
     return {name: data.select(kept[name]) for name, data in parts.items()}
 

@@ -102,7 +102,7 @@ def summarise_answers(analyses):
     return figures
 
 
-def refusal_table(figures):
+def rejection_table(figures):
     """Markdown: one row for each kind of picture."""
     columns = ["no answer", *ANSWERS]
     rows = [[kind, row["images"], *[cell(row[name]) for name in columns]] for kind, row in figures.items()]

@@ -113,16 +113,16 @@ def aucs(truth, logits):
 
 
 def groups(data):
-    """group → (N,) bool: everyone, and each view, sex and age band the data set knows."""
-    found = {"everyone": np.ones(len(data), bool)}
+    """group → (N,) bool: everyone, and each view, sex and age band the data set knows of some, but not of all."""
+    found = {}
     for column in ("view", "sex"):
         if column in data.column_names:
-            values = np.array([str(value) for value in data[column]])
-            found |= {f"{column} {value}": values == value for value in np.unique(values)}
+            values = np.array(list(data[column]), object)
+            found |= {f"{column} {value}": values == value for value in sorted(set(values) - {None})}
     if "age" in data.column_names:
         ages = np.array(data["age"], float)
         found |= {f"age {low}–{high - 1}": (ages >= low) & (ages < high) for low, high in AGES}
-    return found
+    return {"everyone": np.ones(len(data), bool)} | {name: who for name, who in found.items() if not who.all()}
 
 
 def source_figures(sources, seen, declared=None):

@@ -315,6 +315,19 @@ def test_chexpert(tmp_path):
     assert load(tmp_path / "out", "validation")["patient_id"][:] == ["patient64541"]
 
 
+def test_chexpert_as_its_four_archives_unpack(tmp_path):
+    raw = tmp_path / "raw"
+    first, second = raw / "CheXpert-v1.0 batch 1 (validate & csv)", raw / "CheXpert-v1.0 batch 2 (train 1)"
+    about = {"Sex": "Male", "Age": "50", "Frontal/Lateral": "Frontal", "AP/PA": "PA"} | CHEXPERT
+    for table, folder, name in (("train", second, "patient00001"), ("valid", first / "valid", "patient64541")):
+        save(folder / name / "study1" / "view1_frontal.jpg", len(table))
+        path = f"CheXpert-v1.0/{table}/{name}/study1/view1_frontal.jpg"
+        write_csv(first / f"{table}.csv", [{"Path": path} | about])
+    prepare("chexpert", raw, tmp_path / "out")
+    assert load(tmp_path / "out")["patient_id"][:] == ["patient00001"]
+    assert load(tmp_path / "out", "validation")["patient_id"][:] == ["patient64541"]
+
+
 def test_mimic_cxr(tmp_path):
     raw = tmp_path / "raw"
     images = {
@@ -333,8 +346,8 @@ def test_mimic_cxr(tmp_path):
         for study, row in studies.items()
     ]
     for name, table in (("chexpert", said), ("metadata", rows), ("split", rows)):
-        write_csv(raw / f"mimic-cxr-2.0.0-{name}.csv", table)
         path = raw / f"mimic-cxr-2.0.0-{name}.csv"
+        write_csv(path, table)
         path.with_suffix(".csv.gz").write_bytes(gzip.compress(path.read_bytes()))
         path.unlink()
     prepare("mimic_cxr", raw, tmp_path / "out")
@@ -360,7 +373,9 @@ def test_padchest(tmp_path):
         {"ImageID": name, "PatientID": f"p{name[0]}", "Projection": view, "Labels": labels} | common
         for name, (view, labels) in said.items()
     ]
-    write_csv(raw / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv", rows)
+    write_csv(raw / "table.csv", rows)
+    table = gzip.compress((raw / "table.csv").read_bytes())
+    (raw / "PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv.gz").write_bytes(table)
     for number, name in enumerate(said):
         save(raw / "0" / name, number)
     prepare("padchest", raw, tmp_path / "out")

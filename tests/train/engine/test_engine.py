@@ -1,6 +1,9 @@
 """What every training relies on: whole weights, one recipe to a folder, the average, precision, processes."""
 
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -14,11 +17,11 @@ from tests.support.helpers import ROOT, TINY_FINDINGS, TINY_LUNGS, write_source
 from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
 from train import classify, segment
 from train.calibrate.findings import replace_segmenter
-from train.engine.average import MovingAverage
+from train.engine.average import ExponentialMovingAverage
 from train.engine.loop import resume
-from train.engine.processes import run, set_up_cpu, start_accelerator, threads_for
+from train.engine.processes import launch, run, set_up_cpu, start_accelerator, threads_for
 from train.engine.run import check_recipe
-from train.engine.weights import load_classifier, load_segmenter
+from train.engine.weights import load_classifier, load_pretrained_backbone, load_segmenter
 
 RECIPES = ROOT / "train" / "recipes"
 NO_BFLOAT16 = {"avx512_bf16": False, "amx_bf16": False}
@@ -116,12 +119,12 @@ def test_only_checkpoints_are_resumed_from(tmp_path):
 
 def test_the_average_follows_the_weights():
     model = torch.nn.Linear(1, 1, bias=False)
-    average = MovingAverage(model, 0.998)
+    average = ExponentialMovingAverage(model, 0.998)
     for weight in torch.linspace(0, 1, 101)[1:]:
         torch.nn.init.constant_(model.weight, weight)
         average.update()
     assert average.model.weight.item() == pytest.approx(0.90, abs=0.02)  # of the last tenth, not of the beginning
-    again = MovingAverage(model, 0.998)
+    again = ExponentialMovingAverage(model, 0.998)
     again.load_state_dict(average.state_dict())
     again.update(), average.update()
     assert again.model.weight.item() == average.model.weight.item()
@@ -130,7 +133,7 @@ def test_the_average_follows_the_weights():
 def test_the_average_is_of_what_is_trained_alone():
     model = tiny_model()
     model.segmenter.requires_grad_(False)
-    average = MovingAverage(model, 0.5)
+    average = ExponentialMovingAverage(model, 0.5)
     assert average.model.segmenter is model.segmenter
     frozen = {key: tensor._version for key, tensor in model.segmenter.state_dict().items()}
     with torch.no_grad():
@@ -170,6 +173,16 @@ def test_threads_are_what_is_asked_for_or_the_cores_that_are_free(monkeypatch, c
     assert used == [threads] and f"Computing in {threads} thread" in capsys.readouterr().out
 
 
+def test_threads_that_wait_sleep_and_what_is_said_of_them_counts():
+    """OpenMP asks the environment once, where torch is imported: so it is said before."""
+    ask = "import os, sys, train; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    for said, expected in ((None, "PASSIVE False"), ("ACTIVE", "ACTIVE False")):
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+        environment |= {"OMP_WAIT_POLICY": said} if said else {}
+        done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.stdout.strip() == expected, done.stderr
+
+
 def test_a_tracker_that_is_not_installed_is_named():
     with pytest.raises(ValueError, match="log_with is 'wandbb': give null, all or one of tensorboard"):
         start_accelerator(log_with="wandbb")
@@ -185,6 +198,33 @@ def test_what_cannot_be_done_is_said_in_a_sentence(monkeypatch):
     monkeypatch.setenv("LUNGFUSION_TRACEBACK", "1")
     with pytest.raises(ValueError, match="There is no such recipe"):
         run(main)
+
+
+def test_a_hub_out_of_reach_is_said_with_what_to_do(monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("We couldn't connect\nto the Hub")
+
+    monkeypatch.setattr("timm.create_model", unreachable)
+    with pytest.raises(ValueError, match=r"no pretrained weights of resnet18 \(We couldn't connect\): say pretrained="):
+        load_pretrained_backbone(None, "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("devices", "launcher"), [(0, []), (1, []), (2, ["-m", "accelerate.commands.launch", "--quiet"])]
+)
+def test_the_launcher_adds_no_traceback_and_leaves_the_cores(monkeypatch, tmp_path, devices, launcher):
+    def begin(command, env):
+        assert command[1:] == [*launcher, "-m", "train.classify", "--recipe", "x"]
+        assert env["OMP_NUM_THREADS"] == "5"
+        return SimpleNamespace(returncode=3)
+
+    monkeypatch.setattr("train.engine.processes.default_config_file", tmp_path / "none.yaml")
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: devices)
+
+    monkeypatch.setattr("subprocess.run", begin)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("train.engine.processes.free_cores", lambda: 5)
+    assert launch("train.classify", "--recipe", "x") == 3
 
 
 def test_processes_that_would_not_share_the_work_are_refused(monkeypatch):

@@ -5,7 +5,7 @@ import pytest
 from lungfusion import Evidence, LungFusionConfig
 from lungfusion.evidence import FindingEvidence, Place, Share
 from train.engine.loop import is_best
-from train.report.card import outside_section, public, which_epoch
+from train.report.card import card_data, outside_section, public, which_epoch
 from train.report.tables import auc_of_counts, findings_table, measured_outside_table
 
 CONFIG = LungFusionConfig(branches=["test_resnet"], findings={"mass": {}, "edema": {}, "gout": {"shown": False}})
@@ -55,6 +55,13 @@ def test_intervals_follow_from_counts():
     ]
     half = auc_of_counts(0.5, 1000, 1000)  # of no discrimination, as of the Mann-Whitney test: √((a + b + 1) / 12ab)
     assert half.high - 0.5 == pytest.approx(1.96 * (2001 / 12e6) ** 0.5, rel=1e-3)
+
+
+def test_terms_of_the_data_that_nobody_stated_are_not_taken_for_free():
+    recipe = {"name": "x", "task": "classification", "pretrained": None, "model": {"branches": []}}
+    for licence, told in (("CC0", "apache-2.0"), ("not stated", "other")):
+        sources = {"own": {"title": "own", "licence": licence}}
+        assert card_data(recipe | {"sources": sources}, {}).license == told
 
 
 def test_a_recipe_is_published_without_paths(tmp_path):

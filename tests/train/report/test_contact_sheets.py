@@ -15,6 +15,7 @@ from train.report import contact_sheets as sheets
 from train.report import figures
 from train.report.tables import metrics_tables
 from train.scoring import images
+from train.scoring.metrics import PREVALENCES
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 
@@ -72,6 +73,18 @@ def test_tables_show_what_a_run_measured_and_no_more():
     table = "\n".join(metrics_tables({"shenzhen": {"lungs": newer, "findings": {}}}))
     assert "| HD95 / width | ASSD / width | least Dice |" in table
     assert table.count("0.500 (0.400–0.600)") == 7  # those in pixels are left to metrics.json
+
+
+def test_there_is_no_table_without_rows():
+    """Predictive values are of the findings that are told: where none is, there is nothing to head."""
+    finding = {"images": 9, "positive": 4, "threshold": 0.5, "auc": FIGURE}
+    finding |= {f"ppv_{prevalence}": FIGURE for prevalence in PREVALENCES}
+    summary = {"images": 9, "refused": 0}
+    tables = [
+        "\n".join(metrics_tables({"elm": summary | {"findings": {"gout": finding | {"shown": shown}}}}))
+        for shown in (True, False)
+    ]
+    assert ["PPV" in table for table in tables] == [True, False]
 
 
 def test_figures_are_of_the_findings_shown_and_can_be_drawn_anew_from_the_file(tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ import torch
 
 from lungfusion.models import FindingConfig
 from tests.support.tiny import tiny_model
+from train.augment.corruptions import MILD_CORRUPTIONS
+from train.calibrate.mask_quality import summarise_quality
 from train.calibrate.operating_points import (
     healthy_scores,
     is_shown,
@@ -24,7 +26,8 @@ from train.data.sampler import balanced_sampler, epoch_sampler, shares_sampler
 from train.engine.losses import by_finding, which_of_rivals
 from train.engine.weights import freeze
 from train.io import read_rows, write_csv
-from train.scoring.hospitals import is_healthy, split_hospital, summarise_hospital
+from train.scoring.hospitals import is_healthy, patients, split_hospital, summarise_hospital
+from train.scoring.robustness import UNALTERED, summarise_robustness
 
 SOURCES = {
     "a": {"hospital": "one", "age": "child"},
@@ -147,7 +150,7 @@ def operating_point(rows_of_run, finding):
 def test_thresholds_are_handed_on_as_shares_of_the_healthy():
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5)}
     point = operating_point(runs, "tb")
-    assert point["share"] == 0.1 and point["rule_out_share"] >= 0.1
+    assert point["share"] == 0.05 and point["rule_out_share"] >= 0.05
     assert worst(point, "called_healthy")["value"] <= 0.1 and worst(point, "auc_healthy")["interval"][0] > 0.9
     assert point["hospitals"]["x"]["found"]["images"] == 60
     of_another_scale = {"x": [row | {"logit_tb": 3 * row["logit_tb"] - 1} for row in runs["x"]]}
@@ -236,6 +239,25 @@ def test_no_auc_where_class_and_device_go_together():
     rows = [row | {"probability_tb": 0.5, "confounded": "yes"} for row in rows_of("no", 20, 20)]
     figures = summarise_hospital(rows, "tb", 0.4)
     assert "auc_healthy" not in figures and figures["called_healthy"]["value"] == 1
+
+
+def test_patients_of_two_hospitals_that_are_numbered_alike_are_two():
+    """Data sets of one hospital share patients. What is pooled over hospitals has the interval of so many persons."""
+    both = [("elm", "x"), ("elm", "y"), ("oak", "z")]
+    rows = [{"hospital": hospital, "source": source, "patient_id": "7"} for hospital, source in both]
+    assert patients(rows) == ["elm 7", "elm 7", "oak 7"]
+
+    def pooled(numbers_of_oak):
+        generator, rows = np.random.default_rng(0), []
+        for hospital, numbers in (("elm", range(10, 30)), ("oak", numbers_of_oak)):
+            for number in numbers:
+                dice = generator.uniform(0.5, 1)
+                row = {"hospital": hospital, "patient_id": str(number), "dice": dice, "pixel_accuracy": dice}
+                row["mask_quality"] = generator.uniform(0.5, 1)
+                rows += [row | {"alteration": name} for name in (UNALTERED, *MILD_CORRUPTIONS)]
+        return summarise_robustness(rows)[UNALTERED]["dice"], summarise_quality(rows)["all"]["spearman"]
+
+    assert pooled(range(10, 30)) == pooled(range(30, 50))
 
 
 def test_rows_survive_the_file(tmp_path):

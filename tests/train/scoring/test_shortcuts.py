@@ -45,6 +45,12 @@ def test_groups_by_view_sex_and_age():
     }
 
 
+def test_a_group_that_is_everyone_or_unknown_is_no_row_of_its_own():
+    data = Dataset.from_dict({"view": ["PA", "PA", None], "sex": [None] * 3, "age": [50, 50, 50]})
+    found = {name: members.tolist() for name, members in groups(data).items() if any(members)}
+    assert found == {"everyone": [True] * 3, "view PA": [True, True, False]}
+
+
 def test_auc_of_each_version():
     truth, logits = np.array([0, 0, 1, 1]), np.array([[0, 1, 0], [1, 1, 1], [2, 1, 0], [3, 1, 1]])
     assert aucs(truth, logits) == {"as it is": 1, "lungs blacked out": 0.5, "border only": 0.5}

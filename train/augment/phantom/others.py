@@ -1,4 +1,5 @@
-"""Chests that are no frontal radiographs of a person, drawn with the phantom's means: CT scouts, four-legged animals.
+"""Chests that are no frontal chest radiographs of a person, drawn with the phantom's means: CT scouts, whole newborns,
+shoulders, four-legged animals.
 
 No data were drawn from: the likenesses hold what tells such pictures apart, and how they are framed.
 """
@@ -7,8 +8,8 @@ import numpy as np
 
 from train.augment.phantom.anatomy import Body, airways_and_stomach, branches, lungs, ribs, shoulder_girdle, spine
 from train.augment.phantom.anatomy import trunk as upright_trunk
-from train.augment.phantom.film import Film
-from train.augment.phantom.radiograph import LUNG_DENSITY, MU_BONE, MU_SOFT, expose
+from train.augment.phantom.film import Film, step
+from train.augment.phantom.radiograph import LUNG_DENSITY, MU_BONE, MU_SOFT, draw_phantom, expose
 from train.augment.phantom.views import draw_lateral
 
 AWAY = 200.0  # cm: an arm that lies there is on no film
@@ -39,6 +40,48 @@ def draw_scout(seed=0, size=512):
     if seed % 2:
         pixels[[top + size // 8, -size // 5]] = 1  # the range to be scanned
     return np.ascontiguousarray(pixels[top:])
+
+
+def draw_newborn(seed=0, size=512):
+    """Draw a newborn from head to thighs, as its chest and belly are often taken at one go.
+
+    Returns pixels (size, size) float32 in [0, 1], bone white.
+    """
+    rng = np.random.default_rng(seed)
+    body = Body(rng)
+    body.elbow, body.breast, body.heart = AWAY, 0.0, rng.uniform(1.0, 1.2)
+    film = Film(size, rng.uniform(-6, 6), rng.uniform(0.46, 0.6))
+    air, _ = lungs(film, body)
+    vessels = np.minimum(branches(film, body, rng, radius=0.68, forks=4), air)
+    head = (0, -15), (10, 13)
+    soft = upright_trunk(film, body) * step(47 - film.y, 3) + film.ellipsoid(*head, 18)
+    soft = soft - (1 - LUNG_DENSITY) * (air - vessels) - airways_and_stomach(film, body, rng)
+    bone = ribs(film, body) + spine(film, body) * step(46 - film.y, 2) + shoulder_girdle(film, body)
+    bone = bone + film.ellipsoid(*head, 1.6) + film.ellipsoid((0, -8), (6, 4), 1.2)
+    for side in (-1, 1):
+        soft = soft + film.ellipsoid((side * 21, 14), (4, 15), 7, turn=-side * rng.uniform(20, 60))
+        soft = soft + film.ellipsoid((side * 10, 56), (5.5, 16), 10, turn=-side * rng.uniform(10, 35))
+        bone = (
+            bone
+            + film.ellipsoid((side * 8, 44), (5, 5), 1.5)
+            + film.ellipsoid((side * 12, 58), (1.2, 10), 1.5, -side * 15)
+        )
+        for _ in range(3):  # the gut's air
+            where = side * rng.uniform(1, 8), rng.uniform(34, 44)
+            soft = soft - film.ellipsoid(where, rng.uniform(1.5, 3.5, 2), 3)
+    return expose(film, body, np.clip(soft, 0, None), bone, rng)
+
+
+def draw_shoulder(seed=0, size=512):
+    """Draw what a film of a shoulder shows: the joint, and the upper part of one lung.
+
+    Returns pixels (size, size) float32 in [0, 1], bone white.
+    """
+    rng = np.random.default_rng(seed)
+    left = int(rng.integers(2)) * size
+    pixels, _ = draw_phantom(seed, 2 * size)
+    top = int(rng.uniform(0, 0.25) * size)
+    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
 
 
 class NarrowFilm(Film):

@@ -1,6 +1,7 @@
 """What a layout is: where a data set keeps its radiographs, and what it says of them."""
 
 import csv
+import gzip
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -67,10 +68,10 @@ def existing(*paths):
 
 
 def read_csv(path):
-    """Rows of a CSV file as dicts; [] where there is none."""
+    """Rows of a CSV file, compressed by gzip or not, as dicts; [] where there is none."""
     if not path.is_file():
         return []
-    with open(path, newline="", encoding="utf-8-sig") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8-sig") as file:
         return list(csv.DictReader(file))
 
 

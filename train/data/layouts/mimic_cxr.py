@@ -4,11 +4,8 @@ Findings were mined from reports by CheXpert's labeller; see `chexpert` for what
 names are expected, which 2.1.0 has kept.
 """
 
-import csv
-import gzip
-
 from train.data.layouts.chexpert import LABELS, findings_of
-from train.data.layouts.layout import Entry, Layout
+from train.data.layouts.layout import Entry, Layout, read_csv
 
 SPLITS = {"train": "train", "validate": "validation", "test": "test"}
 
@@ -24,12 +21,9 @@ def find(folder):
 
 
 def rows_of(folder, name):
-    """Rows of one of the tables, gzip'd as published or not."""
-    path = next(iter(sorted(folder.glob(f"mimic-cxr-2.*-{name}.csv*"))), None)
-    if path is None:
-        return
-    with (gzip.open if path.suffix == ".gz" else open)(path, "rt", newline="", encoding="utf-8") as file:
-        yield from csv.DictReader(file)
+    """Rows of one of the tables, compressed as published or not."""
+    paths = sorted(folder.glob(f"mimic-cxr-2.*-{name}.csv*"))
+    return read_csv(paths[0]) if paths else []
 
 
 LAYOUT = Layout(

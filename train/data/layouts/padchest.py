@@ -28,7 +28,7 @@ VIEWS = {"PA": "PA", "AP": "AP", "AP_horizontal": "AP"}
 
 def find(folder):
     images = {path.name: path for path in folder.rglob("*.png")}
-    for table in sorted(folder.glob("PADCHEST_chest_x_ray_images_labels_160K*.csv")):
+    for table in sorted(folder.glob("PADCHEST_chest_x_ray_images_labels_160K*.csv*")):
         for row in read_csv(table):
             said = ast.literal_eval(row["Labels"]) if row["Labels"].startswith("[") else []
             said = {canonical(label) for label in said} - {""}
@@ -55,7 +55,8 @@ def age_of(row):
 LAYOUT = Layout(
     find,
     LABELS,
-    "It must hold PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv, and the PNG files it names, at any depth.",
+    "It must hold PADCHEST_chest_x_ray_images_labels_160K_01.02.19.csv (or .csv.gz), and the PNG files it names, at "
+    "any depth.",
     column="findings",
     about=("view", "age", "sex"),
 )

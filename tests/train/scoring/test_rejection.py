@@ -69,9 +69,9 @@ def test_command_writes_a_table(checkpoint, tmp_path, monkeypatch):
     Image.fromarray(ood_images()["photographs"][0]).save(tmp_path / "holiday" / "1.jpg")
     command = ["--model", checkpoint, "--dataset", tmp_path / "source", "--output", tmp_path]
     evaluate.main([*map(str, command), "--also", "rejection", "--images", "3", "--pictures", str(tmp_path / "holiday")])
-    figures = json.loads((tmp_path / "refusal.json").read_text())
+    figures = json.loads((tmp_path / "rejection.json").read_text())
     assert figures.pop("weights") == weights_digest(checkpoint)
     assert figures["source, inverted"]["images"] == 3
     assert {f"source, {version}" for version in VERSIONS} < set(figures)
     assert figures["holiday"]["images"] == 1
-    assert len((tmp_path / "refusal.md").read_text().splitlines()) == 2 + len(figures)
+    assert len((tmp_path / "rejection.md").read_text().splitlines()) == 2 + len(figures)
