@@ -204,7 +204,8 @@ def test_who_it_is_is_asked_where_that_matters_and_read_from_the_file():
 def test_cancer_needs_a_specialist_and_unknown_findings_keep_their_names():
     assert all("Suspicious for lung cancer" in ENGLISH.meaning(name) for name in ("nodule", "mass"))
     assert ENGLISH.title("a_rare_one") == "A rare one"
-    assert "" not in answer.row(ENGLISH, Finding("gout", 0.2, 0.5), {}, [], analysis())["said"]
+    gout = Finding("gout", 0.2, 0.5)
+    assert "" not in answer.row(ENGLISH, gout, {}, [], analysis(), phrases.by_level([gout]))["said"]
 
 
 def test_nothing_detected_is_not_called_healthy():

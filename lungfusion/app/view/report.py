@@ -85,9 +85,8 @@ def with_rings(picture, analysis):
     ringed = [finding for finding in by_level(analysis.findings)["detected"] if finding.places]
     for spot in [spot for finding in ringed for spot in finding.places]:
         x, y, radius = (scale * number for number in (spot.x, spot.y, spot.radius))
-        draw.ellipse(
-            (x - radius, y - radius, x + radius, y + radius), outline=RING, width=round(picture.width / 200) + 1
-        )
+        box = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(box, outline=RING, width=1 + picture.width // 200)
     return picture, [finding.name for finding in ringed]
 
 
