@@ -15,6 +15,7 @@ from .loading import checkpoint_of
 
 EVIDENCE = "evidence.json"
 GROUPS = ("healthy", "otherwise_ill", "ill")  # whom scores are of
+HELD_BACK = "_held_back"  # after the name of a hospital that was learned from, but not from these patients
 CONFIDENCE = 0.95
 
 
@@ -48,7 +49,8 @@ def is_share(number):
 
 @dataclass(frozen=True)
 class Place:
-    """One finding in one hospital, said by a model that never saw the hospital; None where it was not measured.
+    """One finding in one hospital, said by a model that never saw the hospital, or by this one of patients of it who
+    were held back from training (`HELD_BACK` after its name); None where it was not measured.
 
     Attributes:
         found: of its ill, who reach the threshold.
@@ -127,7 +129,7 @@ class Evidence:
 
     Attributes:
         findings: name → `FindingEvidence`.
-        anything: hospital that training left out → of its healthy people, how many are told of any finding shown.
+        anything: hospital → of its healthy people, how many are told of any finding shown.
         places: hospital → what it is, in plain words.
     """
 

@@ -151,14 +151,12 @@ def test_the_example_for_spark_asks_it_for_files_and_gives_it_columns(checkpoint
     monkeypatch.delenv("PYSPARK_PYTHON", raising=False)
     monkeypatch.setitem(sys.modules, "pyspark", ModuleType("pyspark"))
     monkeypatch.setitem(sys.modules, "pyspark.sql", SimpleNamespace(SparkSession=FewOfSpark(settings)))
-    monkeypatch.delitem(sys.modules, "examples.score_with_spark", raising=False)
     table = scored_by_spark(checkpoint, files, tmp_path)
     assert settings["PYSPARK_PYTHON"] == sys.executable
     assert settings["schema"].startswith(
         "`path` string, `format` string, `height` int, `width` int, `right_lung_area` "
     )
     assert [column.split("`")[1] for column in settings["schema"].split(", ")] == list(table.columns)
-    monkeypatch.delitem(sys.modules, "examples.score_with_spark")
 
 
 def test_spark_scores_a_folder(checkpoint, files, tmp_path):
@@ -170,6 +168,7 @@ def test_spark_scores_a_folder(checkpoint, files, tmp_path):
 
 def scored_by_spark(checkpoint, files, folder):
     """What the example writes of two phantoms, one of them in a folder below, and of a file that is no picture."""
+    sys.modules.pop("examples.score_with_spark", None)  # which holds the Spark that was there when it was imported
     score_with_spark = importlib.import_module("examples.score_with_spark")
     for name, content in zip(("a/0.png", "1.png", "2.png"), [*files, b"x"], strict=True):
         (folder / "files" / name).parent.mkdir(parents=True, exist_ok=True)

@@ -151,7 +151,8 @@ def read_means(folders):
     Raises:
         ValueError: there is a run without hospitals that another output has no run without.
     """
-    outputs = [dict(map(read_left_out_run, sorted(folder.glob("without_*")))) for folder in folders]
+    finished = [sorted(path.parent for path in folder.glob("without_*/left_out.csv")) for folder in folders]
+    outputs = [dict(map(read_left_out_run, runs)) for runs in finished]
     runs = {}
     for hospitals in outputs[0] if outputs else ():
         if missing := [str(folder) for folder, runs in zip(folders, outputs, strict=True) if hospitals not in runs]:

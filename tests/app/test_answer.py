@@ -103,6 +103,14 @@ def test_what_one_shadow_sets_off_is_told_together():
     assert "Another name fits the same shadow better: pneumonia." in shown
 
 
+def test_a_better_name_is_told_only_where_it_is_named_or_stands_in_the_way():
+    rival = Finding("effusion", 0.2, 0.5)
+    below, above = (Finding("tuberculosis", p, 0.31, 0.05, better_fit="effusion") for p in (0.1, 0.6))
+    assert "fits the same shadow" not in said(page(below, rival)) and "look alike" not in said(page(below, rival))
+    assert "fits the same shadow" in said(page(above, rival))
+    assert "look alike" in said(page(below, replace(rival, probability=0.9)))
+
+
 def test_a_place_is_told_or_that_it_is_not_known():
     spot = Spot(32.0, 16.0, 4.0, 0.9)
     nodule = Finding("nodule", 0.8, 0.5, places=(spot,))

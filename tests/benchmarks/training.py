@@ -1,12 +1,17 @@
 """What loading and augmenting cost a training: python -m tests.benchmarks.training [--steps 20] [--rounds 3]
 
 The recipe's training step on batches as the data loader augments them, and the same step on one batch that lies ready;
-the two take turns. The radiographs are random arrays: real ones are decoded once, before a training begins.
+the two take turns, and steps at the sides of all epochs. What the recipe freezes is frozen. The radiographs are random
+arrays: real ones are decoded once, before a training begins.
 """
 
+import train  # noqa: F401  (before torch: it says how threads wait)
+
+# isort: split
 import argparse
 import time
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +26,7 @@ from train.classify import augmented_loss, loss_with_weights
 from train.data.crops import CROP_SIDE, LabelledCrops, LungCrops
 from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
+from train.engine.weights import freeze
 
 RECIPE = Path(__file__).parents[2] / "train" / "recipes" / "findings.yaml"
 IMAGES = 64  # different ones
@@ -55,14 +61,16 @@ def training_step(accelerator, recipe):
     """A function of a batch: forward, backward and one step of the optimizer, as in `train.engine.loop.fit`."""
     model = LungFusionForImageClassification(LungFusionConfig(segmenter={"width": 8}, **recipe["model"]))
     model.segmenter.requires_grad_(False)  # the data set holds its masks
+    freeze(model.branches, recipe["frozen"])
     model.to(memory_format=torch.channels_last).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    augment, sides = Augmentation(**recipe["augmentation"]), [model.config.branch_size]
+    augment, sides = Augmentation(**recipe["augmentation"]), recipe["sides"] or [model.config.branch_size]
+    epochs = cycle(range(len(sides)))
     loss_of = partial(augmented_loss, loss_with_weights(recipe, model.config.findings), augment, sides)
     model, optimizer = accelerator.prepare(model, torch.optim.AdamW(trained, 1e-5))
 
     def step(batch):
-        accelerator.backward(loss_of(model, batch, 0))
+        accelerator.backward(loss_of(model, batch, next(epochs)))
         optimizer.step()
         optimizer.zero_grad()
 

@@ -8,7 +8,15 @@ from datasets import Dataset
 from lungfusion.models import FindingConfig, LungFusionConfig, LungFusionForImageClassification
 from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
-from train.calibrate.findings import calibrated, figures_at_home, fit_finding, lowest_auc
+from train.calibrate.findings import (
+    calibrated,
+    called_by_others,
+    figures_at_home,
+    figures_held_back,
+    fit_finding,
+    lowest_auc,
+    told_at_home,
+)
 from train.calibrate.operating_points import MIN_AUC
 from train.classify import MOST_LOG_ODDS, init_from_checkpoint, kind_of, log_odds_by_hospital, sampling_groups
 from train.data.crops import LungCrops
@@ -108,8 +116,25 @@ def test_figures_at_home_are_of_patients_whom_the_threshold_was_not_fitted_to():
     labels, probabilities = np.array(scores).T
     fitted = operating_threshold(labels, probabilities)
     assert (probabilities >= fitted)[labels == 1].all()
-    home = figures_at_home(rows, "mass", FindingConfig(threshold=fitted))
+    home = figures_at_home(rows, "mass", called_by_others(rows, "mass", FindingConfig(threshold=fitted)))
     assert home["sensitivity"] == pytest.approx(8 / 9) and 0 < home["specificity"] < 1
+
+
+def test_what_is_said_of_patients_held_back_names_their_hospital():
+    known = {"label_pneumonia": 0, "label_tuberculosis": 0, "probability_mass": 0.2}
+    rows = [
+        {"source": source, "hospital": hospital, "patient_id": f"{hospital}{n}", "label_mass": 0} | known
+        for source, hospital, count in (("one", "elm", 40), ("two", "oak", 10))
+        for n in range(count)
+    ]
+    rows += [rows[0] | {"label_mass": 1, "patient_id": f"ill{n}"} for n in range(30)]
+    called = np.arange(len(rows)) % 10 == 0
+    figures = figures_held_back(rows, "mass", called)
+    assert list(figures) == ["elm_held_back"]  # ten people of oak say too little
+    assert figures["elm_held_back"]["called_healthy"]["value"] == 0.1
+    assert figures["elm_held_back"]["found"]["images"] == 30
+    told = told_at_home(rows, [called, ~called], {"one": {"age": "adult"}, "two": {"age": "child"}})
+    assert told["elm_held_back"].value == 1 and told["elm_held_back"].n == 40
 
 
 def test_only_what_surely_beats_chance_is_shown():

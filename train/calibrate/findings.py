@@ -12,22 +12,25 @@ import numpy as np
 import yaml
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from lungfusion.evidence import Evidence, FindingEvidence
+from lungfusion.evidence import HELD_BACK, Evidence, FindingEvidence, Place, Share
 from lungfusion.models import FindingConfig
 from train.calibrate.operating_points import (
     MIN_AUC,
+    MIN_PEOPLE,
     copy_tables,
     healthy_scores,
     is_shown,
     places_of,
     read_points,
+    share_of,
+    some,
     threshold_of_alarms,
     told_of_anything,
     with_thresholds,
 )
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
-from train.scoring.hospitals import auc_of, heed_rivals, score_of
+from train.scoring.hospitals import auc_of, group_of, heed_rivals, is_healthy, score_of
 from train.scoring.images import patients, score_with_pipeline, validation_parts
 from train.scoring.metrics import (
     bootstrap,
@@ -35,6 +38,7 @@ from train.scoring.metrics import (
     fit_platt,
     operating_threshold,
     patient_folds,
+    share,
     sigmoid,
 )
 
@@ -84,7 +88,7 @@ def calibrate_run(recipe, output):
                 row[f"probability_{name}"] = float(calibrated(finding, row[f"probability_{name}"]))
     rivals = recipe.get("rivals", {})
     heed_rivals(rows, rivals)
-    findings, evidence = {}, {}
+    findings, evidence, called = {}, {}, {}
     for name, finding in fitted.items():
         point = points.get(name)
         if point:
@@ -93,9 +97,12 @@ def calibrate_run(recipe, output):
             recipe["sources"][source]
             for source in dict.fromkeys(row["source"] for row in known[name] if row[f"label_{name}"])
         ]
-        home = figures_at_home(rows, name, finding, point)
+        called[name] = called_by_others(rows, name, finding, point)
+        home = figures_at_home(rows, name, called[name])
+        kept = figures_held_back(rows, name, called[name])
         low = lowest_auc(patients(known[name]), *labels_and_scores(known[name], name))
-        told = recipe.get("shown") == "all" or proves_to_work(point, home, low)
+        away = point and point | {"hospitals": point["hospitals"] | kept}
+        told = recipe.get("shown") == "all" or proves_to_work(away, home, low)
         findings[name] = replace(
             finding,
             population=tuple(dict.fromkeys(source["age"] for source in taught_by if source.get("age"))),
@@ -103,10 +110,17 @@ def calibrate_run(recipe, output):
             rivals=tuple(rivals.get(name, ())),
         )
         sources = tuple(f"{source['title']}, {source['population']}" for source in taught_by)
-        evidence[name] = FindingEvidence(sources, home, places_of(point, finding.threshold) if point else {})
+        scores = {hospital: held_back_scores(rows, name, hospital) for hospital in kept}
+        places = {
+            hospital: Place(**{key: share_of(one) for key, one in figures.items()}, scores=scores[hospital])
+            for hospital, figures in kept.items()
+        }
+        evidence[name] = FindingEvidence(sources, home, places | (places_of(point, finding.threshold) if point else {}))
     model.config = model.config.with_findings(findings)
     save_model(model, pipeline.processor, output / "model")
-    anything = told_of_anything([points[name] for name in model.config.shown if name in points])
+    shown = model.config.shown
+    anything = told_at_home(rows, [called[name] for name in shown], recipe["sources"])
+    anything |= told_of_anything([points[name] for name in shown if name in points])
     Evidence(evidence, anything, titles_of(recipe["sources"], evidence)).save_pretrained(output / "model")
     return rows
 
@@ -150,27 +164,81 @@ def calibrated(finding, probabilities):
     return sigmoid(finite_logit(probabilities) / finding.temperature + finding.bias)
 
 
-def figures_at_home(rows, name, finding, point=None):
-    """`FindingEvidence.home`: sensitivity and specificity on validation patients, of every fifth of them at the
-    threshold that the others give.
+def called_by_others(rows, name, finding, point=None):
+    """Of each row whether a finding is called, at the threshold that four fifths of the patients give, not its own.
 
     Args:
         rows: of all sources, calibrated.
         name: of the finding.
         finding: its `FindingConfig`, whose threshold stands in where the others are too few to give one.
         point: its operating point, as `operating_points` gives it, or None.
+
+    Returns:
+        (N,) bool; False where it was not assessed.
     """
     fold_of = patient_folds(patients(rows))
-    labels, called = [], []
+    called = np.zeros(len(rows), bool)
     for fold in np.unique(fold_of):
-        inside, others = ([row for row, of in zip(rows, fold_of, strict=True) if (of == fold) == yes] for yes in (1, 0))
+        others = [row for row, of in zip(rows, fold_of, strict=True) if of != fold]
         threshold = threshold_by(others, name, point) or finding.threshold
-        for row in inside:
-            if has_label_and_answer(row, name):
-                labels.append(row[f"label_{name}"])
-                called.append(score_of(row, name) >= threshold)
-    labels, called = np.array(labels, bool), np.array(called)
-    return {"sensitivity": float(called[labels].mean()), "specificity": float(1 - called[~labels].mean())}
+        for i in np.flatnonzero(fold_of == fold):
+            score = score_of(rows[i], name)
+            called[i] = score is not None and score >= threshold
+    return called
+
+
+def figures_at_home(rows, name, called):
+    """`FindingEvidence.home`: sensitivity and specificity on validation patients, called as `called_by_others` says."""
+    known = np.array([has_label_and_answer(row, name) for row in rows])
+    labels = np.array([row.get(f"label_{name}") == 1 for row in rows])
+    return {
+        "sensitivity": float(called[known & labels].mean()),
+        "specificity": float(1 - called[known & ~labels].mean()),
+    }
+
+
+SHARES = {"found": "ill", "called_healthy": "healthy", "called_otherwise_ill": "otherwise_ill"}
+
+
+def figures_held_back(rows, name, called):
+    """Hospital learned from → the shares called of its validation patients, as `summarise_hospital` has them."""
+    figures = {}
+    for hospital in dict.fromkeys(row["hospital"] for row in rows):
+        groups = groups_in(rows, name, hospital)
+        of_hospital = {
+            figure: share(called[groups == group], np.array(patients(rows))[groups == group])
+            for figure, group in SHARES.items()
+            if np.sum(groups == group) >= MIN_PEOPLE
+        }
+        figures |= {hospital + HELD_BACK: of_hospital} if of_hospital else {}
+    return figures
+
+
+def groups_in(rows, name, hospital):
+    """Of each row its group (see `group_of`), if it is of a hospital and has a label and an answer; else ''."""
+    return np.array(
+        [group_of(row, name) if row["hospital"] == hospital and has_label_and_answer(row, name) else "" for row in rows]
+    )
+
+
+def held_back_scores(rows, name, place):
+    """Group → some scores of a hospital's validation patients, sorted, of ranks evenly apart."""
+    groups = groups_in(rows, name, place.removesuffix(HELD_BACK))
+    scores = np.array([np.nan if score_of(row, name) is None else score_of(row, name) for row in rows])
+    found = {group: np.sort(scores[groups == group]) for group in SHARES.values() if np.any(groups == group)}
+    return {group: tuple(np.round(some(of_group), 3).tolist()) for group, of_group in found.items()}
+
+
+def told_at_home(rows, called, sources):
+    """Hospital learned from → `Share` of its healthy adults who validate, of whom any of the findings is called.
+
+    called: of each finding shown, as `called_by_others` gives it.
+    """
+    told = {}
+    for row, any_called in zip(rows, np.any(called, axis=0), strict=True):
+        if is_healthy(row) and sources[row["source"]].get("age") == "adult":
+            told.setdefault(row["hospital"] + HELD_BACK, []).append(any_called)
+    return {place: Share.of(int(sum(one)), len(one)) for place, one in told.items() if len(one) >= MIN_PEOPLE}
 
 
 def threshold_by(rows, name, point):
@@ -188,8 +256,11 @@ def titles_of(sources, evidence):
     measured = {hospital for of_finding in evidence.values() for hospital in of_finding.places}
     titles = {}
     for source in sources.values():
-        if source.get("hospital") in measured:
-            titles.setdefault(source["hospital"], f"{source['title']}: {source['population']}")
+        hospital, said = source.get("hospital"), f"{source['title']}: {source['population']}"
+        if hospital in measured:
+            titles.setdefault(hospital, said)
+        if f"{hospital}{HELD_BACK}" in measured:
+            titles.setdefault(f"{hospital}{HELD_BACK}", f"{said}, patients held back from training")
     return titles
 
 

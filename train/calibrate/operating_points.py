@@ -18,8 +18,8 @@ from train.scoring.metrics import CERTAIN, finite_logit, fit_platt, sigmoid
 
 FALSE_ALARMS = {"healthy": 0.05, "otherwise_ill": 0.25}  # allowed among those people of each hospital left out
 ANYTHING = 0.10  # of the healthy people of all hospitals left out, who may be told of any finding
-# Allowed among the healthy of each data set at home, the second number of a finding that no hospital left out has ill
-# people of: the first line that keeps to ANYTHING.
+# Allowed among the healthy of each data set at home, the second of a finding that no hospital left out has tried:
+# the first line that keeps to ANYTHING.
 # In hospitals that version 0.2.0 never saw, twice as many were called as the 0.10 it allowed itself at home.
 HOME_FALSE_ALARMS = [
     (0.05, 0.03),
@@ -53,8 +53,9 @@ def operating_points(rows_of_run, findings, rivals=None, never_told=()):
     Returns:
         finding → dict: `share`, of the healthy at home who may be called: the largest one, up to 0.05 in each data set,
         at which, in any hospital left out, no more than 0.05 of the healthy are called, nor than 0.25 of those ill with
-        something else; up to 0.03 if none of them has ill people; and fewer for all findings alike, if else more than
-        0.10 of the healthy people of all hospitals left out are told of anything. `rule_out_share`, the larger one at
+        something else; up to 0.03 if none of them has people who are ill; and fewer for all findings alike, if else
+        more than 0.10 of the healthy people of all hospitals left out, or of the healthy adults at home, are told of
+        anything. `rule_out_share`, the larger one at
         which 0.85 of the ill of hospitals left out are found: between the two the answer is unclear. `hospitals`,
         hospital → `summarise_hospital` at the share chosen without it. `scores`, hospital → group → some people's
         scores, see `some_scores`; `alarms`, hospital → positions of its healthy people who are called, among its rows
@@ -72,7 +73,8 @@ def operating_points(rows_of_run, findings, rivals=None, never_told=()):
     for allowed in HOME_FALSE_ALARMS:
         points = {finding: operating_point(of_finding, finding, *allowed) for finding, of_finding in runs_of.items()}
         told = [point["alarms"] for finding, point in points.items() if finding not in never_told]
-        if told_of_any(told, runs) <= ANYTHING:
+        told_at_home = told_of_any_at_home(points, [name for name in points if name not in never_told], runs)
+        if max(told_of_any(told, runs), told_at_home) <= ANYTHING:
             break
     for finding, point in points.items():
         for hospital, rows in away_rows(runs_of[finding], finding).items():
@@ -102,18 +104,32 @@ def told_of_any(alarms, runs):
     return told / max(people, 1)
 
 
+def told_of_any_at_home(points, findings, runs):
+    """The share of the healthy adults at home, in the run where it is largest, of whom a finding is detected.
+
+    points: finding → its operating point; findings: names of those that may be told.
+    """
+    shares = [0.0]
+    for hospital, rows in runs.items():
+        thresholds = {name: points[name]["thresholds"].get(hospital, np.inf) for name in findings}
+        healthy = [row for row in at_home(rows) if is_healthy(row) and row.get("age") == "adult"]
+        told = [any(score_of(row, name) >= limit for name, limit in thresholds.items()) for row in healthy]
+        shares.append(float(np.mean(told)) if told else 0.0)
+    return max(shares)
+
+
 def operating_point(runs, finding, most, most_untried):
     """One finding: its shares, and at them, in each hospital left out, its threshold and whom it calls.
 
     Args:
         runs: hospital left out → rows, calibrated.
         most, most_untried: of the healthy of each data set at home who may be called, the latter where no hospital left
-            out has ill people.
+            out has tried it.
     """
     home = {hospital: healthy_scores(at_home(rows), finding) for hospital, rows in runs.items()}
     people = away_rows(runs, finding)
     away = {hospital: scores_by_group(rows, finding) for hospital, rows in people.items()}
-    untried = ill_is_untried(away)
+    untried = is_untried(away)
     most = most_untried if untried else most
     share, rule_out_share = choose_shares(home, away, untried, most)
     point = {"share": share, "rule_out_share": rule_out_share, "hospitals": {}, "scores": {}}
@@ -195,9 +211,9 @@ def threshold_of_alarms(scores, share):
     return float(np.clip(np.nextafter(max(highest), 1), CERTAIN, 1 - CERTAIN))
 
 
-def ill_is_untried(away):
-    """Whether no hospital left out has `MIN_PEOPLE` who are ill with it."""
-    return not any(len(groups["ill"]) >= MIN_PEOPLE for groups in away.values())
+def is_untried(away):
+    """Whether no hospital left out has `MIN_PEOPLE` who are ill with it, or with something else that could be it."""
+    return not any(len(groups[group]) >= MIN_PEOPLE for groups in away.values() for group in ("ill", "otherwise_ill"))
 
 
 def choose_shares(home, away, untried, most):
@@ -206,7 +222,7 @@ def choose_shares(home, away, untried, most):
     Args:
         home: hospital left out → `healthy_scores` at home of the run without it.
         away: hospital left out → `scores_by_group` of it.
-        untried: `ill_is_untried`, of more hospitals than `away` perhaps.
+        untried: `is_untried`, of more hospitals than `away` perhaps.
         most: the largest share for what is detected.
     """
     thresholds = {share: {name: threshold_of_alarms(home[name], share) for name in away} for share in SHARES}
@@ -244,12 +260,14 @@ def some_scores(groups, threshold):
         group → list, at most `SCORES`, sorted, of ranks evenly apart, so that the same share lies above the threshold.
         Each is how far a logit lies above the threshold's, so that it can be set beside another model's.
     """
-    some = {}
-    for name, scores in groups.items():
-        count = min(SCORES, len(scores))
-        ranks = ((np.arange(count) + 0.5) / max(count, 1) * len(scores)).astype(int)
-        some[name] = np.round(finite_logit(scores[ranks]) - finite_logit(threshold), 3).tolist()
-    return some
+    above = {name: finite_logit(some(scores)) - finite_logit(threshold) for name, scores in groups.items()}
+    return {name: np.round(of_group, 3).tolist() for name, of_group in above.items()}
+
+
+def some(scores):
+    """At most `SCORES` of (N,) sorted scores, of ranks evenly apart."""
+    count = min(SCORES, len(scores))
+    return scores[((np.arange(count) + 0.5) / max(count, 1) * len(scores)).astype(int)]
 
 
 def worst(point, figure):

@@ -9,6 +9,7 @@ from pathlib import Path
 import datasets
 import torch
 from accelerate import Accelerator
+from accelerate.commands.config.config_args import default_config_file
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import parse_flag_from_env
 from filelock import FileLock
@@ -99,12 +100,15 @@ def free_cores():
 
 
 def launch(module, *arguments):
-    """Run a command by `accelerate launch`, as the machine's own configuration says; returns its exit status.
+    """Run a command in a process of its own, or in several; returns its exit status.
 
-    It gives each process one thread unless told otherwise, and hides a sentence behind a traceback of its own.
+    Where the machine has several GPUs, or `accelerate config` was answered, `accelerate launch` says how many. It gives
+    each one thread unless told otherwise, and would hide a sentence behind a traceback of its own.
     """
+    shared = torch.accelerator.device_count() > 1 or Path(default_config_file).exists()
+    launcher = ["-m", "accelerate.commands.launch", "--quiet"] if shared else []
     threads = {"OMP_NUM_THREADS": str(free_cores())} | os.environ
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "-m", module, *map(str, arguments)]
+    command = [sys.executable, *launcher, "-m", module, *map(str, arguments)]
     return subprocess.run(command, env=threads).returncode  # noqa: S603 (the user's own arguments, no shell)
 
 

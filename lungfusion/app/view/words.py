@@ -3,6 +3,8 @@
 import json
 from importlib.resources import files
 
+from ...evidence import HELD_BACK
+
 FOLDER = files("lungfusion.app.view") / "translations"
 
 
@@ -33,7 +35,9 @@ class Words:
         return self.sentences.get(f"meaning_{name}", "")
 
     def hospital(self, name):
-        """A hospital as a label."""
+        """A hospital as a label; with `held_back` after its name, of its patients who were held back from training."""
+        if name.endswith(HELD_BACK):
+            return self("held_back", place=self.hospital(name.removesuffix(HELD_BACK)))
         return self.sentences.get(f"hospital_{name}", name.replace("_", " ").title())
 
     def error(self, error):

@@ -1,6 +1,9 @@
 """What every training relies on: whole weights, one recipe to a folder, the average, precision, processes."""
 
+import os
 import shutil
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -170,6 +173,16 @@ def test_threads_are_what_is_asked_for_or_the_cores_that_are_free(monkeypatch, c
     assert used == [threads] and f"Computing in {threads} thread" in capsys.readouterr().out
 
 
+def test_threads_that_wait_sleep_and_what_is_said_of_them_counts():
+    """OpenMP asks the environment once, where torch is imported: so it is said before."""
+    ask = "import os, sys, train; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    for said, expected in ((None, "PASSIVE False"), ("ACTIVE", "ACTIVE False")):
+        environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
+        environment |= {"OMP_WAIT_POLICY": said} if said else {}
+        done = subprocess.run([sys.executable, "-c", ask], cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.stdout.strip() == expected, done.stderr
+
+
 def test_a_tracker_that_is_not_installed_is_named():
     with pytest.raises(ValueError, match="log_with is 'wandbb': give null, all or one of tensorboard"):
         start_accelerator(log_with="wandbb")
@@ -196,11 +209,17 @@ def test_a_hub_out_of_reach_is_said_with_what_to_do(monkeypatch):
         load_pretrained_backbone(None, "resnet18")
 
 
-def test_the_launcher_adds_no_traceback_and_leaves_the_cores(monkeypatch):
+@pytest.mark.parametrize(
+    ("devices", "launcher"), [(0, []), (1, []), (2, ["-m", "accelerate.commands.launch", "--quiet"])]
+)
+def test_the_launcher_adds_no_traceback_and_leaves_the_cores(monkeypatch, tmp_path, devices, launcher):
     def begin(command, env):
-        assert command[1:] == ["-m", "accelerate.commands.launch", "--quiet", "-m", "train.classify", "--recipe", "x"]
+        assert command[1:] == [*launcher, "-m", "train.classify", "--recipe", "x"]
         assert env["OMP_NUM_THREADS"] == "5"
         return SimpleNamespace(returncode=3)
+
+    monkeypatch.setattr("train.engine.processes.default_config_file", tmp_path / "none.yaml")
+    monkeypatch.setattr("torch.accelerator.device_count", lambda: devices)
 
     monkeypatch.setattr("subprocess.run", begin)
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)

@@ -150,7 +150,7 @@ def operating_point(rows_of_run, finding):
 def test_thresholds_are_handed_on_as_shares_of_the_healthy():
     runs = {"x": rows_of("yes", 60, 60) + rows_of("no", 60, 60, shift=1.5)}
     point = operating_point(runs, "tb")
-    assert point["share"] == 0.1 and point["rule_out_share"] >= 0.1
+    assert point["share"] == 0.05 and point["rule_out_share"] >= 0.05
     assert worst(point, "called_healthy")["value"] <= 0.1 and worst(point, "auc_healthy")["interval"][0] > 0.9
     assert point["hospitals"]["x"]["found"]["images"] == 60
     of_another_scale = {"x": [row | {"logit_tb": 3 * row["logit_tb"] - 1} for row in runs["x"]]}
