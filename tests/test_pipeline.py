@@ -51,6 +51,7 @@ def test_to_dict_is_json_ready(pipe, phantom):
         },
         "better_fit": None,
         "places": [],
+        "hidden_by": None,
         "level": "detected",
         "detected": True,
     }

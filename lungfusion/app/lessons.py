@@ -138,7 +138,7 @@ def connect_lessons(demo, lessons, tab, parts, path, asked, once):
         path, asked: states that hold the radiograph and what is asked about it.
         once: settings of an event whose last call alone counts.
     """
-    unqueued = {"queue": False, "api_visibility": "private"}
+    unqueued = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
     tab.select(lessons.stepped, [path, asked], [parts.hint, parts.shown], **once)
     demo.load(lessons.people, None, parts.people, **unqueued)
     demo.load(lessons.quiz, None, parts.quiz, **unqueued)

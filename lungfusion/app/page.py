@@ -37,7 +37,7 @@ MARK_SIDE = 60  # pixels: 30 on screens of double density
 QUEUE = 40  # who may wait: a class and its teacher
 ROOMS = ("analyse", "steps", "compare", "many", "about")
 PRIVATE = {"api_visibility": "private"}
-UNQUEUED = {"queue": False, **PRIVATE}
+UNQUEUED = {"queue": False, "show_progress": "hidden", **PRIVATE}  # else Gradio dims what is about to change
 # what carries event data is never replayed: Gradio would replay it with the data of an earlier click
 EVERY_ONE = {"trigger_mode": "multiple", **PRIVATE}
 ONE_AT_A_TIME = {"concurrency_id": "model", "trigger_mode": "always_last", **PRIVATE}
@@ -176,7 +176,7 @@ def connect(demo, handlers, analyse, steps, row_opening):
     outputs = [upload, path, analyse.start, answer, asked, steps.shown]
     beginnings = [
         demo.load(handlers.on_open, None, outputs, **UNQUEUED),
-        example.click(handlers.on_example, None, outputs, queue=False, **EVERY_ONE),
+        example.click(handlers.on_example, None, outputs, queue=False, show_progress="hidden", **EVERY_ONE),
         upload.upload(handlers.on_upload, upload, outputs, **UNQUEUED),
         restart.click(handlers.on_restart, None, outputs, **UNQUEUED),
         row_opening(outputs),
@@ -212,7 +212,9 @@ def row_opening(handlers, many, files, table, upload, tabs):
         path = many.chosen(paths, upload, event.name)
         return *handlers.reset_outputs(path, request), gr.Tabs(selected="analyse")
 
-    return lambda outputs: table.click(opened, files, [*outputs, tabs], queue=False, **EVERY_ONE)
+    return lambda outputs: table.click(
+        opened, files, [*outputs, tabs], queue=False, show_progress="hidden", **EVERY_ONE
+    )
 
 
 def about_room(tab, model):

@@ -103,6 +103,14 @@ def test_what_one_shadow_sets_off_is_told_together():
     assert "Another name fits the same shadow better: pneumonia." in shown
 
 
+def test_a_better_name_is_told_only_where_it_is_named_or_stands_in_the_way():
+    rival = Finding("effusion", 0.2, 0.5)
+    below, above = (Finding("tuberculosis", p, 0.31, 0.05, better_fit="effusion") for p in (0.1, 0.6))
+    assert "fits the same shadow" not in said(page(below, rival)) and "look alike" not in said(page(below, rival))
+    assert "fits the same shadow" in said(page(above, rival))
+    assert "look alike" in said(page(below, replace(rival, probability=0.9)))
+
+
 def test_a_place_is_told_or_that_it_is_not_known():
     spot = Spot(32.0, 16.0, 4.0, 0.9)
     nodule = Finding("nodule", 0.8, 0.5, places=(spot,))
@@ -196,7 +204,8 @@ def test_who_it_is_is_asked_where_that_matters_and_read_from_the_file():
 def test_cancer_needs_a_specialist_and_unknown_findings_keep_their_names():
     assert all("Suspicious for lung cancer" in ENGLISH.meaning(name) for name in ("nodule", "mass"))
     assert ENGLISH.title("a_rare_one") == "A rare one"
-    assert "" not in answer.row(ENGLISH, Finding("gout", 0.2, 0.5), {}, [], analysis())["said"]
+    gout = Finding("gout", 0.2, 0.5)
+    assert "" not in answer.row(ENGLISH, gout, {}, [], analysis(), phrases.by_level([gout]))["said"]
 
 
 def test_nothing_detected_is_not_called_healthy():

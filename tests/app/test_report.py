@@ -4,14 +4,17 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from PIL import Image
 from pypdf import PdfReader
 
-from lungfusion.analysis import Correction, Finding
+from lungfusion.analysis import Correction, Finding, Spot
+from lungfusion.app.view import report
 from lungfusion.app.view.print_fonts import markup
 from lungfusion.app.view.report import report_pdf
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks import input_checks as gate
 from lungfusion.checks.orientation import UPRIGHT
+from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.answers import ENGLISH, GOUT, MADE_BY, PNEUMONIA, TUBERCULOSIS
 from tests.support.tiny import analysis
 
@@ -60,6 +63,18 @@ def test_every_language_is_printed_in_letters_that_its_fonts_have(language):
 def test_the_page_says_what_was_done_to_the_picture_first():
     text = text_of(printed(analysis(correction=Correction(0, True)), correction=Correction(90, False)))
     assert "Turned by 90° first. Black and white swapped first." in text
+
+
+def test_a_place_is_ringed_and_a_figure_names_its_hundred():
+    share = Share.of(12, 404)
+    found = FindingEvidence(places={"pakistan": Place(called_healthy=share)})
+    nodule = Finding("nodule", 0.9, 0.5, evidence=found, places=(Spot(32.0, 16.0, 6.0, 0.9),))
+    text = text_of(printed(analysis(np.zeros((64, 64), np.float32), findings=[nodule])))
+    assert "The radiograph with a line around the lungs. Where: in the rings (a nodule)." in text
+    assert "named all the same: Pakistan: 3 of 100 (1 to 6), 404 people" in text
+    picture = Image.new("RGB", (64, 64))
+    report.with_rings(picture, analysis(np.zeros((64, 64), np.float32), findings=[nodule]))
+    assert picture.getpixel((38, 16)) == (240, 228, 66) and picture.getpixel((32, 16)) == (0, 0, 0)
 
 
 def test_the_heat_map_is_of_what_the_model_reacts_to_and_of_nothing_else():

@@ -191,7 +191,7 @@ def test_a_picture_is_set_right_by_hand_and_by_nothing_else(pipe, by_hand):
     pixels, _ = draw_phantom(seed=4, size=384)
     corrected = apply_correction(Radiograph(pixels, "x.png", "PNG"), by_hand)
     analysis, (same,) = pipe(pixels, correct=by_hand), pipe([corrected], correct=False)
-    assert analysis.correction == by_hand and "corrected" in codes(analysis)
+    assert analysis.correction == by_hand
     assert (analysis.right_lung_area, analysis.left_lung_area) == (same.right_lung_area, same.left_lung_area)
     assert [finding.probability for finding in analysis.findings] == [finding.probability for finding in same.findings]
     assert analysis.alpha.shape == pixels.shape
@@ -202,6 +202,7 @@ def test_a_mirrored_picture_mirrored_by_hand_has_its_right_lung_on_the_right(pip
     pixels, mask = draw_phantom(seed=4, size=384)
     usual, mirrored = pipe(pixels), np.ascontiguousarray(pixels[:, ::-1])
     analysis = pipe(mirrored, correct=Correction(mirror=True))
+    assert codes(analysis) == ["corrected"]
     assert analysis.right_lung_area == pytest.approx(usual.right_lung_area)
     assert dice(analysis.alpha, mask[:, ::-1]) > 0.95
 

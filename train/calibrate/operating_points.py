@@ -354,7 +354,7 @@ def told_of_anything(points):
     alarms, people = {}, {}
     for point in points:
         for hospital, positions in point["alarms"].items():
-            if "called_healthy" in point["hospitals"][hospital]:
+            if "called_healthy" in point["hospitals"].get(hospital, ()):
                 alarms.setdefault(hospital, set()).update(positions)
                 people[hospital] = max(
                     people.get(hospital, 0), point["hospitals"][hospital]["called_healthy"]["images"]

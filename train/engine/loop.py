@@ -55,6 +55,7 @@ def fit(accelerator, model, processor, train_loader, sampler, validate, recipe, 
     if not recipe["epochs"]:
         if accelerator.is_main_process:
             save_model(model.eval(), processor, output / "model")
+            write_json(output / "history.json", [])
         return []
     train_loader = accelerator.prepare(train_loader)
     model.to(accelerator.device)

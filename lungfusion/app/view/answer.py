@@ -13,6 +13,7 @@ from .phrases import (
     age_group,
     by_level,
     figures,
+    fits_another,
     headline,
     not_looked_for,
     percentage,
@@ -53,7 +54,7 @@ def answer_html(
     state = correction if by_hand else analysis.correction
     seen, maps = to_analysed_geometry(analysis, warm)
     spots = spots_of(words, seen, levels["detected"] + levels["unclear"])
-    rows = [row(words, finding, maps, spots, seen) for level in ORDER for finding in levels[level]]
+    rows = [row(words, finding, maps, spots, seen, levels) for level in ORDER for finding in levels[level]]
     lanes = {place for finding in analysis.findings for place in finding.evidence.places
              if finding.evidence.places[place].scores.get("healthy")}  # fmt: skip
     return render(
@@ -94,7 +95,7 @@ def straighten(analysis):
     return round(analysis.tilt) if any(warning.code == "rotated" for warning in analysis.warnings) else 0
 
 
-def row(words, finding, maps, spots, seen):
+def row(words, finding, maps, spots, seen, levels):
     """What the table says of a finding, and what a click opens: its strip, map and figures.
 
     Of a finding that is not detected no percentage is told: it would be read as a risk.
@@ -103,7 +104,7 @@ def row(words, finding, maps, spots, seen):
     said = [words.meaning(finding.name), population(words, finding)]
     if not known:
         said.append(words(f"reason_{finding.reason}"))
-    if finding.better_fit:
+    if fits_another(finding, levels):
         said.append(words("fits_better", best=words.finding(finding.better_fit)))
     if finding.detected:
         shares = {"share": finding.probability, "threshold": finding.threshold}

@@ -63,13 +63,19 @@ def headline(words, analysis, anything=None):
 def together(words, levels):
     """Findings that one shadow sets off, told together; and where what is detected lies, or that nobody can say."""
     notes, detected = [], levels["detected"]
-    alike = [finding for finding in levels["unclear"] if finding.better_fit]
+    alike = [finding for finding in levels["unclear"] if fits_another(finding, levels)]
     for best in dict.fromkeys(finding.better_fit for finding in alike):
         names = [best, *(finding.name for finding in alike if finding.better_fit == best)]
         notes.append(words("looks_alike", findings=words.listed(names), best=words.finding(best)))
     if len(detected) > 1:
         notes.append(words("one_shadow"))
     return notes
+
+
+def fits_another(finding, levels):
+    """Whether another name is worth telling: one that is named itself, or for whose sake this one is not."""
+    named = {one.name for level in ("detected", "unclear") for one in levels[level]}
+    return finding.better_fit and (finding.better_fit in named or finding.probability >= finding.threshold)
 
 
 def where(words, detected, mapped):
@@ -166,21 +172,17 @@ def people(words, place, share, number):
 def figures(words, finding):
     """What was measured of a finding: rows of {"of", "said"}, the worst first, then where it was learned."""
     rows = [
-        {
-            "of": words(f"figure_{figure}"),
-            "said": words(
-                "figure",
-                place=words.hospital(place),
-                number=number(share.value),
-                low=int(100 * share.low),
-                high=math.ceil(100 * share.high),
-                n=share.n,
-            ),
-        }
+        {"of": words(f"figure_{figure}"), "said": figure_words(words, place, share, number)}
         for figure, number in FIGURES.items()
         for place, share in enough(finding, figure)
     ]
     return [*rows, {"of": words("figure_home"), "said": reliability(words, finding)}]
+
+
+def figure_words(words, place, share, number):
+    """A share of a hospital's people with its interval: "Pakistan: 3 of 100 (1 to 5), 404 people"."""
+    ends = {"low": int(100 * share.low), "high": math.ceil(100 * share.high)}
+    return words("figure", place=words.hospital(place), number=number(share.value), n=share.n, **ends)
 
 
 def main_figure(words, finding):
@@ -191,7 +193,7 @@ def main_figure(words, finding):
     measured = enough(finding, figure)
     if not measured:
         return reliability(words, finding, of_whom=False)
-    return f"{words(f'figure_{figure}')}: {people(words, *measured[0], number)}"
+    return f"{words(f'figure_{figure}')}: {figure_words(words, *measured[0], number)}"
 
 
 def to_be_set_right(analysis):

@@ -17,6 +17,7 @@ from .viewer import to_analysed_geometry
 
 MARGIN = 16 * mm
 PICTURE_SIDE = 84 * mm  # at most
+RING = "#f0e442"  # yellow of Okabe and Ito 2008
 PRINTED_SIDE = 700  # pixels, at most: 210 dots per inch
 RULE = {"width": "100%", "thickness": 0.5, "color": colors.Color(0, 0.35, 0.55), "spaceBefore": 3, "spaceAfter": 5}
 rl_config.useA85 = 0  # pictures as bytes, not as text: a fifth smaller, and quicker
@@ -69,12 +70,24 @@ def pictures(words, analysis, saliency, text):
         name = reacts[0]
         second = heat_over(analysis, saliency[name])
         caption = f"{words('heat_of')} {words.finding(name)}. {words('about_heat_maps')}"
-    drawn = [printed(picture, analysis.radiograph.sides_known) for picture in (overlay_image(analysis), second)]
-    table = Table(
-        [drawn, [text(words("alt_outlined"), 8), text(caption, 8)]], colWidths=[87 * mm, 87 * mm], hAlign="LEFT"
-    )
+    first, ringed = with_rings(overlay_image(analysis), analysis)
+    drawn = [printed(picture, analysis.radiograph.sides_known) for picture in (first, second)]
+    captions = [words("alt_outlined") + "." * bool(ringed), caption]
+    captions[0] += f" {words('where_rings', findings=words.listed(ringed))}" if ringed else ""
+    table = Table([drawn, [text(one, 8) for one in captions]], colWidths=[87 * mm, 87 * mm], hAlign="LEFT")
     table.setStyle([("LEFTPADDING", (0, 0), (-1, -1), 0), ("VALIGN", (0, 0), (-1, -1), "TOP")])
     return table
+
+
+def with_rings(picture, analysis):
+    """The picture with a ring where each finding is that is detected and has places, and the names of those."""
+    draw, scale = ImageDraw.Draw(picture), picture.width / analysis.radiograph.pixels.shape[1]
+    ringed = [finding for finding in by_level(analysis.findings)["detected"] if finding.places]
+    for spot in [spot for finding in ringed for spot in finding.places]:
+        x, y, radius = (scale * number for number in (spot.x, spot.y, spot.radius))
+        box = (x - radius, y - radius, x + radius, y + radius)
+        draw.ellipse(box, outline=RING, width=1 + picture.width // 200)
+    return picture, [finding.name for finding in ringed]
 
 
 def heat_over(analysis, saliency):
