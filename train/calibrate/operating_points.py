@@ -287,13 +287,16 @@ def is_shown(point, specificity, low):
 
     Returns:
         whether the AUC's lower bound lies above 0.70, at most 0.20 of the healthy people of a hospital left out are
-        called, at least 0.30 of the ill are found where there are any, and specificity is at least 0.50.
+        called, and at most 0.25 of the otherwise ill, at least 0.30 of the ill are found where there are any, and
+        specificity is at least 0.50.
     """
     auc, alarms, found = (worst(point, figure) for figure in ("auc_healthy", "called_healthy", "found"))
+    mistaken = worst(point, "called_otherwise_ill")
     low = auc["interval"][0] if auc else low
     few_alarms = alarms is not None and alarms["value"] <= MAX_FALSE_ALARMS
     worth_a_row = found is None or found["value"] >= MIN_FOUND
-    return low > MIN_AUC and few_alarms and worth_a_row and specificity >= MIN_SPECIFICITY
+    tells_apart = mistaken is None or mistaken["value"] <= FALSE_ALARMS["otherwise_ill"]
+    return low > MIN_AUC and few_alarms and tells_apart and worth_a_row and specificity >= MIN_SPECIFICITY
 
 
 def read_points(recipe):

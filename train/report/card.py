@@ -194,7 +194,7 @@ def which_epoch(history):
 
 def chosen_by(history):
     """The figure that chose the epoch: the first one after epoch and loss; None where the last one is kept anyhow."""
-    return next((key for key in history[0] if key not in ("epoch", "loss", "seconds")), None)
+    return next((key for key in (history or [{}])[0] if key not in ("epoch", "loss", "seconds")), None)
 
 
 def card_data(recipe, metrics):

@@ -229,6 +229,9 @@ def test_the_rule_for_what_is_shown():
     assert not is_shown(point(low=0.69), 0.8, 0.99)
     assert not is_shown(point(alarms=0.21), 0.8, 0.99)
     assert not is_shown(point(found=0.29), 0.8, 0.99)
+    mistaken = point()
+    mistaken["hospitals"]["good"]["called_otherwise_ill"] = {"value": 0.26}
+    assert not is_shown(mistaken, 0.8, 0.99)
     assert not is_shown(point(), 0.49, 0.99)
     no_ill = {"hospitals": {"x": {"called_healthy": {"value": 0.1}}}}
     assert is_shown(no_ill, 0.8, 0.75) and not is_shown(no_ill, 0.8, 0.65)
