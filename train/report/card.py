@@ -185,6 +185,8 @@ def own_tables(run):
 
 def which_epoch(history):
     """The sentence that says which epoch's weights these are."""
+    if not history:
+        return "No epoch: the weights are those it began with."
     if len(history) == 1 or chosen_by(history) is None:
         epochs = "One epoch" if len(history) == 1 else f"{len(history)} epochs"
         return f"{epochs}, whose last weights are kept: no validation image had a say in when to stop."
@@ -194,7 +196,7 @@ def which_epoch(history):
 
 def chosen_by(history):
     """The figure that chose the epoch: the first one after epoch and loss; None where the last one is kept anyhow."""
-    return next((key for key in (history or [{}])[0] if key not in ("epoch", "loss", "seconds")), None)
+    return next((key for key in history[0] if key not in ("epoch", "loss", "seconds")), None)
 
 
 def card_data(recipe, metrics):

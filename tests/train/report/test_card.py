@@ -38,6 +38,7 @@ def test_of_epochs_that_are_equal_the_first_is_the_one_that_was_kept():
     for epoch in history[:-1]:
         del epoch["mean_auc"]  # as where the last one is kept, and it alone is looked at
     assert "4 epochs, whose last weights are kept" in which_epoch(history)
+    assert which_epoch([]) == "No epoch: the weights are those it began with."
 
 
 def test_what_others_measured_is_told_with_its_version():
