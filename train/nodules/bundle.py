@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from lungfusion.evidence import Evidence, FindingEvidence, Place, Share
+from lungfusion.evidence import HELD_BACK, Evidence, FindingEvidence, Place, Share
 from lungfusion.models import LungFusionConfig, NoduleDetectorConfig
 from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
 from train.data.sources import find_source
@@ -54,10 +54,16 @@ def put_into(folder, recipe, report, variant):
     (folder / "config.json").write_text(json.dumps(dict(sorted(content.items())), indent=2) + "\n")
     evidence = Evidence.from_pretrained(folder)
     measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
-    places = {name: "{title}: {population}".format(**find_source(name)) for name in measured[NODULE_FINDINGS[0]].places}
+    places = {name: title_of(name) for name in measured[NODULE_FINDINGS[0]].places}
     told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
     write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": told})
     replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
+
+
+def title_of(place):
+    """A place in plain words."""
+    said = "{title}: {population}".format(**find_source(place.removesuffix(HELD_BACK)))
+    return f"{said}, patients held back from training" if place.endswith(HELD_BACK) else said
 
 
 def probability(logit, figures):
@@ -67,13 +73,17 @@ def probability(logit, figures):
 
 def evidence_of(recipe, figures):
     """`FindingEvidence` of the detector: nodule and mass are told apart by width alone, so both have the same."""
+    found, right = figures["found"], figures["specificity"]
+    auc = Share(figures["auc"]["value"], *figures["auc"]["interval"], found["n"] + right["n"])
     places = {}
     for name, called in figures["healthy"].items():
+        share = Share(called["value"], *called["interval"], called["n"])
         if called["left_out"]:
             scores = np.quantile(probability(figures["healthy_scores"][name], figures), np.linspace(0, 1, SCORES))
-            share = Share(called["value"], *called["interval"], called["n"])
             places[name] = Place(called_healthy=share, scores={"healthy": [round(float(one), 3) for one in scores]})
-    home = {"sensitivity": figures["found"]["value"], "specificity": figures["specificity"]["value"]}
-    home |= dict(zip(("auc_low", "auc_high"), figures["auc"]["interval"], strict=True), auc=figures["auc"]["value"])
+        else:
+            found_there = Share(found["value"], *found["interval"], found["n"])
+            places[name + HELD_BACK] = Place(found=found_there, called_healthy=share, auc_otherwise_ill=auc)
+    home = {"sensitivity": found["value"], "specificity": right["value"]}
     sources = ["{title}, {population}".format(**find_source(name)) for name in recipe["learn_from"]]
     return FindingEvidence([*sources, "made nodules drawn into them"], home, places)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lungfusion.evidence import Share
+from lungfusion.evidence import HELD_BACK, Share
 from train.io import cell, markdown_table
 from train.scoring.metrics import PREVALENCES
 
@@ -23,11 +23,11 @@ NAMES = {
     "ece": "ECE",
     "ece_if_calibrated": "ECE if calibrated",
 }
-AWAY = {  # figures of `lungfusion.evidence.Place`, and what they are called
-    "auc_healthy": "ROC AUC away",
-    "found": "found away",
-    "called_healthy": "healthy called away",
-    "called_otherwise_ill": "otherwise ill called away",
+BY_PLACE = {  # figures of `lungfusion.evidence.Place`, and what they are called
+    "auc_healthy": "ROC AUC, hospital left out",
+    "found": "found",
+    "called_healthy": "healthy called",
+    "called_otherwise_ill": "otherwise ill called",
 }
 NOT_MEASURED = "not measured"
 HEALTHY = "Healthy: people with none of the findings that are known of them, pneumonia and tuberculosis among these."
@@ -138,7 +138,7 @@ def predictive_values_table(findings):
 
 
 def findings_table(config, evidence, metrics):
-    """Markdown: each finding that is told, at home and in the hospitals that training left out, each figure the worst.
+    """Markdown: each finding that is told, each figure in the place where it is worst.
 
     Args:
         config: `LungFusionConfig`.
@@ -147,19 +147,19 @@ def findings_table(config, evidence, metrics):
     """
     rows = []
     for name in config.shown:
-        away = [worst_away(evidence[name], figure) for figure in AWAY]
-        rows.append([name, worst_at_home(metrics, name) or auc_at_home(evidence[name].home), *away])
-    measured = [True, True, *[any(row[column] for row in rows) for column in range(2, len(AWAY) + 2)]]
-    titles = ["finding", "ROC AUC at home", *AWAY.values()]
+        by_place = [worst_of_places(evidence[name], figure) for figure in BY_PLACE]
+        rows.append([name, worst_at_home(metrics, name) or auc_held_back(evidence[name]), *by_place])
+    measured = [True, True, *[any(row[column] for row in rows) for column in range(2, len(BY_PLACE) + 2)]]
+    titles = ["finding", "ROC AUC at home", *BY_PLACE.values()]
     lines = markdown_table(
         [title for title, kept in zip(titles, measured, strict=True) if kept],
         [[cell or NOT_MEASURED for cell, kept in zip(row, measured, strict=True) if kept] for row in rows],
     )
-    return lines if all(measured) else [*lines, "", f"Not measured in hospitals left out: {missing(measured)}."]
+    return lines if all(measured) else [*lines, "", f"Not measured: {missing(measured)}."]
 
 
 def missing(measured):
-    titles = list(AWAY.values())
+    titles = list(BY_PLACE.values())
     return ", ".join(title for title, kept in zip(titles, measured[2:], strict=True) if not kept)
 
 
@@ -170,13 +170,14 @@ def worst_at_home(metrics, name):
     return worst and f"{cell(worst['auc'])}, n = {worst['images']}"
 
 
-def auc_at_home(home):
-    """Of `FindingEvidence.home`, of findings with a table of their own, as nodules have; empty where there is none."""
-    return "auc" in home and cell({"value": home["auc"], "interval": [home["auc_low"], home["auc_high"]]})
+def auc_held_back(evidence):
+    """Of `FindingEvidence` of findings with a table of their own, as nodules have; empty where there is none."""
+    known = [auc for name, auc in evidence.measured("auc_otherwise_ill") if name.endswith(HELD_BACK)]
+    return cell_of(known[0]) if known else ""
 
 
-def worst_away(evidence, figure):
-    """A figure of `FindingEvidence` in the hospital left out where it is worst, with n and the hospital; or empty."""
+def worst_of_places(evidence, figure):
+    """A figure of `FindingEvidence` in the place where it is worst, with n and the place; or empty."""
     measured = evidence.measured(figure)
     return measured and f"{cell_of(measured[0][1])}, {measured[0][0]}"
 

@@ -3,6 +3,7 @@
 import math
 
 from ...analysis import LEVELS
+from ...evidence import HELD_BACK
 
 TO_BE_SET_RIGHT = ("inverted", "not_upright")  # codes of warnings beside which no finding is asserted
 GROUPS = ("child", "older_child", "adult")  # whom a radiograph may be of, as a visitor says it
@@ -147,7 +148,7 @@ def found_share(finding):
     """[(the least share of its people who are found, whether in a hospital left out or where it learned)]; or none."""
     measured = enough(finding, "found")
     if measured:
-        return [(measured[0][1].value, True)]
+        return [(measured[0][1].value, not measured[0][0].endswith(HELD_BACK))]
     home = finding.evidence.home.get("sensitivity")
     return [] if home is None else [(home, False)]
 

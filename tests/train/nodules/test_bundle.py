@@ -56,7 +56,9 @@ def test_a_detector_becomes_part_of_a_checkpoint_with_its_thresholds_and_what_wa
     assert (nodule.shown, nodule.explained, nodule.min_side) == (True, False, 256)
     assert model.config.findings["cyst"].population == ()
     evidence = Evidence.from_pretrained(folder)
-    assert list(evidence["mass"].places) == ["pakistan"]
+    assert list(evidence["mass"].places) == ["nih_held_back", "pakistan"]
+    auc = evidence["mass"].places["nih_held_back"].auc_otherwise_ill
+    assert (auc.value, auc.n) == (0.8, 60) and "held back" in evidence.places["nih_held_back"]
     assert evidence["mass"].worst_false_alarms()[1].n == 40
     assert "Pakistan" in evidence.places["pakistan"]
     written = json.loads((folder / "nodules.json").read_text())

@@ -24,10 +24,10 @@ def test_each_figure_is_that_of_the_worst_place():
     titles, _, mass, edema, _, rest = findings_table(
         CONFIG, Evidence({"mass": FindingEvidence(places=places)}), METRICS
     )
-    assert cells(titles) == ["finding", "ROC AUC at home", "healthy called away"]
+    assert cells(titles) == ["finding", "ROC AUC at home", "healthy called"]
     assert cells(mass) == ["mass", "0.800 (0.750–0.850), n = 50", "0.090 (0.048–0.162), n = 100, fir"]
     assert cells(edema) == ["edema", "not measured", "not measured"]
-    assert rest == "Not measured in hospitals left out: ROC AUC away, found away, otherwise ill called away."
+    assert rest == "Not measured: ROC AUC, hospital left out, found, otherwise ill called."
 
 
 def test_of_epochs_that_are_equal_the_first_is_the_one_that_was_kept():
