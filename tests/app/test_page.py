@@ -201,7 +201,7 @@ def test_a_first_visit_weighs_little(browser, server):
         window, loaded = browser.new_context(viewport={"width": 1280, "height": 800}), []
         page = window.new_page()
         page.set_default_timeout(PATIENCE)
-        page.on("requestfinished", loaded.append)
+        page.on("requestfinished", lambda request, loaded=loaded: loaded.append(request))
         page.goto(server)
         page.locator(".hero").wait_for()
         page.wait_for_function("window.lungfusion")

@@ -234,6 +234,8 @@ def told_at_home(rows, called, sources):
 
     called: of each finding shown, as `called_by_others` gives it.
     """
+    if not called:
+        return {}
     told = {}
     for row, any_called in zip(rows, np.any(called, axis=0), strict=True):
         if is_healthy(row) and sources[row["source"]].get("age") == "adult":
