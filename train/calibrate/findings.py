@@ -28,6 +28,7 @@ from train.calibrate.operating_points import (
     told_of_anything,
     with_thresholds,
 )
+from train.data.sources import known_sources
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
 from train.scoring.hospitals import auc_of, group_of, heed_rivals, is_healthy, score_of
@@ -257,7 +258,7 @@ def titles_of(sources, evidence):
     """Hospital → what it is in plain words, of those that evidence has figures of."""
     measured = {hospital for of_finding in evidence.values() for hospital in of_finding.places}
     titles = {}
-    for source in sources.values():
+    for source in (sources | known_sources()).values():
         hospital, said = source.get("hospital"), f"{source['title']}: {source['population']}"
         if hospital in measured:
             titles.setdefault(hospital, said)

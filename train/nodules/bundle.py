@@ -13,6 +13,7 @@ from train.data.sources import find_source
 from train.io import WEIGHTS, write_table
 from train.nodules.data import MIN_SIDE
 from train.nodules.report import load_detector, tables
+from train.report.tables import metrics_tables
 from train.scoring.metrics import sigmoid
 
 SCORES = 100  # of a hospital's people, evenly over their ranks, kept to look an image's own at among
@@ -58,6 +59,18 @@ def put_into(folder, recipe, report, variant):
     told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
     write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": told})
     replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
+    if (folder / "metrics.json").exists():
+        forget_classifier(folder)
+
+
+def forget_classifier(folder):
+    """Take what the classifier said of nodules and masses, which is told no more, out of a checkpoint's metrics."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    for summary in metrics.values():
+        for name in NODULE_FINDINGS:
+            summary["findings"].pop(name, None)
+            summary["off_source"].pop(name, None)
+    write_table(folder, "metrics", metrics_tables(metrics), metrics)
 
 
 def title_of(place):
