@@ -56,9 +56,11 @@ def put_into(folder, recipe, report, variant):
     evidence = Evidence.from_pretrained(folder)
     measured = dict.fromkeys(NODULE_FINDINGS, evidence_of(recipe, figures))
     places = {name: title_of(name) for name in measured[NODULE_FINDINGS[0]].places}
-    told = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
-    write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": told})
-    replace(evidence, findings=evidence.findings | measured, places=evidence.places | places).save_pretrained(folder)
+    variants = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
+    write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": variants})
+    told = evidence.findings | measured
+    places = evidence.places | places
+    Evidence(told, places=places).save_pretrained(folder)  # who is told of anything now was not measured
     if (folder / "metrics.json").exists():
         forget_classifier(folder)
 
