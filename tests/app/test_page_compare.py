@@ -22,7 +22,7 @@ def test_a_second_radiograph_is_compared_with_the_one_that_was_analysed(visit, r
     assert not page.locator(".panel.second").is_visible() and page.locator(".over.base").is_visible()
     page.get_by_label("Swipe", exact=True).last.fill("20")
     assert "20%" in page.locator(".over.base").evaluate("image => getComputedStyle(image).clipPath")
-    page.get_by_text("Difference", exact=True).click()
+    page.get_by_role("radiogroup", name="How to compare").get_by_text("Difference").click()
     assert page.locator(".difference").is_visible() and page.get_by_text("whiter in the second").is_visible()
     page.get_by_text("Blink", exact=True).click()
     for front in ("second", "first"):
