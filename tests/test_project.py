@@ -19,7 +19,7 @@ from train.report.card_words import CITE
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EVERY_DEPENDENCY = sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])
-COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "predict", "push", "bundle"}
+COMMANDS = {"prepare", "segment", "classify", "finetune", "evaluate", "compare", "join", "predict", "push", "bundle"}
 ROOMS = {"augment", "calibrate", "data", "engine", "nodules", "publish", "recipes", "report", "scoring"}
 MODELS_MAY_IMPORT = {
     "copy",
@@ -110,6 +110,7 @@ def test_the_app_is_a_leaf_and_alone_imports_what_its_extra_brings():
 
 VIEW_MAY_IMPORT = (  # what an analysis says, and geometry: neither reading nor models
     "lungfusion.analysis",
+    "lungfusion.evidence",
     "lungfusion.explanation",
     "lungfusion.visualization",
     "lungfusion.checks",
