@@ -22,12 +22,12 @@ pipe, asked_for = load_or_bundled(MODEL)
 examples = Examples(Path(__file__).parent / "examples" / "radiographs")
 handlers = Handlers(pipe, examples, model=MODEL if MODEL and asked_for else "bundled")
 demo = build_page(pipe, handlers, MODEL, asked_for)
+gc.freeze()
+gc.enable()
 
 
 def prepare():
     """What the first visitors need not wait for."""
-    gc.freeze()
-    gc.enable()
     compile_in_background(pipe)
     examples.prepare_in_background(handlers.answers.explain)
 

@@ -167,12 +167,12 @@ def mean_rows(of_runs):
     known = [{(row["source"], row["file_name"]): row for row in rows} for rows in of_runs]
     rows = []
     for image, row in known[0].items():
-        others = [one[image] for one in known[1:] if image in one]
-        if len(others) < len(known) - 1:
+        if not all(image in one for one in known):
             continue
-        shared = {key for key in row if key.startswith("logit_") and all(key in other for other in others)}
+        said = [one[image] for one in known]
+        shared = {key for key in row if key.startswith("logit_") and all(key in one for one in said)}
         kept = {key: value for key, value in row.items() if not key.startswith("logit_")}
-        rows.append(kept | {key: float(np.mean([row[key], *[other[key] for other in others]])) for key in shared})
+        rows.append(kept | {key: float(np.mean([one[key] for one in said])) for key in shared})
     return rows
 
 
@@ -193,7 +193,6 @@ def write_hospitals(runs, recipe, output):
     sizes = ", ".join(f"{run.drawn} without {' and '.join(hospitals)}" for hospitals, run in runs.items())
     lines = [f"Images drawn in training: {sizes}.", ""]
     lines += hospitals_table({finding: point["hospitals"] for finding, point in points.items()})
-    output.mkdir(parents=True, exist_ok=True)
     write_table(output, "hospitals", lines, points)
 
 

@@ -4,7 +4,7 @@ import timm
 import torch
 from torch import nn
 
-from .local_contrast import local_contrast
+from .local_contrast import local_contrast, surroundings
 
 NEAR, AROUND = 1 / 22, 1 / 12  # σ of what local contrast takes as a place's surroundings, of the picture's side
 SPREAD = 6  # standard deviations that are shown from black to white
@@ -45,8 +45,8 @@ class Branch(nn.Module):
 
 def in_local_contrast(cnn_input):
     """(B, 3 or 4, s, s) float in [0, 1], grey, → the same with the grey's local contrast in place of it."""
-    side = cnn_input.shape[-1]
-    grey = local_contrast(cnn_input[:, :1], NEAR * side, AROUND * side, 4, 0.02)
+    side, grey = cnn_input.shape[-1], cnn_input[:, :1]
+    grey = local_contrast(grey, surroundings(grey, NEAR * side, 4), AROUND * side, 4, 0.02)
     grey = (0.5 + grey / SPREAD).clamp(0, 1)
     return torch.cat([grey.expand(-1, 3, -1, -1), cnn_input[:, 3:]], dim=1)
 

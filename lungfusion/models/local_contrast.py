@@ -4,20 +4,20 @@ import torch
 from torch.nn import functional as F
 
 
-def local_contrast(picture, sigma, wider, step, least):
+def local_contrast(picture, mean, sigma, step, least):
     """Each pixel's difference from the mean around it, in standard deviations of such differences around it.
 
     Args:
-        picture: (B, 1, h, w) float in [0, 1].
-        sigma, wider: in pixels, of the Gaussians around each pixel over which the mean and the deviation are taken.
-        step: pixels between the places at which they are computed.
+        picture, mean: (B, 1, h, w) float in [0, 1]; `mean` as `surroundings` gives it.
+        sigma: in pixels, of the Gaussian around each pixel over which the deviation is taken.
+        step: pixels between the places at which it is computed.
         least: deviation that is added, so that flat places stay flat.
 
     Returns:
         (B, 1, h, w) float, about −3 to 3.
     """
-    difference = picture - surroundings(picture, sigma, step)
-    deviation = surroundings(difference.square(), wider, step).clamp(min=0).sqrt()
+    difference = picture - mean
+    deviation = surroundings(difference.square(), sigma, step).clamp(min=0).sqrt()
     return difference / (deviation + least)
 
 

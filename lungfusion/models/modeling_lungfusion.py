@@ -89,8 +89,8 @@ class LungFusionModel(PreTrainedModel):
         super().__init__(config)
         self.segmenter = LungUNetForSemanticSegmentation(config.segmenter).requires_grad_(False)
         self.concatenation = CONCATENATION_MODULES[config.concatenation](config.branch_size)
-        channels, of_each = self.concatenation.channels, zip(config.branches, config.inputs, strict=True)
-        self.branches = nn.ModuleList(Branch(name, channels, reads) for name, reads in of_each)
+        of_each = zip(config.branches, config.inputs, strict=True)
+        self.branches = nn.ModuleList(Branch(name, self.concatenation.channels, reads) for name, reads in of_each)
         channels = [branch.num_features for branch in self.branches]
         self.fusion = FUSION_MODULES[config.fusion](channels, config.fusion_size)
         self.add_head(config)

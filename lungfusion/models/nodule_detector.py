@@ -106,8 +106,8 @@ def convolution(before, after, stride=1, last=False):
 def contrast(picture):
     """(B, 1, h, w) float in [0, 1] → (B, 2, h, w): what differs from its near surroundings, and these from theirs."""
     low = surroundings(picture, FINE, 4)
-    fine = local_contrast(picture, FINE, AROUND, 4, 0.01)
-    wide = local_contrast(low, WIDE, 1.5 * WIDE, 8, 0.02)
+    fine = local_contrast(picture, low, AROUND, 4, 0.01)
+    wide = local_contrast(low, surroundings(low, WIDE, 8), 1.5 * WIDE, 8, 0.02)
     return torch.cat([fine, wide], dim=1).clamp(-6, 6)
 
 

@@ -137,17 +137,23 @@ def is_continuous(values: np.ndarray, modulus: int) -> bool:
 
 def jump_widely(parts: list, modulus: int) -> bool:
     """Whether three of the quarters, each as `_steep_pairs` gives it, have jumps: more than a page beside a picture."""
-    return np.sort([_jumps(*part, modulus)[0] for part in parts])[1] > _SOME_JUMPS
+    return sorted(share for _, share in _far_apart(parts, modulus))[1] > _SOME_JUMPS
 
 
 def jump_smoothly(parts: list, modulus: int) -> bool:
     """Whether two of the quarters have many jumps, which are small steps if another grey is the beginning: so it is
     where the brightest part of a picture overflowed.
     """
-    apart = [np.abs(one - other) for one, other, _ in parts]
-    jumps = [steps[steps > 3 * modulus // 4] for steps in apart]
-    shares = sorted(len(steps) / part[2] for steps, part in zip(jumps, parts, strict=True))
-    return shares[2] > _MANY_IN_A_QUARTER and modulus - np.median(np.concatenate(jumps)) < _SMOOTH * modulus
+    jumps, shares = zip(*_far_apart(parts, modulus), strict=True)
+    many = sorted(shares)[2] > _MANY_IN_A_QUARTER
+    return many and modulus - np.median(np.concatenate(jumps)) < _SMOOTH * modulus
+
+
+def _far_apart(parts: list, modulus: int) -> list[tuple[np.ndarray, float]]:
+    """Of each quarter the steps of more than three quarters of the range, and their share of its pairs."""
+    steps = [np.abs(one - other) for one, other, _ in parts]
+    jumps = [of_part[of_part > 3 * modulus // 4] for of_part in steps]
+    return [(of_part, len(of_part) / part[2]) for of_part, part in zip(jumps, parts, strict=True)]
 
 
 def _quarters(values: np.ndarray) -> list[np.ndarray]:

@@ -28,7 +28,7 @@ from train.calibrate.operating_points import (
     told_of_anything,
     with_thresholds,
 )
-from train.data.sources import known_sources
+from train.data.sources import known_sources, title_in_words
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
 from train.scoring.hospitals import auc_of, group_of, heed_rivals, is_healthy, score_of
@@ -259,11 +259,10 @@ def titles_of(sources, evidence):
     measured = {hospital for of_finding in evidence.values() for hospital in of_finding.places}
     titles = {}
     for source in (sources | known_sources()).values():
-        hospital, said = source.get("hospital"), f"{source['title']}: {source['population']}"
-        if hospital in measured:
-            titles.setdefault(hospital, said)
-        if f"{hospital}{HELD_BACK}" in measured:
-            titles.setdefault(f"{hospital}{HELD_BACK}", f"{said}, patients held back from training")
+        hospital = source.get("hospital")
+        for place, held_back in ((hospital, False), (f"{hospital}{HELD_BACK}", True)):
+            if place in measured:
+                titles.setdefault(place, title_in_words(source, held_back))
     return titles
 
 

@@ -23,6 +23,11 @@ def known_sources():
     return {name: with_base(source, written) for name, source in written.items()}
 
 
+def title_in_words(source, held_back=False):
+    """What a source is, and whether its patients were held back from a training on it."""
+    return f"{source['title']}: {source['population']}" + ", patients held back from training" * held_back
+
+
 def with_base(source, others):
     base = source.get("base")
     own = {key: value for key, value in source.items() if key != "base"}

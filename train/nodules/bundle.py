@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from lungfusion.evidence import HELD_BACK, Evidence, FindingEvidence, Place, Share
 from lungfusion.models import LungFusionConfig, NoduleDetectorConfig
 from lungfusion.models.configuration_lungfusion import NODULE_FINDINGS
-from train.data.sources import find_source
+from train.data.sources import find_source, title_in_words
 from train.io import WEIGHTS, write_table
 from train.nodules.data import MIN_SIDE
 from train.nodules.report import load_detector, tables
@@ -58,9 +58,8 @@ def put_into(folder, recipe, report, variant):
     places = {name: title_of(name) for name in measured[NODULE_FINDINGS[0]].places}
     variants = {name: {key: x for key, x in row.items() if key != "healthy_scores"} for name, row in report.items()}
     write_table(folder, "nodules", tables(report), {"bundled": variant, "variants": variants})
-    told = evidence.findings | measured
-    places = evidence.places | places
-    Evidence(told, places=places).save_pretrained(folder)  # who is told of anything now was not measured
+    told = Evidence(evidence.findings | measured, places=evidence.places | places)
+    told.save_pretrained(folder)  # who is told of anything now was not measured
     if (folder / "metrics.json").exists():
         forget_classifier(folder)
 
@@ -77,8 +76,7 @@ def forget_classifier(folder):
 
 def title_of(place):
     """A place in plain words."""
-    said = "{title}: {population}".format(**find_source(place.removesuffix(HELD_BACK)))
-    return f"{said}, patients held back from training" if place.endswith(HELD_BACK) else said
+    return title_in_words(find_source(place.removesuffix(HELD_BACK)), place.endswith(HELD_BACK))
 
 
 def probability(logit, figures):
