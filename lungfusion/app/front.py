@@ -61,19 +61,9 @@ class InVisitorsLanguage:
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) not in ("", "/"):
             return await self.app(scope, receive, send)
-        begun, body = None, bytearray()
 
-        async def finished(message):
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = message
-                return
-            if message["type"] != "http.response.body":
-                return await send(message)
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            headers, sent = MutableHeaders(raw=begun["headers"]), bytes(body)
+        def finished(begun, sent):
+            headers = MutableHeaders(raw=begun["headers"])
             if headers.get("content-type", "").startswith("text/html"):
                 sent = self.page(sent, scope)
                 headers["vary"] = "Accept-Language, Accept-Encoding"
@@ -81,10 +71,9 @@ class InVisitorsLanguage:
                     sent = brotli.compress(sent, quality=QUICK)
                     headers["content-encoding"] = "br"
                 headers["content-length"] = str(len(sent))
-            await send(begun)
-            await send({"type": "http.response.body", "body": sent})
+            return sent
 
-        await self.app(scope, receive, finished)
+        await self.app(scope, receive, once_whole(send, finished))
 
     def page(self, html, scope):
         """Gradio's page, bytes → this app's."""
@@ -121,26 +110,16 @@ class Packed:
         asset = scope["type"] == "http" and scope["method"] == "GET" and ASSET.search(scope["path"])
         if not asset or not reads_brotli(scope) or "range" in Headers(scope=scope):
             return await self.by_gzip(scope, receive, send)
-        begun, body = None, bytearray()
 
-        async def packed(message):
-            nonlocal begun
-            if message["type"] == "http.response.start":
-                begun = message
-                return
-            body.extend(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            sent = bytes(body)
+        def packed(begun, sent):
             if begun["status"] == 200:
                 sent = self.pack(asset[0], sent)
                 headers = MutableHeaders(raw=begun["headers"])
                 headers["content-encoding"], headers["content-length"] = "br", str(len(sent))
                 headers.add_vary_header("Accept-Encoding")
-            await send(begun)
-            await send({"type": "http.response.body", "body": sent})
+            return sent
 
-        await self.app(scope, receive, packed)
+        await self.app(scope, receive, once_whole(send, packed))
 
     def pack(self, name, content):
         if name not in self.kept:
@@ -150,6 +129,31 @@ class Packed:
 
     def pack_smaller(self, name, content):
         self.kept[name] = brotli.compress(content, quality=SMALLEST)
+
+
+def once_whole(send, change):
+    """An ASGI `send` that waits until an answer is whole, and sends what `change` makes of it.
+
+    Args:
+        send: the one that is sent by in the end.
+        change: function of the answer's first message, whose headers it may change, and of its body, bytes, to a body.
+    """
+    begun, body = None, bytearray()
+
+    async def gather(message):
+        nonlocal begun
+        if message["type"] == "http.response.start":
+            begun = message
+        elif message["type"] != "http.response.body":
+            await send(message)
+        else:
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                sent = change(begun, bytes(body))
+                await send(begun)
+                await send({"type": "http.response.body", "body": sent})
+
+    return gather
 
 
 def reads_brotli(scope):
