@@ -6,6 +6,7 @@ from PIL import Image
 from ...visualization import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .phrases import by_level, change, percentage
 from .render import render
+from .viewer import faded
 
 SIDE = 384  # pixels of what the networks made, drawn large
 MAP_OPACITY = 0.55
@@ -87,10 +88,15 @@ def map_picture(words, steps, number, name):
     heat = np.asarray(Image.fromarray(steps.feature_maps[name]).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     under = joined_image(steps, steps.concatenation).resize(size, Image.Resampling.BILINEAR)
     colours = blend(np.asarray(under, np.float32), heat_colours(heat), MAP_OPACITY * np.ones(size))
-    caption = words("network", number=number, name=name)
+    caption = words("network", number=number, name=network(name))
     if steps.fusion_weights and steps.fusion_weights[name] <= NONE:
         caption = f"{caption} – {words('network_without_weight')}"
     return Image.fromarray(as_bytes(colours)), caption
+
+
+def network(name):
+    """A branch as it is called in print: tf_efficientnet_lite0 → efficientnet lite0, for timm's prefix says no more."""
+    return name.removeprefix("tf_").removesuffix("_100").replace("_", " ")
 
 
 def heat_pictures(words, steps, analysis, saliency):
@@ -98,7 +104,7 @@ def heat_pictures(words, steps, analysis, saliency):
     under, pictures = as_rgb(steps.image), []
     for finding in by_level(analysis.findings)["detected"]:
         if finding.name in saliency:
-            heat = saliency[finding.name]
+            heat = faded(saliency[finding.name])
             opacity = MAP_OPACITY * ((heat - COLD) / (1 - COLD)).clip(0, 1)
             picture = with_contour(blend(under, heat_colours(heat), opacity), steps.alpha)
             pictures.append((picture, f"{words('show_heat')}: {words.title(finding.name)}"))
