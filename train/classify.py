@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
 from lungfusion.models.concatenation import CONCATENATION_MODULES
@@ -25,9 +25,12 @@ from train.engine.run import prepare_output, write_counts
 from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
 from train.evaluate import evaluate_run
 from train.io import write_csv
+from train.scoring.classical import CLASSIFIERS, fitted_to, ranks
 from train.scoring.hospitals import MAX_IMAGES, score_with_model, split_hospital
 from train.scoring.metrics import roc_auc
 
+TILTED = 100  # images of each source left out that are turned
+CLASSICAL_IMAGES = 1500  # on whose features classical classifiers learn
 MOST_LOG_ODDS = 3.0  # of a finding in a hospital: 95 in 100 have it, or 5
 
 
@@ -50,6 +53,8 @@ def main(arguments=None):
         parts = {split: prepare(home, split) for split in ("train", "validation")}
         away = {name: source | {"unused_labels": []} for name, source in away.items()}
         left_out = [part for split in ("train", "validation") for part in prepare(away, split)]
+        some = {name: source | {"images": TILTED} for name, source in away.items()}
+        tilted = {tilt: prepare(some, "train", tilt=tilt) for tilt in recipe["tilts"]}
     if accelerator.is_main_process:
         crops = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
         write_counts(crops, output)
@@ -84,7 +89,12 @@ def main(arguments=None):
         best = round_weights(load_classifier(output / "model")).to(memory_format=torch.channels_last)
         save_model(best, processor, output / "model")
         if recipe["left_out"]:
-            score_left_out(best.to(accelerator.device), parts["validation"], left_out, home | away, output)
+            best, sources = best.to(accelerator.device), home | away
+            score_tilted(best, tilted, sources, output)
+            if recipe["classical"]:
+                drawn = Subset(labelled(parts["train"]), list(dict.fromkeys(sampler))[:CLASSICAL_IMAGES])
+                score_classical(best, drawn, parts["validation"], left_out, sources, output)
+            score_left_out(best, parts["validation"], left_out, sources, output)  # the last: it says that all is there
         else:
             evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
@@ -117,14 +127,18 @@ def init_from_checkpoint(model, earlier, classifier_too):
                     own[row] = other[list(earlier.config.findings).index(name)]
 
 
-def load_parts(recipe, config, processor, segmenter, workers, sources, split):
-    """One (name, data, crops, labels) for each source, without the images of which nothing is known."""
+def load_parts(recipe, config, processor, segmenter, workers, sources, split, tilt=0):
+    """One (name, data, crops, labels) for each source, without the images of which nothing is known.
+
+    tilt: degrees by which they are turned.
+    """
     parts, concatenation = [], CONCATENATION_MODULES[config.concatenation](config.branch_size)
     for name, source in sources.items():
         data = load_part(recipe, source, split)
         if "images" in source:
             data = data.select(sample_rows(len(data), source["images"] // (1 if split == "train" else 4)))
-        crops = lung_crops(data, processor, segmenter, concatenation, f"{name}, {split}", workers)
+        words = f"{name}, {split}" + (f", tilted by {tilt}°" if tilt else "")
+        crops = lung_crops(data, processor, segmenter, concatenation, words, workers, recipe["lungs"], tilt)
         labels = known_labels(data, config.findings, source)
         rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
         parts.append((name, data.select(rows), crops.select(rows), labels[rows]))
@@ -213,17 +227,62 @@ def loss_with_weights(recipe, findings):
 
 def score_left_out(model, validation, left_out, sources, output):
     """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospital left out."""
+    parts = parts_to_score(validation, left_out, sources)
+    write_csv(output / "left_out.csv", score_with_model(model, parts, model.config.findings))
+
+
+def parts_to_score(validation, left_out, sources):
+    """(facts, data, crops, labels): the validation patients', and those of at most `MAX_IMAGES` left out."""
     generator, parts = np.random.default_rng(0), []
     images = sum(len(data) for _, data, _, _ in left_out)
     for home, of_kind in (("yes", validation), ("no", left_out)):
         for name, data, crops, labels in of_kind:
             share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
             rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
-            confounded = "yes" if sources[name].get("confounded") else "no"
-            facts = {"source": name, "hospital": sources[name].get("hospital", name)}
-            facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
-            parts.append((facts, data.select(rows), crops.select(rows), labels[rows]))
-    write_csv(output / "left_out.csv", score_with_model(model, parts, model.config.findings))
+            parts.append((facts_of(sources, name, home), data.select(rows), crops.select(rows), labels[rows]))
+    return parts
+
+
+def facts_of(sources, name, home):
+    """What every row of a source says: source, hospital, home, confounded, age."""
+    confounded = "yes" if sources[name].get("confounded") else "no"
+    facts = {"source": name, "hospital": sources[name].get("hospital", name), "home": home}
+    return facts | {"confounded": confounded, "age": sources[name].get("age", "")}
+
+
+def score_tilted(model, tilted, sources, output):
+    """Write tilted.csv: as left_out.csv, of some patients of the hospitals left out, turned.
+
+    tilted: degrees → parts.
+    """
+    parts = [
+        (facts_of(sources, name, "no") | {"tilt": tilt}, data, crops, labels)
+        for tilt, of_tilt in tilted.items()
+        for name, data, crops, labels in of_tilt
+    ]
+    if parts:
+        write_csv(output / "tilted.csv", score_with_model(model, parts, model.config.findings))
+
+
+def score_classical(model, train, validation, left_out, sources, output):
+    """Write left_out.NAME.csv for each classical classifier in the place of the model's own, on the same features.
+
+    train: `Dataset` of crops and labels.
+    """
+    parts = parts_to_score(validation, left_out, sources)
+    rows = score_with_model(model, parts, model.config.findings)
+    known = LabelledFeatures(model, train).items
+    asked = LabelledFeatures(model, labelled([(None, None, crops, labels) for _, _, crops, labels in parts])).items
+    x, y, asked = (torch.stack(column).numpy() for column in (*zip(*known, strict=True), [x for x, _ in asked]))
+    for name, make in CLASSIFIERS.items():
+        said = {}
+        for finding, labels in zip(model.config.findings, y.T, strict=True):
+            chosen = ~np.isnan(labels)
+            if len(np.unique(labels[chosen])) == 2:
+                said[f"logit_{finding}"] = ranks(fitted_to(make, x[chosen], labels[chosen]), asked)
+        logits = [dict(zip(said, values, strict=True)) for values in zip(*said.values(), strict=True)]
+        nothing = {f"logit_{finding}": None for finding in model.config.findings}
+        write_csv(output / f"left_out.{name}.csv", [row | nothing | own for row, own in zip(rows, logits, strict=True)])
 
 
 @torch.inference_mode()
