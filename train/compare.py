@@ -14,8 +14,10 @@ its difference to the first one is taken image by image. Written to OUTPUT: comp
 every variant.
 
 With --grid and --leave-out every variant trains without each of these hospitals, and compare.md has a column for the
-hospitals learned from, one for each left out and one for all left out together; the difference is to the first variant
-and to the best of those with one network.
+hospitals learned from, one for each left out, one for which of two rivals the ill of those left out together have, and
+one for all of it; the difference is to the first variant and to the best of those with one network. A second table is
+of tilted radiographs (`tilts`), compare.png shows both. The grid may name `means`, variants whose logits are averaged,
+and `questions`, each a variant and that without the step it asks about: what_helps.md.
 
 With --leave-out alone each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them;
 with `all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
@@ -46,6 +48,7 @@ from train.engine.recipe import load_recipe
 from train.engine.weights import load_classifier
 from train.evaluate import write_curves
 from train.io import read_rows, read_yaml, weights_in, write_table
+from train.report.figures import draw_variants
 from train.report.hardest import compare_hardest
 from train.scoring.comparison import (
     AWAY,
@@ -258,6 +261,8 @@ def compare_variants(parser, arguments):
         for source, figures in table[name]["sources"].items():
             figures["single_difference"] = of_best[source]["auc_difference"]
     write_table(arguments.output, "compare", variants_table(recipe["task"], table, best), table)
+    if groups:
+        draw_variants(table).savefig(arguments.output / "compare.png", dpi=120)
     if "questions" in grid:
         answers = {
             question: summarise(recipe["task"], said[one], {other: said[other]})
