@@ -25,8 +25,8 @@ from train.engine.run import prepare_output, write_counts
 from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
 from train.evaluate import evaluate_run
 from train.io import write_csv
-from train.scoring.classical import CLASSIFIERS, fitted_to, ranks
-from train.scoring.hospitals import MAX_IMAGES, score_with_model, split_hospital
+from train.scoring.classical import rank_with_classical
+from train.scoring.hospitals import facts_of, left_out_parts, score_with_model, split_hospital
 from train.scoring.metrics import roc_auc
 
 TILTED = 100  # images of each source left out that are turned
@@ -89,12 +89,11 @@ def main(arguments=None):
         best = round_weights(load_classifier(output / "model")).to(memory_format=torch.channels_last)
         save_model(best, processor, output / "model")
         if recipe["left_out"]:
-            best, sources = best.to(accelerator.device), home | away
-            score_tilted(best, tilted, sources, output)
+            drawn = None
             if recipe["classical"]:
                 drawn = Subset(labelled(parts["train"]), list(dict.fromkeys(sampler))[:CLASSICAL_IMAGES])
-                score_classical(best, drawn, parts["validation"], left_out, sources, output)
-            score_left_out(best, parts["validation"], left_out, sources, output)  # the last: it says that all is there
+            best = best.to(accelerator.device)
+            score_left_out(best, parts["validation"], left_out, tilted, home | away, output, drawn)
         else:
             evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
@@ -225,64 +224,37 @@ def loss_with_weights(recipe, findings):
     return partial(loss_of, **settings)
 
 
-def score_left_out(model, validation, left_out, sources, output):
-    """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospital left out."""
-    parts = parts_to_score(validation, left_out, sources)
-    write_csv(output / "left_out.csv", score_with_model(model, parts, model.config.findings))
+def score_left_out(model, validation, left_out, tilted, sources, output, drawn=None):
+    """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospitals left out.
 
-
-def parts_to_score(validation, left_out, sources):
-    """(facts, data, crops, labels): the validation patients', and those of at most `MAX_IMAGES` left out."""
-    generator, parts = np.random.default_rng(0), []
-    images = sum(len(data) for _, data, _, _ in left_out)
-    for home, of_kind in (("yes", validation), ("no", left_out)):
-        for name, data, crops, labels in of_kind:
-            share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
-            rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
-            parts.append((facts_of(sources, name, home), data.select(rows), crops.select(rows), labels[rows]))
-    return parts
-
-
-def facts_of(sources, name, home):
-    """What every row of a source says: source, hospital, home, confounded, age."""
-    confounded = "yes" if sources[name].get("confounded") else "no"
-    facts = {"source": name, "hospital": sources[name].get("hospital", name), "home": home}
-    return facts | {"confounded": confounded, "age": sources[name].get("age", "")}
-
-
-def score_tilted(model, tilted, sources, output):
-    """Write tilted.csv: as left_out.csv, of some patients of the hospitals left out, turned.
-
-    tilted: degrees → parts.
+    Args:
+        validation, left_out: parts of the ones and of the others.
+        tilted: degrees → parts of the hospitals left out, turned: tilted.csv, where there are any.
+        sources: name → source.
+        drawn: `Dataset` of crops and labels on which classical classifiers learn: left_out.NAME.csv; None for none.
     """
-    parts = [
-        (facts_of(sources, name, "no") | {"tilt": tilt}, data, crops, labels)
+    findings, parts = model.config.findings, left_out_parts(validation, left_out, sources)
+    rows = score_with_model(model, parts, findings)
+    turned = [
+        (facts_of(sources, name, "no") | {"tilt": tilt}, *part)
         for tilt, of_tilt in tilted.items()
-        for name, data, crops, labels in of_tilt
+        for name, *part in of_tilt
     ]
-    if parts:
-        write_csv(output / "tilted.csv", score_with_model(model, parts, model.config.findings))
+    if turned:
+        write_csv(output / "tilted.csv", score_with_model(model, turned, findings))
+    if drawn:
+        crops = labelled([(None, None, crops, labels) for _, _, crops, labels in parts])
+        said = rank_with_classical(*features_and_labels(model, drawn), features_and_labels(model, crops)[0], findings)
+        for name, ranks in said.items():
+            ranks = np.where(np.isnan(ranks), None, ranks)
+            named = [dict(zip([f"logit_{finding}" for finding in findings], row, strict=True)) for row in ranks]
+            write_csv(output / f"left_out.{name}.csv", [row | own for row, own in zip(rows, named, strict=True)])
+    write_csv(output / "left_out.csv", rows)  # the last: it says that all is there
 
 
-def score_classical(model, train, validation, left_out, sources, output):
-    """Write left_out.NAME.csv for each classical classifier in the place of the model's own, on the same features.
-
-    train: `Dataset` of crops and labels.
-    """
-    parts = parts_to_score(validation, left_out, sources)
-    rows = score_with_model(model, parts, model.config.findings)
-    known = LabelledFeatures(model, train).items
-    asked = LabelledFeatures(model, labelled([(None, None, crops, labels) for _, _, crops, labels in parts])).items
-    x, y, asked = (torch.stack(column).numpy() for column in (*zip(*known, strict=True), [x for x, _ in asked]))
-    for name, make in CLASSIFIERS.items():
-        said = {}
-        for finding, labels in zip(model.config.findings, y.T, strict=True):
-            chosen = ~np.isnan(labels)
-            if len(np.unique(labels[chosen])) == 2:
-                said[f"logit_{finding}"] = ranks(fitted_to(make, x[chosen], labels[chosen]), asked)
-        logits = [dict(zip(said, values, strict=True)) for values in zip(*said.values(), strict=True)]
-        nothing = {f"logit_{finding}": None for finding in model.config.findings}
-        write_csv(output / f"left_out.{name}.csv", [row | nothing | own for row, own in zip(rows, logits, strict=True)])
+def features_and_labels(model, crops):
+    """Fused features (N, D) and labels (N, findings) of `LabelledCrops`, float32 arrays."""
+    return tuple(torch.stack(column).numpy() for column in zip(*LabelledFeatures(model, crops).items, strict=True))
 
 
 @torch.inference_mode()

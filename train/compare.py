@@ -33,6 +33,7 @@ hardest.json and images/hardest.png.
 import itertools
 import json
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -242,9 +243,15 @@ def compare_variants(parser, arguments):
         parser.error(str(error))
     counted = {"findings": grid.get("findings"), "rivals": recipe.get("rivals")}
     said, table = {}, {}  # of each row: `Said`, figures
+    left = sum(not is_finished(run.folder) for of_variant in runs.values() for run in of_variant)
+    print(f"{sum(map(len, runs.values()))} trainings, of which {left} are left.")
     for variant, of_variant in runs.items():
         for run in of_variant:
+            begun, asked = time.monotonic(), not is_finished(run.folder)
             train(MODULES[recipe["task"]], arguments.recipe, run.overrides, run.folder)
+            if asked:
+                left, minutes = left - 1, (time.monotonic() - begun) / 60
+                print(f"{minutes:.1f} minutes; {left} are left, {left * minutes / 60:.1f} hours if all are like it.")
         for name, of_row in read_said(recipe["task"], variant, of_variant, **counted).items():
             said[name] = of_row
             table[name] = {"overrides": grid["variants"][variant], "runs": len(of_variant)}
@@ -408,9 +415,13 @@ def sum_of_costs(costs):
     return total | {"lungs_milliseconds": lungs, "milliseconds": time, "share_of_peak": peak}
 
 
+def is_finished(folder):
+    return (folder / "README.md").exists() or (folder / "left_out.csv").exists()  # what a run writes last
+
+
 def train(module, recipe_path, overrides, folder):
     """Train and score one run, unless that is done."""
-    if (folder / "README.md").exists() or (folder / "left_out.csv").exists():  # what a run writes last
+    if is_finished(folder):
         print(f"{folder} is finished.")
         return
     if status := launch(module, "--recipe", recipe_path, "--output", folder, *overrides):

@@ -55,6 +55,27 @@ def compare_classifiers(train, validation):
     return figures
 
 
+def rank_with_classical(features, labels, asked, findings):
+    """Fit each of `CLASSIFIERS` to each finding, and rank others.
+
+    Args:
+        features, labels: (N, D) and (N, findings) float32 arrays, NaN where a label is unknown.
+        asked: (M, D), of the others.
+        findings: names of the columns.
+
+    Returns:
+        dict: classifier → (M, findings), NaN where a finding is unknown, or all alike.
+    """
+    said = {}
+    for name, make in tqdm(CLASSIFIERS.items(), desc="Classical classifiers"):
+        said[name] = np.full((len(asked), len(findings)), np.nan)
+        for column, of_finding in enumerate(labels.T):
+            chosen = ~np.isnan(of_finding)
+            if len(np.unique(of_finding[chosen])) == 2:
+                said[name][:, column] = ranks(fitted_to(make, features[chosen], of_finding[chosen]), asked)
+    return said
+
+
 def fitted_to(make, x, y):
     """One of `CLASSIFIERS`, fitted to features (N, D) and labels (N,)."""
     return make_pipeline(MinMaxScaler(), make()).fit(x, y)
