@@ -39,7 +39,7 @@ def test_every_step_is_what_the_model_made(pipe, phantom):
     for finding in answer.findings:
         assert steps.probabilities[finding.name] == pytest.approx(finding.probability, abs=1e-4)
     assert steps.image.shape == steps.alpha.shape == (SIDE, SIDE)
-    assert list(steps.cnn_inputs) == ["none", "multiply", "rgba", "guided", "crop", "align"]
+    assert list(steps.cnn_inputs) == ["none", "multiply", "rgba", "guided", "crop", "align", "cutout"]
     assert all(
         picture.shape == (64, 64, 3) and 0 <= picture.min() <= picture.max() <= 1
         for picture in steps.cnn_inputs.values()
@@ -86,7 +86,7 @@ def test_the_page_shows_each_step_once(pipe, phantom):
     assert page.headings == [ENGLISH(f"step_{key}") for key in STEPS]
     assert all("alt" in image for image in page.having("src"))
     assert len(page.having("data-go")) == len(STEPS)
-    assert len(page.having("data-picture")) == 2 + 6 + 2 + 2
+    assert len(page.having("data-picture")) == 2 + 7 + 2 + 2
     assert "the box around the lungs (this model)" in page.text
     assert page.text.count("%") >= 2 + 2 * 3
     assert "the box around the lungs" in page.text and "background" not in page.text
