@@ -67,8 +67,12 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
     """
     colours = array if array.ndim == 2 else array[..., 0] if array.shape[2] == 2 else array[..., :3]
     black, white = black_and_white(colours)
-    if colours.ndim == 2 and array.dtype.kind in "iu" and black == 0 and colours.max() <= white < 2**16:
-        colours = continuous(colours, int(white) + 1)
+    steps = 256 if array.dtype.kind == "f" else int(white) + 1
+    counted = white == 1 if array.dtype.kind == "f" else array.dtype.kind != "b" and colours.max() <= white < 2**16
+    if black == 0 and counted and _is_grey(colours, white):
+        grey = colours if colours.ndim == 2 else colours[..., 1]
+        if (turned := continuous(grey, steps)) is not grey:
+            colours, white = turned, np.float32(steps - 1)
     alpha = array[..., -1] if array.shape[2:] in ((2,), (4,)) else None
     if alpha is not None and (opaque := np.float32(alpha.max())) == alpha.min():
         alpha = None
@@ -89,7 +93,8 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
 
 
 def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
-    """(H, W) integers from 0 to modulus − 1, as they are, or turned about so that no smooth region jumps.
+    """(H, W) integers from 0 to modulus − 1, or floats in [0, 1] of so many steps, as they are, or as integers turned
+    about so that no smooth region jumps.
 
     Numbers that were added to beyond their range, or whose sign was mistaken, begin anew at black where they should be
     white: lines of jumps run through the picture. Another beginning then makes it continuous.
@@ -114,9 +119,9 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
     if shares.min() > min(_MANY_JUMPS, _FEWER * shares[0]):
         raise refusal("wrapped")
     best = begins[end_of_longest_run(shares <= shares.min() + _SOME_JUMPS)]
-    turned = np.empty_like(values)
+    turned = np.empty(values.shape, np.uint16)
     for rows in bands(values):
-        turned[rows] = (values[rows].astype(np.int64) - best) % modulus
+        turned[rows] = (_in_steps(values[rows], modulus).astype(np.int64) - best) % modulus
     return turned
 
 
@@ -172,13 +177,26 @@ def _steep_pairs(values: np.ndarray, modulus: int) -> tuple[np.ndarray, np.ndarr
     """Neighbours of (h, w) that do not lie between two plateaus, as letters and frames make them: two (n,) arrays, and
     how many pairs there were.
     """
-    values = values.astype(np.int32)
+    values = _in_steps(values, modulus).astype(np.int32)
     length = [values[:, i : values.shape[1] - 3 + i].ravel() for i in range(4)]
     across = [values[i : values.shape[0] - 3 + i].ravel() for i in range(4)]
     before, one, other, after = (np.concatenate(both) for both in zip(length, across, strict=True))
     flat = modulus // 256  # how far greys of a plateau may lie apart
     kept = (np.abs(one - before) > flat) | (np.abs(after - other) > flat)
     return one[kept], other[kept], len(one)
+
+
+def _in_steps(values: np.ndarray, modulus: int) -> np.ndarray:
+    """Integers as they are; floats in [0, 1] as the nearest of so many steps."""
+    return np.rint(values * (modulus - 1)) if values.dtype.kind == "f" else values
+
+
+def _is_grey(colours: np.ndarray, white: float) -> bool:
+    """Whether (H, W) or (H, W, 3) has no colour, but for what JPEG leaves of it."""
+    if colours.ndim == 2:
+        return True
+    channels = colours[::4, ::4].astype(np.float32)
+    return float((channels.max(2) - channels.min(2)).max()) <= white / 100
 
 
 def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> np.ndarray:

@@ -203,7 +203,8 @@ def smooth(bits: int) -> np.ndarray:
 def test_numbers_that_overflowed_are_set_right(bits, shift):
     values, modulus = smooth(bits).astype(np.int64), 2**bits
     wrapped = ((values + round(shift * modulus)) % modulus).astype(np.uint8 if bits == 8 else np.uint16)
-    for source in (wrapped, encoded(wrapped, "PNG")):
+    colours = np.stack([wrapped] * 3, axis=-1)
+    for source in (wrapped, encoded(wrapped, "PNG"), colours, wrapped / np.float32(modulus - 1)):
         pixels = load_radiograph(source).pixels
         assert abs(np.corrcoef(pixels.ravel(), values.ravel())[0, 1]) > 0.99
 
