@@ -217,6 +217,24 @@ def test_numbers_that_overflowed_in_a_part_alone_are_set_right(bits):
     assert np.corrcoef(load_radiograph(wrapped).pixels.ravel(), values.ravel())[0, 1] > 0.99
 
 
+@pytest.mark.parametrize("factor", [1.15, 1.3, 1.5, 2.3])
+def test_a_picture_that_was_made_brighter_beyond_white_is_no_picture_any_more(factor):
+    brighter = (smooth(8) * factor).astype(np.int64) % 256
+    refused(brighter.astype(np.uint8), "overflowed")
+
+
+def test_a_sharp_edge_between_black_and_white_is_no_overflow():
+    values = (smooth(8) // 2).astype(np.uint8)
+    values[:60], values[60:80, 40:100] = 0, 250
+    assert_shows(values, values / np.float32(255), 1e-6)
+
+
+def test_of_numbers_that_overflowed_fewer_bits_may_be_said():
+    half = (smooth(12).astype(np.int64) // 2 + 600) % 2048
+    data = dicom(half.astype(np.uint16), BitsStored=12)
+    assert np.corrcoef(load_radiograph(data).pixels.ravel(), smooth(12).ravel())[0, 1] > 0.99
+
+
 def test_numbers_that_lost_their_high_bits_are_refused():
     for wrapped in (smooth(12) & 255, smooth(12) & 1023, smooth(8) * 3 // 2 % 256):
         refused(wrapped.astype(np.uint8) if wrapped.max() < 256 else wrapped, "overflowed")
