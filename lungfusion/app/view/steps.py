@@ -15,14 +15,16 @@ NONE = 0.005  # weight up to which a network does not count
 WHOLE = ("image", "alpha", "answer")  # steps whose pictures show the whole radiograph
 
 
-def steps_html(words, steps, analysis, saliency):
+def steps_html(words, steps, analysis, saliency, worth=None):
     """The walk.
 
     Args:
         words: `Words`.
         steps: `lungfusion.app.trace.ModelTrace`.
         analysis, saliency: of the same radiograph, in the geometry in which it was analysed.
+        worth: way to join image and mask → its ROC AUC in hospitals left out, {"value", "interval"}, where measured.
     """
+    worth = worth or {}
     outlined = with_contour(as_rgb(steps.image), steps.alpha)
     heat = heat_pictures(words, steps, analysis, saliency)
     rows = probabilities(words, steps, analysis)
@@ -30,13 +32,16 @@ def steps_html(words, steps, analysis, saliency):
     pictures = {
         "image": [(grey_image(steps.image), words("step_image_picture"))],
         "alpha": [(outlined, words("outline")), (grey_image(steps.alpha), words("step_alpha_picture"))],
-        "joined": [joined_picture(words, steps, name) for name in ways],
+        "joined": [joined_picture(words, steps, name, worth.get(name)) for name in ways],
         "maps": [map_picture(words, steps, number, name) for number, name in enumerate(steps.feature_maps, 1)],
         "answer": heat or [(outlined, words("outline"))],
     }
     pictures["fusion"] = pictures["maps"]
     said = {
-        "joined": [words(f"joined_{steps.concatenation}"), words("step_joined_others")],
+        "joined": [
+            words(f"joined_{steps.concatenation}"),
+            words("step_joined_worth" if worth else "step_joined_others"),
+        ],
         "fusion": [fusion_words(words, steps)],
     }
     return render(
@@ -75,8 +80,11 @@ def weights(words, steps):
     ]
 
 
-def joined_picture(words, steps, name):
+def joined_picture(words, steps, name, worth):
     caption = words(f"way_{name}")
+    if worth:
+        share, low, high = (f"{100 * number:.0f}" for number in (worth["value"], *worth["interval"]))
+        caption = f"{caption} – {share} ({low}–{high})"
     if name == steps.concatenation:
         caption = words("step_own_way", name=caption)
     return joined_image(steps, name).resize((SIDE, SIDE), Image.Resampling.BILINEAR), caption
