@@ -9,6 +9,7 @@ from lungfusion.models import FindingConfig, LungFusionConfig, LungFusionForImag
 from tests.support.tiny import TINY_MODEL, tiny_model
 from train import classify
 from train.calibrate.findings import (
+    aucs_held_back,
     calibrated,
     called_by_others,
     figures_at_home,
@@ -133,6 +134,9 @@ def test_what_is_said_of_patients_held_back_names_their_hospital():
     assert list(figures) == ["elm_held_back"]  # ten people of oak say too little
     assert figures["elm_held_back"]["called_healthy"]["value"] == 0.1
     assert figures["elm_held_back"]["found"]["images"] == 30
+    alike = aucs_held_back(rows, "mass", "elm_held_back")["auc_healthy"]
+    assert (alike["value"], alike["images"]) == (0.5, 70) and not aucs_held_back(rows, "mass", "oak_held_back")
+    assert not aucs_held_back([row | {"confounded": "yes"} for row in rows], "mass", "elm_held_back")
     told = told_at_home(rows, [called, ~called], {"one": {"age": "adult"}, "two": {"age": "child"}})
     assert told["elm_held_back"].value == 1 and told["elm_held_back"].n == 40
 

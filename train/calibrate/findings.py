@@ -31,7 +31,7 @@ from train.calibrate.operating_points import (
 from train.data.sources import known_sources, title_in_words
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
-from train.scoring.hospitals import auc_of, group_of, heed_rivals, is_healthy, score_of
+from train.scoring.hospitals import auc_of, aucs_of, group_of, heed_rivals, is_healthy, score_of
 from train.scoring.images import patients, score_with_pipeline, validation_parts
 from train.scoring.metrics import (
     bootstrap,
@@ -112,9 +112,10 @@ def calibrate_run(recipe, output):
         )
         sources = tuple(f"{source['title']}, {source['population']}" for source in taught_by)
         scores = {hospital: held_back_scores(rows, name, hospital) for hospital in kept}
+        aucs = {hospital: aucs_held_back(rows, name, hospital) for hospital in kept}
         places = {
-            hospital: Place(**{key: share_of(one) for key, one in figures.items()}, scores=scores[hospital])
-            for hospital, figures in kept.items()
+            place: Place(**{key: share_of(one) for key, one in (shares | aucs[place]).items()}, scores=scores[place])
+            for place, shares in kept.items()
         }
         evidence[name] = FindingEvidence(sources, home, places | (places_of(point, finding.threshold) if point else {}))
     model.config = model.config.with_findings(findings)
@@ -213,6 +214,14 @@ def figures_held_back(rows, name, called):
         }
         figures |= {hospital + HELD_BACK: of_hospital} if of_hospital else {}
     return figures
+
+
+def aucs_held_back(rows, name, place):
+    """The areas under the ROC curve of a hospital's validation patients, as `aucs_of` has them."""
+    hospital = place.removesuffix(HELD_BACK)
+    known = [row for row in rows if row["hospital"] == hospital and has_label_and_answer(row, name)]
+    groups = np.array([group_of(row, name) for row in known])
+    return aucs_of(known, groups, np.array([row[f"probability_{name}"] for row in known]))
 
 
 def groups_in(rows, name, hospital):

@@ -150,19 +150,31 @@ def summarise_hospital(rows, finding, threshold, beside=()):
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])
-    patient_ids, ill = np.array(patients(known)), groups == "ill"
-    confounded = any(row.get("confounded") == "yes" for row in known)
-    figures = {}
-    for group in ("healthy", "otherwise_ill"):
-        of_group = groups == group
-        if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
-            chosen = ill | of_group
-            auc = auc_with_interval(patient_ids[chosen], ill[chosen].astype(int), probabilities[chosen])
-            figures |= {f"auc_{group}": auc} if auc["interval"] else {}
+    patient_ids, figures = np.array(patients(known)), aucs_of(known, groups, probabilities)
     for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
         of_group = (groups == group) & own
         if of_group.sum() >= MIN_IMAGES:
             figures[name] = share(called[of_group], patient_ids[of_group])
+    return figures
+
+
+def aucs_of(rows, groups, probabilities):
+    """`auc_healthy` and `auc_otherwise_ill` of rows, with their intervals; neither where class and device go together.
+
+    Args:
+        rows: list of dicts, of one hospital.
+        groups: (N,) of each row its group (see `group_of`).
+        probabilities: (N,) float.
+    """
+    if any(row.get("confounded") == "yes" for row in rows):
+        return {}
+    patient_ids, ill, figures = np.array(patients(rows)), groups == "ill", {}
+    for group in ("healthy", "otherwise_ill"):
+        of_group = groups == group
+        if min(ill.sum(), of_group.sum()) >= MIN_IMAGES:
+            chosen = ill | of_group
+            auc = auc_with_interval(patient_ids[chosen], ill[chosen].astype(int), probabilities[chosen])
+            figures |= {f"auc_{group}": auc} if auc["interval"] else {}
     return figures
 
 
