@@ -12,7 +12,7 @@ from lungfusion.models.concatenation import CONCATENATION_MODULES
 from train.augment.augmentation import Augmentation
 from train.calibrate.findings import calibrate_run
 from train.data.check import check_run
-from train.data.crops import LabelledCrops, cut_inputs, lung_crops
+from train.data.crops import LabelledCrops, Part, cut_inputs, lung_crops
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler, shares_sampler
 from train.data.splits import load_part, sample_labelled_rows, sample_rows
@@ -51,7 +51,7 @@ def main(arguments=None):
         away = {name: source | {"unused_labels": []} for name, source in away.items()}
         left_out = [part for split in ("train", "validation") for part in prepare(away, split)]
     if accelerator.is_main_process:
-        crops = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
+        crops = {split: {part.source: part.crops for part in of_split} for split, of_split in parts.items()}
         write_counts(crops, output)
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
@@ -65,7 +65,7 @@ def main(arguments=None):
     model.to(memory_format=torch.channels_last)
     sampler = sampler_of(parts["train"], config.findings, recipe)
     log_odds = log_odds_by_hospital(parts["train"], sampler, recipe["sources"]) if recipe["log_odds"] else None
-    train, validation = labelled(parts["train"], log_odds), labelled(parts["validation"])
+    train, validation = LabelledCrops(parts["train"], log_odds), LabelledCrops(parts["validation"])
     if learns_head_alone(recipe) and accelerator.num_processes == 1:
         model.to(accelerator.device)
         train, validation = LabelledFeatures(model, train), LabelledFeatures(model, validation)
@@ -118,7 +118,7 @@ def init_from_checkpoint(model, earlier, classifier_too):
 
 
 def load_parts(recipe, config, processor, segmenter, workers, sources, split):
-    """One (name, data, crops, labels) for each source, without the images of which nothing is known."""
+    """A `Part` for each source, without the images of which nothing is known."""
     parts, concatenation = [], CONCATENATION_MODULES[config.concatenation](config.branch_size)
     for name, source in sources.items():
         data = load_part(recipe, source, split)
@@ -127,15 +127,8 @@ def load_parts(recipe, config, processor, segmenter, workers, sources, split):
         crops = lung_crops(data, processor, segmenter, concatenation, f"{name}, {split}", workers)
         labels = known_labels(data, config.findings, source)
         rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
-        parts.append((name, data.select(rows), crops.select(rows), labels[rows]))
+        parts.append(Part(name, data.select(rows), crops.select(rows), labels[rows]))
     return parts
-
-
-def labelled(parts, log_odds=None):
-    parts = [(crops, labels) for _, _, crops, labels in parts]
-    if not any(len(crops) for crops, _ in parts):
-        raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return LabelledCrops(parts, log_odds)
 
 
 def log_odds_by_hospital(parts, sampler, sources):
@@ -144,12 +137,12 @@ def log_odds_by_hospital(parts, sampler, sources):
     They are kept within `MOST_LOG_ODDS`: where all have a finding, or nobody has, what speaks against it still counts.
     Where nothing is known of a finding they are 0.
     """
-    hospitals = [sources[name]["hospital"] for name, *_ in parts]
-    weights = np.split(np.asarray(sampler.weights), np.cumsum([len(labels) for *_, labels in parts])[:-1])
+    hospitals = [sources[part.source]["hospital"] for part in parts]
+    weights = np.split(np.asarray(sampler.weights), np.cumsum([len(part.labels) for part in parts])[:-1])
     found = {}
     for hospital in set(hospitals):
         own = [number for number, name in enumerate(hospitals) if name == hospital]
-        labels = np.concatenate([parts[number][3] for number in own])
+        labels = np.concatenate([parts[number].labels for number in own])
         weight = np.concatenate([weights[number] for number in own])[:, None]
         present, absent = (np.sum(weight * (labels == value), axis=0) for value in (1, 0))
         log_odds = np.log(np.maximum(present, 1e-9)) - np.log(np.maximum(absent, 1e-9))
@@ -164,8 +157,8 @@ def sampler_of(parts, findings, recipe):
         shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
         return epoch_sampler(sampling_groups(parts), recipe["epoch_size"], recipe["max_draws"], shares)
     named = [name for name in recipe["draws"] if name in findings]
-    kinds = [kind_of(dict(zip(findings, row, strict=True)), named) for _, _, _, labels in parts for row in labels]
-    hospitals = [recipe["sources"][name]["hospital"] for name, data, _, _ in parts for _ in range(len(data))]
+    kinds = [kind_of(dict(zip(findings, row, strict=True)), named) for part in parts for row in part.labels]
+    hospitals = [recipe["sources"][part.source]["hospital"] for part in parts for _ in part.labels]
     return shares_sampler(kinds, hospitals, sampling_groups(parts), recipe["epoch_size"], recipe["draws"])
 
 
@@ -182,11 +175,11 @@ def kind_of(labels, named):
 def sampling_groups(parts):
     """(source, its rarest finding in that source, or None) for each image: what the sampler draws by."""
     found = []
-    for name, _, _, labels in parts:
-        counts = np.nansum(labels, axis=0)
-        for row in labels:
+    for part in parts:
+        counts = np.nansum(part.labels, axis=0)
+        for row in part.labels:
             present = np.flatnonzero(row == 1)
-            found.append((name, int(present[counts[present].argmin()]) if len(present) else None))
+            found.append((part.source, int(present[counts[present].argmin()]) if len(present) else None))
     return found
 
 
@@ -214,15 +207,15 @@ def loss_with_weights(recipe, findings):
 def score_left_out(model, validation, left_out, sources, output):
     """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospital left out."""
     generator, parts = np.random.default_rng(0), []
-    images = sum(len(data) for _, data, _, _ in left_out)
+    images = sum(len(part.data) for part in left_out)
     for home, of_kind in (("yes", validation), ("no", left_out)):
         for name, data, crops, labels in of_kind:
             share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
             rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
             confounded = "yes" if sources[name].get("confounded") else "no"
-            facts = {"source": name, "hospital": sources[name].get("hospital", name)}
-            facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
-            parts.append((facts, data.select(rows), crops.select(rows), labels[rows]))
+            facts = {"hospital": sources[name].get("hospital", name), "home": home, "confounded": confounded}
+            facts |= {"age": sources[name].get("age", "")}
+            parts.append((facts, Part(name, data.select(rows), crops.select(rows), labels[rows])))
     write_csv(output / "left_out.csv", score_with_model(model, parts, model.config.findings))
 
 

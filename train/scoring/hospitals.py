@@ -47,21 +47,20 @@ def score_with_model(model, parts, findings):
 
     Args:
         model: `LungFusionForImageClassification`.
-        parts: list of (facts, data, crops, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
-            `LungCrops` of it, (N, findings) labels.
+        parts: list of (facts, `Part`): `facts` a dict for every row.
         findings: names of the columns.
 
     Returns:
-        list of dicts: the facts, patient_id, file_name, `label_…` (1, 0 or absent) and `logit_…` of each finding.
+        list of dicts: source, the facts, patient_id, file_name; of each finding `label_…` (1, 0 or absent), `logit_…`.
     """
     rows = []
-    for facts, data, crops, labels in parts:
+    for facts, part in parts:
         logits = []
-        for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
+        for batch in tqdm(DataLoader(LabelledCrops([part]), BATCH), desc=f"Scoring {part.source}"):
             logits.append(logits_of(model, {name: value.to(model.device) for name, value in batch.items()}).cpu())
-        named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
-        for patient_id, file_name, said, scores in named:
-            row = facts | {"patient_id": patient_id, "file_name": file_name}
+        names = part.data["patient_id"], part.data["file_name"]
+        for patient_id, file_name, said, scores in zip(*names, part.labels, torch.cat(logits).tolist(), strict=True):
+            row = {"source": part.source} | facts | {"patient_id": patient_id, "file_name": file_name}
             row |= {f"label_{name}": int(value) for name, value in zip(findings, said, strict=True) if value == value}
             rows.append(row | {f"logit_{name}": score for name, score in zip(findings, scores, strict=True)})
     return rows
@@ -134,11 +133,27 @@ def summarise_hospital(rows, finding, threshold, beside=()):
             chosen = ill | of_group
             auc = auc_with_interval(patient_ids[chosen], ill[chosen].astype(int), probabilities[chosen])
             figures |= {f"auc_{group}": auc} if auc["interval"] else {}
-    for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
-        of_group = (groups == group) & own
-        if of_group.sum() >= MIN_IMAGES:
-            figures[name] = share(called[of_group], patient_ids[of_group])
-    return figures
+    return figures | shares_called(called[own], groups[own], patient_ids[own])
+
+
+def shares_called(called, groups, patient_ids, least=MIN_IMAGES):
+    """How many are called of each group that has so many: by the names of `lungfusion.evidence.Place`.
+
+    Args:
+        called: (N,) bool.
+        groups: (N,) names, as `group_of` gives them.
+        patient_ids: (N,) names.
+        least: images of a group.
+
+    Returns:
+        dict of {"value", "interval", "images"}.
+    """
+    of_figure = {"called_healthy": "healthy", "called_otherwise_ill": "otherwise_ill", "found": "ill"}
+    return {
+        figure: share(called[groups == group], patient_ids[groups == group])
+        for figure, group in of_figure.items()
+        if np.sum(groups == group) >= least
+    }
 
 
 def auc_with_interval(patients, labels, probabilities):
