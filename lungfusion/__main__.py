@@ -1,8 +1,10 @@
 """Command line: python -m lungfusion IMAGE_OR_FOLDER… [--model DIR_OR_ID] [--mirror] [--json] [--out DIR]"""
 
 import argparse
+import errno
 import json
 import os
+import stat
 import sys
 import tempfile
 from functools import partial
@@ -27,12 +29,19 @@ MAX_STEM = 150  # bytes of a written file's name; file systems allow 255
 
 
 def main(arguments=None):
-    """Analyse files; returns the exit status: 0 if all were read, 1 if one was not or nobody reads the answer."""
+    """Analyse files; returns the exit status: 0 if all were read, 1 if one was not or nobody reads the answer, as of
+    `| head`.
+    """
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, it stays open
     try:
         status = analyse_files(parse(arguments))
         sys.stdout.flush()
-    except BrokenPipeError:  # as of `| head`; what is still to be written goes nowhere, lest Python tells of it, too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EPIPE, errno.ENOSPC):
+            raise
+        if error.errno == errno.ENOSPC:
+            print(f"The answer could not be written ({error.strerror}).", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left, lest Python tells of it, too
         return 1
     return status
 
@@ -138,8 +147,12 @@ def listed(paths):
 
 
 def is_stream(path):
-    """Whether it is standard input, or a descriptor that the shell opened, as `<(…)` does, and no file."""
-    return path == "-" or (path.startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/")) and not os.path.isfile(path))
+    """Whether it is standard input, or a pipe, as `<(…)` gives one."""
+    try:
+        mode = 0 if path == "-" else os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return path == "-" or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
 def read_stream(path):
@@ -147,7 +160,7 @@ def read_stream(path):
     try:
         with os.fdopen(os.dup(sys.stdin.fileno()), "rb") if path == "-" else open(path, "rb") as stream:
             return stream.read(MAX_BYTES + 1)
-    except OSError as error:
+    except (OSError, AttributeError) as error:  # there is no standard input
         raise refusal("unreadable_file") from error
 
 

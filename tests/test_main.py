@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -205,18 +206,31 @@ def test_pipes_are_read(checkpoint, xray, tmp_path, capsys, monkeypatch):
     for _, end in (first, second):
         with os.fdopen(end, "wb") as file:
             file.write(Path(xray).read_bytes())
+    os.mkfifo(named := tmp_path / "pipe")
+    Thread(target=named.write_bytes, args=[Path(xray).read_bytes()], daemon=True).start()
     with os.fdopen(first[0]) as standard:
         monkeypatch.setattr(sys, "stdin", standard)
-        paths = ["-", f"/dev/fd/{second[0]}", xray]
+        paths = ["-", f"/dev/fd/{second[0]}", xray, str(named)]
         assert main([*paths, "--json", "--out", str(tmp_path / "out"), "--model", str(checkpoint)]) == 0
     os.close(second[0])
     answers = json.loads(capsys.readouterr().out)
     assert [answer["path"] for answer in answers] == paths
     expected = alike(answers[2]["findings"])
-    assert expected and answers[0]["findings"] == expected and answers[1]["findings"] == expected
+    assert expected and all(alike(answer["findings"]) == expected for answer in answers)
     assert Path(answers[0]["mask"]).name == "stdin_mask.png"
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"")))
-    assert main(["-", "--model", str(checkpoint)]) == 1
+    for nothing in (io.TextIOWrapper(io.BytesIO(b"")), None):
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert main(["-", "--model", str(checkpoint)]) == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="the system has no /dev/full")
+def test_a_full_disk_is_told_of(checkpoint, xray, capsys, monkeypatch):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        assert main([xray, "--model", str(checkpoint)]) == 1
+        monkeypatch.setattr(sys, "stdout", None)
+        assert main([xray, "--model", str(checkpoint)]) == 0
+    assert "The answer could not be written (No space left on device)." in capsys.readouterr().err
 
 
 def test_a_closed_pipe_ends_quietly(checkpoint, xray):

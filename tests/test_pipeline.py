@@ -86,6 +86,7 @@ def test_what_counts_as_several(pipe, phantom, tmp_path):
     names, row = [str(path)] * 2, {"bytes": path.read_bytes(), "path": None}
     series = pd.Series(names), pd.Series([path, grey], dtype=object)
     several = [rows["image"], undecoded, *series, dict.fromkeys("ab", grey).values(), np.array(names), (row, row)]
+    several += [rows, torch.utils.data.Subset(rows, [0, 1]), torch.from_numpy(np.array(grey)).expand(2, 1, -1, -1)]
     for source in several:
         answers = pipe(source)
         assert isinstance(answers, list) and len(answers) == 2, type(source)

@@ -34,6 +34,7 @@ MAX_META = 64  # elements before the dataset; about eight are usual
 DEFLATED = str(DeflatedExplicitVRLittleEndian).encode()
 PICTURES = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 PICTURE_TAGS = (0x7FE00010, 0x7FE00008, 0x7FE00009)
+LEAST_FLOAT = 1e-9  # of a picture: that of 2^24, read so, is 2e-38
 STEPS = 2**16 - 1  # to which values of more than 16 bits are rounded
 DICOMDIR = "1.2.840.10008.1.3.10"
 _ITEM = b"\xfe\xff\x00\xe0"  # begins encapsulated pixel data (PS3.5 A.4)
@@ -112,6 +113,7 @@ def read_json(data: bytes):
         if len(content) > 1:
             raise refusal("several_pictures")
         (content,) = content
+    content = {tag.upper(): element for tag, element in content.items()}
     if not any("InlineBinary" in content.get(tag, ()) for tag in map("{:08X}".format, PICTURE_TAGS)):
         raise refusal("dicom_json")
     content = {tag: element for tag, element in content.items() if "BulkDataURI" not in element}
@@ -192,7 +194,7 @@ def pixel_cells(dataset) -> tuple[np.ndarray, Stored]:
     allocated = int((numbers(dataset, "BitsAllocated") or [8 * len(dataset.PixelData) // (shape[0] * shape[1])])[0])
     if allocated > 16 and samples == 1:
         values, bits = wide_values(dataset, shape)
-        if values.min() < 0 or values.max() >= 2**16:
+        if values.dtype.kind == "f" or values.min() < 0 or values.max() >= 2**16:
             return rounded_cells(values, bits, dataset, photometric)
         cells = values.astype(np.uint16)
         return cells, how_stored(dataset, cells, photometric)
@@ -232,12 +234,20 @@ def wide_values(dataset, shape) -> tuple[np.ndarray, int]:
     kind = "f" if name != "PixelData" else "i" if signed else "u"
     order = "<" if dataset.original_encoding[1] is not False else ">"
     values = np.frombuffer(dataset[name].value, f"{order}{kind}{allocated // 8}", shape[0] * shape[1]).reshape(shape)
+    if kind != "f" and are_floats(floats := values.view(f"{order}f{allocated // 8}")):
+        values, kind = floats, "f"
     if kind == "f" and not np.isfinite(values).all():
         raise refusal("not_finite")
     bits = int((numbers(dataset, "BitsStored") or [allocated])[0])
     if kind == "u" and bits < allocated:
         values = values & values.dtype.type(2**bits - 1)  # what lies above is overlay
     return values, bits
+
+
+def are_floats(values) -> bool:
+    """Whether values read as floats are those of a picture: integers of few digits would be too small to be any."""
+    sizes = np.abs(values[values != 0])
+    return sizes.size > 0 and bool(((sizes > LEAST_FLOAT) & (sizes < 1 / LEAST_FLOAT)).all())
 
 
 def rounded_cells(values, bits, dataset, photometric) -> tuple[np.ndarray, Stored]:

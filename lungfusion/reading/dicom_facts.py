@@ -96,13 +96,21 @@ def view_position(dataset) -> str | None:
 
 def standing(dataset) -> tuple[bool, bool, bool] | None:
     """What makes a frontal picture stand, the head above and the patient's right on the left, as Patient Orientation
-    says (PS3.3 C.7.6.1.1.1: where its rows and its columns run to): whether rows and columns are exchanged, then
-    whether it is mirrored, and whether it is upside down. None where the header does not say.
+    says (PS3.3 C.7.6.1.1.1: where its rows and its columns run to), or Image Orientation where that is missing: whether
+    rows and columns are exchanged, then whether it is mirrored, and whether it is upside down. None where neither says.
     """
     ends = [direction[0] for direction in words(dataset, "PatientOrientation")]
+    ends = ends or directions(numbers(dataset, "ImageOrientationPatient"))
     if len(ends) != 2 or not {*ends} & {*"LR"} or not {*ends} & {*"FH"}:
         return None
     return ends[0] in "FH", "R" in ends, "H" in ends
+
+
+def directions(cosines) -> list[str]:
+    """The letters of where rows and columns run to, of their direction cosines (PS3.3 C.7.6.2.1.1); [] without six."""
+    vectors = (cosines[:3], cosines[3:]) if len(cosines) == 6 else ()
+    axes = [max(range(3), key=lambda axis: abs(vector[axis])) for vector in vectors]
+    return [("LR", "PA", "HF")[axis][vector[axis] < 0] for axis, vector in zip(axes, vectors, strict=True)]
 
 
 def pixel_spacing(dataset) -> tuple[float, float, bool]:

@@ -25,10 +25,15 @@ _READ = {  # name, as Pillow gives it → how its files begin
 _NOT_READ = (  # code of `errors.REASONS`, how such files begin, and a word for the sentence
     ("heic", rb"....ftyp(hei|hev|mif1|msf1)", ""),
     ("jpeg_xr", rb"II\xbc", ""),
-    ("git_lfs", rb"version https://git-lfs\.github\.com/spec/", ""),
+    ("git_lfs", rb"(\xef\xbb\xbf)?version https://(git-lfs|hawser)\.github\.com/spec/", ""),
     ("apple_double", rb"\0\x05\x16[\0\x07]\0", ""),
     ("svg", rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?<svg", ""),
-    ("web_page", rb"(?i)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?<(!doctype html|html|head)\b", ""),
+    (
+        "web_page",
+        rb"(?i)(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?"
+        rb"<(!doctype html|html|head|body|title|script|meta|div|p|h1|center)\b",
+        "",
+    ),
     ("xml", rb"(\xef\xbb\xbf)?\s*<[?!A-Za-z]", ""),
     ("json", rb"(\xef\xbb\xbf)?\s*[\[{]\s*[\[{\"\]}]", ""),
     ("photoshop", rb"8BPS", ""),
@@ -42,7 +47,7 @@ _NOT_READ = (  # code of `errors.REASONS`, how such files begin, and a word for 
     ("volume", rb"\x89HDF", "HDF5"),
     ("volume", rb"\x93NUMPY", "NumPy"),
     ("volume", rb"MATLAB", "MATLAB"),
-    ("text", rb"(\xef\xbb\xbf)?[\t\r\n\x20-\x7e]+\Z", ""),
+    ("text", rb"(\xef\xbb\xbf)?[\t\r\n\x20-\x7e\x80-\xff]+\Z|\xff\xfe.\0|\xfe\xff\0", ""),
     ("video", rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI |\0\0\x01[\xba\xb3]", ""),
 )
 HEAD = 1300  # bytes of a file that tell its kind

@@ -12,13 +12,12 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that detectors and files use
 LUMA = np.array([19595, 38470, 7471]) / 65536  # ITU-R 601 as Pillow rounds it: exact in float64, and sums to exactly 1
 _TAIL = 0.05  # of the pixels at either end, that may be outliers
 _BAND = 256  # rows converted at a time: wider types than the result's take memory for these only
-# Shares of neighbouring pixels, black beside white. Of 180 real radiographs 0.001 at most, and 0.14 of what any other
-# grey as the beginning gives; where numbers overflowed 0.007 and more, as many as any other grey.
-_SOME_JUMPS, _MANY_JUMPS, _LIKE_ANY, _FEWER = 0.0005, 0.002, 0.4, 0.3
-# Of jumps in two quarters alone, where some other grey as the beginning leaves hardly any: their share in each, and
-# what remains of them. Edges of film and frame, which are steep by themselves, have 0.0016 and 0.5.
-_MANY_IN_A_QUARTER, _HARDLY_ANY = 0.004, 0.05
-_SMOOTH = 1 / 16  # of all greys: the median step of jumps where another grey is the beginning
+_CLOSE = 1 / 32  # of all greys: as near lie neighbours that jumped, if black and white are the same
+# Shares of neighbouring pixels that jump so. Of 4,360 real radiographs 0.00053 at most; where numbers overflowed in a
+# hundredth of the picture or more, 0.0006 and more in 97 of 100.
+_SOME_JUMPS, _MANY_JUMPS = 0.0002, 0.0008
+# Of jumps of more than three quarters, what may remain with another grey as the beginning: of few, and of many.
+_HARDLY_ANY, _FEWER, _FEW = 0.05, 0.3, 0.002
 _ROUGH = 3 / 16  # of all greys, from one pixel to the next where it may begin anew: in noise a quarter
 _LOOKED_AT = 256  # rows and columns of a quarter
 _BEGINNINGS = 128  # greys that are tried as black
@@ -67,8 +66,12 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
     """
     colours = array if array.ndim == 2 else array[..., 0] if array.shape[2] == 2 else array[..., :3]
     black, white = black_and_white(colours)
-    if colours.ndim == 2 and array.dtype.kind in "iu" and black == 0 and colours.max() <= white < 2**16:
-        colours = continuous(colours, int(white) + 1)
+    steps = 256 if array.dtype.kind == "f" else int(white) + 1
+    counted = white == 1 if array.dtype.kind == "f" else array.dtype.kind != "b" and colours.max() <= white < 2**16
+    if black == 0 and counted and _is_grey(colours, white):
+        grey = colours if colours.ndim == 2 else colours[..., 1]
+        if (turned := continuous(grey, steps)) is not grey:
+            colours, white = turned, np.float32(steps - 1)
     alpha = array[..., -1] if array.shape[2:] in ((2,), (4,)) else None
     if alpha is not None and (opaque := np.float32(alpha.max())) == alpha.min():
         alpha = None
@@ -89,7 +92,8 @@ def decoded_pixels(array: np.ndarray, inverted: bool = False) -> tuple[np.ndarra
 
 
 def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
-    """(H, W) integers from 0 to modulus − 1, as they are, or turned about so that no smooth region jumps.
+    """(H, W) integers from 0 to modulus − 1, or floats in [0, 1] of so many steps, as they are, or as integers turned
+    about so that no smooth region jumps.
 
     Numbers that were added to beyond their range, or whose sign was mistaken, begin anew at black where they should be
     white: lines of jumps run through the picture. Another beginning then makes it continuous.
@@ -97,26 +101,24 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
     Raises:
         RadiographError: the picture jumps, and no beginning makes it continuous, as when its high bits are lost.
     """
-    parts = [_steep_pairs(part, modulus) for part in _quarters(values)]
-    widely = jump_widely(parts, modulus)
-    if not (widely or jump_smoothly(parts, modulus)):
-        return values
-    first, second = (np.concatenate(side) for side in zip(*[part[:2] for part in parts], strict=True))
+    if values.dtype.kind != "f":
+        modulus = min(modulus, max(256, 1 << int(values.max()).bit_length()))  # fewer bits may have been kept than said
+    first, second, pairs = _steep_pairs(values, modulus)
+    close = _close_jumps(first, second, modulus) / pairs
     apart = np.abs(first - second)
-    if np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus:
+    if close <= _SOME_JUMPS or np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus:
         return values  # noise is no picture, however it is read
     begins = np.arange(_BEGINNINGS) * modulus // _BEGINNINGS
-    shares = _jumps(first, second, sum(part[2] for part in parts), modulus)[begins]
-    if not shares[0] > max(_MANY_JUMPS, _LIKE_ANY * np.median(shares)):
-        return values
-    if not widely and shares.min() > _HARDLY_ANY * shares[0]:
-        return values
-    if shares.min() > min(_MANY_JUMPS, _FEWER * shares[0]):
-        raise refusal("wrapped")
-    best = begins[end_of_longest_run(shares <= shares.min() + _SOME_JUMPS)]
-    turned = np.empty_like(values)
+    shares = _jumps(first, second, pairs, modulus)[begins]
+    if shares.min() > _HARDLY_ANY * shares[0]:
+        if close <= _MANY_JUMPS:
+            return values
+        if shares.min() > min(_FEW, _FEWER * shares[0]):
+            raise refusal("wrapped")
+    best = begins[end_of_longest_run(shares <= shares.min() + _HARDLY_ANY * shares[0])]
+    turned = np.empty(values.shape, np.uint16)
     for rows in bands(values):
-        turned[rows] = (values[rows].astype(np.int64) - best) % modulus
+        turned[rows] = (_in_steps(values[rows], modulus).astype(np.int64) - best) % modulus
     return turned
 
 
@@ -131,29 +133,13 @@ def end_of_longest_run(marked: np.ndarray) -> int:
 
 
 def is_continuous(values: np.ndarray, modulus: int) -> bool:
-    """Whether (H, W) integers from 0 to modulus − 1 have few jumps."""
-    return not jump_widely([_steep_pairs(part, modulus) for part in _quarters(values)], modulus)
+    """Whether (H, W) integers from 0 to modulus − 1 have hardly any jumps."""
+    first, second, pairs = _steep_pairs(values, modulus)
+    return _close_jumps(first, second, modulus) <= _SOME_JUMPS * pairs
 
 
-def jump_widely(parts: list, modulus: int) -> bool:
-    """Whether three of the quarters, each as `_steep_pairs` gives it, have jumps: more than a page beside a picture."""
-    return sorted(share for _, share in _far_apart(parts, modulus))[1] > _SOME_JUMPS
-
-
-def jump_smoothly(parts: list, modulus: int) -> bool:
-    """Whether two of the quarters have many jumps, which are small steps if another grey is the beginning: so it is
-    where the brightest part of a picture overflowed.
-    """
-    jumps, shares = zip(*_far_apart(parts, modulus), strict=True)
-    many = sorted(shares)[2] > _MANY_IN_A_QUARTER
-    return many and modulus - np.median(np.concatenate(jumps)) < _SMOOTH * modulus
-
-
-def _far_apart(parts: list, modulus: int) -> list[tuple[np.ndarray, float]]:
-    """Of each quarter the steps of more than three quarters of the range, and their share of its pairs."""
-    steps = [np.abs(one - other) for one, other, _ in parts]
-    jumps = [of_part[of_part > 3 * modulus // 4] for of_part in steps]
-    return [(of_part, len(of_part) / part[2]) for of_part, part in zip(jumps, parts, strict=True)]
+def _close_jumps(one: np.ndarray, other: np.ndarray, modulus: int) -> int:
+    return np.count_nonzero(modulus - np.abs(one - other) < _CLOSE * modulus)
 
 
 def _quarters(values: np.ndarray) -> list[np.ndarray]:
@@ -169,16 +155,31 @@ def _middle(length: int, most: int) -> slice:
 
 
 def _steep_pairs(values: np.ndarray, modulus: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Neighbours of (h, w) that do not lie between two plateaus, as letters and frames make them: two (n,) arrays, and
+    """Neighbours of (H, W) that do not lie between two plateaus, as letters and frames make them: two (n,) arrays, and
     how many pairs there were.
     """
-    values = values.astype(np.int32)
-    length = [values[:, i : values.shape[1] - 3 + i].ravel() for i in range(4)]
-    across = [values[i : values.shape[0] - 3 + i].ravel() for i in range(4)]
-    before, one, other, after = (np.concatenate(both) for both in zip(length, across, strict=True))
-    flat = modulus // 256  # how far greys of a plateau may lie apart
-    kept = (np.abs(one - before) > flat) | (np.abs(after - other) > flat)
-    return one[kept], other[kept], len(one)
+    kept, pairs, flat = [], 0, modulus // 256  # how far greys of a plateau may lie apart
+    for part in _quarters(values):
+        part = _in_steps(part, modulus).astype(np.int32)
+        for lines in (part, part.T):
+            before, one, other, after = (lines[:, i : lines.shape[1] - 3 + i] for i in range(4))
+            steep = (np.abs(one - before) > flat) | (np.abs(after - other) > flat)
+            kept.append((one[steep], other[steep]))
+            pairs += steep.size
+    return *map(np.concatenate, zip(*kept, strict=True)), pairs
+
+
+def _in_steps(values: np.ndarray, modulus: int) -> np.ndarray:
+    """Integers as they are; floats in [0, 1] as the nearest of so many steps."""
+    return np.rint(values * (modulus - 1)) if values.dtype.kind == "f" else values
+
+
+def _is_grey(colours: np.ndarray, white: float) -> bool:
+    """Whether (H, W) or (H, W, 3) has no colour, but for what JPEG leaves of it."""
+    if colours.ndim == 2:
+        return True
+    channels = colours[::4, ::4].astype(np.float32)
+    return float((channels.max(2) - channels.min(2)).max()) <= white / 100
 
 
 def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> np.ndarray:

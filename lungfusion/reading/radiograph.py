@@ -40,6 +40,9 @@ from .transport import unwrapped
 __all__ = ["MAX_BYTES", "MIN_SIDE", "Radiograph", "RadiographError", "load_radiograph", "printable"]
 
 
+_LONGEST_PATH = 4096  # characters
+
+
 @dataclass(frozen=True, eq=False)
 class Radiograph:
     """One radiograph as shown on a screen. Of a DICOM file nothing but the picture, its view and the age is kept.
@@ -70,9 +73,9 @@ def load_radiograph(source, name=None) -> Radiograph:
     """Read a radiograph.
 
     source: a path (str or os.PathLike), the bytes of a file (bytes, bytearray, memoryview), a binary file object (read
-        from where it stands, not closed), a PIL image, an array or tensor, a row of a data set with `bytes` or `path`,
-        or a Radiograph, which is returned as it is. Bytes and files may also be base64 text, a `data:` URI or the one
-        part of a multipart answer.
+        from where it stands, not closed), a PIL image, an array or tensor, a row of a data set with `bytes` or `path`
+        or, in `image`, any of these; or a Radiograph, which is returned as it is. Bytes and files may also be base64
+        text, a `data:` URI or the one picture of a multipart answer.
         Arrays are (H, W), or (H, W, C) or (C, H, W) of 1 grey, 3 RGB or 4 RGBA channels; bool, non-negative integers of
         up to 16 bits, or floats in [0, 1]; what is masked is black.
     name: what to call it, unless its path does; that of a file in an archive, say.
@@ -81,6 +84,8 @@ def load_radiograph(source, name=None) -> Radiograph:
     `MIN_SIDE` and `MAX_ASPECT` of `lungfusion.reading.errors`, and for a DICOM file whose header says that it is no
     frontal chest radiograph.
     """
+    if isinstance(source, Mapping) and "image" in source:
+        source = source["image"]
     if isinstance(source, Radiograph):
         return source
     if isinstance(source, Mapping) and ("bytes" in source or "path" in source):
@@ -113,7 +118,7 @@ def _name(source) -> str:
         return "image"
     if _is_array(source):
         return "array"
-    if isinstance(source, (bytes, bytearray, memoryview)) or _is_data_uri(source):
+    if isinstance(source, (bytes, bytearray, memoryview)) or _is_content(source):
         return "bytes"
     path = source if isinstance(source, (str, os.PathLike)) else getattr(source, "name", None)
     return printable(Path(os.fsdecode(path)).name if isinstance(path, (str, os.PathLike)) else "") or "file"
@@ -152,16 +157,17 @@ def _as_array(tensor) -> np.ndarray:
     return np.asarray(tensor)
 
 
-def _is_data_uri(source) -> bool:
-    return isinstance(source, str) and source.startswith("data:")
+def _is_content(source) -> bool:
+    """Whether a text is a file's content, and no path: a `data:` URI, or longer than any path."""
+    return isinstance(source, str) and (source.startswith("data:") or len(source) > _LONGEST_PATH)
 
 
 def _read(source) -> bytes:
     """Path, bytes or binary file object → its bytes, at least one and at most MAX_BYTES."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
-    elif _is_data_uri(source):
-        data = source.encode()
+    elif _is_content(source):
+        data = source.encode(errors="replace")
     elif isinstance(source, (str, os.PathLike)):
         data = _read_path(source)
     elif hasattr(source, "read"):

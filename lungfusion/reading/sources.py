@@ -13,12 +13,15 @@ MAX_AGE = 130  # years
 
 
 def is_several(source):
-    """Whether a source is several: an iterable that is no picture, file, or row of a data set itself."""
+    """Whether a source is several: what can be gone through and is no picture, file, or row of a data set itself."""
+    dimensions = getattr(source, "ndim", 0)
+    if dimensions == 4:
+        return source.shape[0] != 1  # a batch
     if isinstance(source, np.ndarray):
         return source.dtype.kind in "OSU"  # of paths or pictures
     one = isinstance(source, str | bytes | bytearray | memoryview | os.PathLike | Image.Image | Mapping)
-    one = one or hasattr(source, "read") or getattr(source, "ndim", 0) > 1  # a file; a tensor
-    return isinstance(source, Iterable) and not one
+    one = one or hasattr(source, "read") or dimensions > 1  # a file; a tensor
+    return not one and (isinstance(source, Iterable) or hasattr(source, "__getitem__"))
 
 
 def load(source, age=None, errors="raise", where=""):

@@ -1,4 +1,4 @@
-"""What a server or a mail wraps around a file: the parts of a multipart answer, base64 text."""
+"""What a server or a mail wraps around a file: headers, the parts of a multipart answer, base64 text."""
 
 import base64
 import re
@@ -6,36 +6,59 @@ import re
 from .errors import refusal
 from .formats import is_dicom, is_picture
 
-_HEAD = 4096  # bytes in which the headers of a part end
+_HEAD = 4096  # bytes in which headers end
+_HEADERS = re.compile(rb"\s*((HTTP/[\d.]+ \d{3}[^\r\n]*\r?\n)?([A-Za-z-]+:[^\r\n]*\r?\n)+\r?\n)+")
+_FIRST_PART = re.compile(rb"^(--[^\r\n]{1,70})(\r?\n)([A-Za-z-]+:[^\r\n]*\2)+\2", re.MULTILINE)
+_MOST_PARTS = 64
+_BEFORE_BASE64 = re.compile(rb"(\xef\xbb\xbf)?\s*(b?[\"'])?(data:[^,]{0,99},)?")
+_BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_=\r\n"
 _SIGN = 64  # characters that tell what base64 text holds
-_BASE64 = re.compile(rb"(data:[\w.+/-]*;base64,)?([A-Za-z0-9+/\r\n]{%d,}={0,2}\s*)\Z" % _SIGN)
 
 
 def unwrapped(data: bytes) -> bytes:
     """The file itself, of what came around it; the bytes as they are where nothing does.
 
     Raises:
-        RadiographError: a multipart answer of several files.
+        RadiographError: a multipart answer of several pictures.
     """
-    if data[:1] in (b"\r", b"\n") and data[128:132] != b"DICM":  # some servers send an empty line before a file
-        data = data.lstrip(b"\r\n")
-    if data.startswith(b"--"):
-        data = only_part(data)
-    elif (data[:1].isalnum() or data[:1] in b"+/") and (match := _BASE64.match(data)):
-        decoded = base64.b64decode(match[2])
-        data = decoded if is_dicom(decoded) or is_picture(decoded) else data
-    return data
-
-
-def only_part(data: bytes) -> bytes:
-    """The one part of a multipart answer (RFC 2046), as DICOMweb gives it; the bytes as they are where it is none."""
-    boundary, _, rest = data.partition(b"\r\n")
-    headers, blank, _ = rest[:_HEAD].partition(b"\r\n\r\n")
-    if not blank or b"content-" not in headers.lower():
+    if is_file(data):
         return data
-    start = len(boundary) + 2 + len(headers) + 4
-    end = data.find(b"\r\n" + boundary, start)
-    after = data[end + 2 + len(boundary) :].strip() if end >= 0 else b"--"
-    if not after.startswith(b"--"):
+    if match := _FIRST_PART.search(data[:_HEAD]):
+        return picture_among_parts(data[match.start() :], *match.group(1, 2))
+    if match := _HEADERS.match(data, 0, _HEAD):
+        return from_base64(data[match.end() :])
+    stripped = data.lstrip(b"\r\n") if data[:1] in (b"\r", b"\n") else data  # some servers send an empty line first
+    return stripped if is_file(stripped) else from_base64(data)
+
+
+def is_file(data: bytes) -> bool:
+    """Whether these are the bytes of a file that may be read."""
+    return is_dicom(data) or is_picture(data)
+
+
+def picture_among_parts(data: bytes, boundary: bytes, newline: bytes) -> bytes:
+    """The one picture of a multipart answer (RFC 2046), as DICOMweb gives it; its first part where none is a picture.
+
+    data: from its first boundary on.
+    """
+    parts = []
+    for part in data[len(boundary) :].split(newline + boundary, _MOST_PARTS):
+        _, blank, content = part.partition(2 * newline)
+        if blank:
+            parts.append(from_base64(content))
+    pictures = [part for part in parts if is_file(part)]
+    if len(pictures) > 1:
         raise refusal("several_pictures")
-    return data[start : end if end >= 0 else None]
+    return (pictures or parts)[0]
+
+
+def from_base64(data: bytes) -> bytes:
+    """The picture that base64 text holds, also of URLs' alphabet, quoted or as a `data:` URI; else the bytes."""
+    start = _BEFORE_BASE64.match(data).end()
+    if data[start : start + _SIGN].translate(None, _BASE64):
+        return data
+    text = data[start:].rstrip(b" \t\r\n\"'")
+    if len(text) < _SIGN or text.translate(None, _BASE64):
+        return data
+    decoded = base64.urlsafe_b64decode(text + b"==")
+    return decoded if is_file(decoded) else data

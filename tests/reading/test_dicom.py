@@ -228,6 +228,12 @@ def test_float_pixels_are_read():
     refused(floats(UNIT * 1000)[:-50], "cannot be decoded")
 
 
+def test_floats_that_lie_in_pixel_data_are_read():
+    for bits in (32, 64):
+        data = dicom(UNIT.astype(f"f{bits // 8}").view(f"u{bits // 8}"), PhotometricInterpretation="MONOCHROME2")
+        assert_shows(data, UNIT, 1e-4)
+
+
 def test_more_bits_than_are_stored_are_read():
     wide = GREY.astype(np.uint32)
     assert_shows(dicom(wide * 16, BitsStored=12), wide * 16 / 4095, 1e-4)
@@ -254,6 +260,13 @@ def test_patient_orientation_is_obeyed(orientation):
     data = dicom(np.ascontiguousarray(stored), PatientOrientation=orientation.split("\\"))
     assert_shows(data, UNIT)
     assert load_radiograph(data).sides_known
+    cosines = {"L": [1, 0.1, 0], "R": [-1, 0, 0], "F": [0, 0, -1], "H": [0, 0.1, 1]}
+    along = [number for letters in orientation.split("\\") for number in cosines[letters[0]]]
+    assert_shows(dicom(np.ascontiguousarray(stored), ImageOrientationPatient=along), UNIT)
+
+
+def test_orientation_of_a_slice_says_nothing():
+    assert not load_radiograph(dicom(GREY, ImageOrientationPatient=[1, 0, 0, 0, 1, 0])).sides_known
 
 
 @pytest.mark.parametrize("orientation", ["", ["L", ""], ["L", "R"], ["X", "F"], ["L"]])
@@ -307,6 +320,7 @@ def test_dicom_as_json_is_read():
     content = ds.to_json_dict(bulk_data_threshold=10**9)
     content["7FE00010"] = {"vr": "OB", "BulkDataURI": "bulk/1"}
     refused(json.dumps(content).encode(), "without its picture")
+    assert_shows(json.dumps({tag.lower(): element for tag, element in ds.to_json_dict().items()}).encode(), UNIT)
     refused(as_json(ds)[:-400], "cannot be decoded")
     refused(as_json(ds).replace(b"]", b", {}]"), "several pictures")
 

@@ -203,7 +203,8 @@ def smooth(bits: int) -> np.ndarray:
 def test_numbers_that_overflowed_are_set_right(bits, shift):
     values, modulus = smooth(bits).astype(np.int64), 2**bits
     wrapped = ((values + round(shift * modulus)) % modulus).astype(np.uint8 if bits == 8 else np.uint16)
-    for source in (wrapped, encoded(wrapped, "PNG")):
+    colours = np.stack([wrapped] * 3, axis=-1)
+    for source in (wrapped, encoded(wrapped, "PNG"), colours, wrapped / np.float32(modulus - 1)):
         pixels = load_radiograph(source).pixels
         assert abs(np.corrcoef(pixels.ravel(), values.ravel())[0, 1]) > 0.99
 
@@ -214,6 +215,24 @@ def test_numbers_that_overflowed_in_a_part_alone_are_set_right(bits):
     values[:100] = values[:100] // 4 + modulus // 8  # the upper half is darker
     wrapped = ((values + modulus // 4) % modulus).astype(np.uint16 if bits > 8 else np.uint8)
     assert np.corrcoef(load_radiograph(wrapped).pixels.ravel(), values.ravel())[0, 1] > 0.99
+
+
+@pytest.mark.parametrize("factor", [1.15, 1.3, 1.5, 2.3])
+def test_a_picture_that_was_made_brighter_beyond_white_is_no_picture_any_more(factor):
+    brighter = (smooth(8) * factor).astype(np.int64) % 256
+    refused(brighter.astype(np.uint8), "overflowed")
+
+
+def test_a_sharp_edge_between_black_and_white_is_no_overflow():
+    values = (smooth(8) // 2).astype(np.uint8)
+    values[:60], values[60:80, 40:100] = 0, 250
+    assert_shows(values, values / np.float32(255), 1e-6)
+
+
+def test_of_numbers_that_overflowed_fewer_bits_may_be_said():
+    half = (smooth(12).astype(np.int64) // 2 + 600) % 2048
+    data = dicom(half.astype(np.uint16), BitsStored=12)
+    assert np.corrcoef(load_radiograph(data).pixels.ravel(), smooth(12).ravel())[0, 1] > 0.99
 
 
 def test_numbers_that_lost_their_high_bits_are_refused():

@@ -150,6 +150,8 @@ def test_rows_of_a_data_set(tmp_path):
     for row in ({"bytes": encoded(GREY, "PNG"), "path": None}, {"bytes": None, "path": tmp_path / "one.png"}):
         assert_shows(row, UNIT)
     assert load_radiograph({"bytes": encoded(GREY, "PNG"), "path": "folder/two.png"}).name == "two.png"
+    for image in (GREY, Image.fromarray(GREY), {"bytes": encoded(GREY, "PNG"), "path": None}):
+        assert_shows({"image": image, "label": 1}, UNIT)
 
 
 def test_addresses(tmp_path):

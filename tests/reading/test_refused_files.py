@@ -152,6 +152,10 @@ OTHER_KINDS = {
     "pointer": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n", "git_lfs", "git lfs pull"),
     "apple double": (bytes.fromhex("00051607 00020000") + b"Mac OS X" + bytes(100), "apple_double", "Mac"),
     "web page": (b"\n<!DOCTYPE html>\n<html><title>Sign in</title></html>", "web_page", "web page"),
+    "page's part": (b"<body>Sign in</body>", "web_page", "web page"),
+    "text of Germany": ("Die Studie ist nicht verfügbar.".encode(), "text", "a text"),
+    "text of 16 bits": ("not found".encode("utf-16"), "text", "a text"),
+    "older pointer": (b"version https://hawser.github.com/spec/v1\noid sha256:00\n", "git_lfs", "git lfs pull"),
     "xhtml": (b'<?xml version="1.0"?>\n<!DOCTYPE html PUBLIC "x">\n<html></html>', "web_page", "web page"),
     "xml": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "xml", "XML"),
     "json": (b'{"error": "not found"}', "json", "JSON"),
@@ -170,10 +174,13 @@ OTHER_KINDS = {
 }
 
 
-def multipart(*parts: bytes) -> bytes:
+def multipart(*parts: bytes, newline=b"\r\n") -> bytes:
     """The body of an answer of DICOMweb."""
-    head = b"\r\n--4b1d\r\nContent-Type: application/dicom\r\nMIME-Version: 1.0\r\n\r\n"
-    return b"".join(head + part for part in parts) + b"\r\n--4b1d--"
+    head = b"\n--4b1d\nContent-Type: application/dicom\nMIME-Version: 1.0\n\n".replace(b"\n", newline)
+    return b"".join(head + part for part in parts) + newline + b"--4b1d--"
+
+
+HEADERS = b"HTTP/1.1 200 OK\r\nContent-Type: application/dicom\r\n\r\n"
 
 
 def test_what_a_server_wraps_around_a_file_is_taken_off():
@@ -181,10 +188,21 @@ def test_what_a_server_wraps_around_a_file_is_taken_off():
         assert_shows(multipart(data), UNIT)
         assert_shows(multipart(data)[2:], UNIT)
         assert_shows(multipart(data).removesuffix(b"\r\n--4b1d--"), UNIT)
+        for around in (b"", HEADERS, b"This is a multipart message.\r\n"):
+            assert_shows(around + multipart(b'{"a": 1}', data), UNIT)
+        assert_shows(multipart(data, newline=b"\n"), UNIT)
+        assert_shows(multipart(base64.encodebytes(data)), UNIT)
+        assert_shows(HEADERS + HEADERS.replace(b"HTTP/1.1", b"HTTP/2") + data, UNIT)
         refused(multipart(data, data), "several pictures")
         text = base64.encodebytes(data)
-        for wrapped in (text, text.replace(b"\n", b"\r\n"), text.replace(b"\n", b""), b"data:image/png;base64," + text):
+        line = text.replace(b"\n", b"")
+        for wrapped in (text, text.replace(b"\n", b"\r\n"), line, b"data:image/png;charset=utf-8;base64," + text):
             assert_shows(wrapped, UNIT)
+        for wrapped in (line.rstrip(b"="), base64.urlsafe_b64encode(data), b'"' + line + b'"\n', repr(line).encode()):
+            assert_shows(wrapped, UNIT)
+        if len(line) > 4096:  # longer than any path
+            assert_shows(line.decode(), UNIT)
+    refused("no path but a text " * 999, "a text")
     refused(base64.b64encode(b"no picture at all " * 9), "a text")
     refused(base64.b64encode(IMAGE_FILES["png grey"])[:-40], "damaged")
     refused(multipart(b"<html>Sign in</html>"), "web page")

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models.configuration_lungfusion import better_fit
-from train.data.crops import LabelledCrops
+from train.data.crops import LabelledCrops, Part
 from train.engine.head import logits_of
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, roc_auc, share
@@ -39,6 +39,32 @@ def hospitals_of(recipe):
     """The hospitals of a recipe's sources, each once, but those that `init_from` has seen: it can't be without them."""
     hospitals = dict.fromkeys(source["hospital"] for source in recipe["sources"].values() if source.get("hospital"))
     return [hospital for hospital in hospitals if hospital not in recipe.get("init_saw", ())]
+
+
+def left_out_parts(validation, left_out, sources):
+    """Whom a model without hospitals is scored on, as `score_with_model` takes them.
+
+    Args:
+        validation, left_out: list of `Part`, of its own hospitals' validation patients, who are all taken, and of the
+            hospitals left out, `MAX_IMAGES` at most.
+        sources: name → source.
+    """
+    generator, parts = np.random.default_rng(0), []
+    images = sum(len(part.data) for part in left_out)
+    for home, of_kind in (("yes", validation), ("no", left_out)):
+        for name, data, crops, labels in of_kind:
+            share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
+            rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
+            part = Part(name, data.select(rows), crops.select(rows), labels[rows])
+            parts.append((facts_of(sources, name, home), part))
+    return parts
+
+
+def facts_of(sources, name, home):
+    """What every row of a source says: hospital, home, confounded, age."""
+    confounded = "yes" if sources[name].get("confounded") else "no"
+    facts = {"hospital": sources[name].get("hospital", name), "home": home}
+    return facts | {"confounded": confounded, "age": sources[name].get("age", "")}
 
 
 @torch.inference_mode()
