@@ -14,7 +14,7 @@ from .pipeline import LungFusionPipeline
 from .reading.radiograph import Radiograph, RadiographError, load_radiograph
 from .scorer import Scorer
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 __all__ = [
     "Analysis",
