@@ -78,8 +78,8 @@ class Handlers:
         return self.reset_outputs(None, request)
 
     def on_open(self, request: gr.Request):
-        """What a page begins with: the example its address asks for (?example=NAME); else nothing changes, for a visitor
-        may have sent a picture already.
+        """What a page begins with: the example its address asks for (?example=NAME); else nothing changes, for
+        a visitor may have sent a picture already.
         """
         name, words = request.query_params.get("example"), words_of(request)
         if not name:
