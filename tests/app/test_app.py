@@ -172,7 +172,7 @@ def test_refused_image_is_warned_of_and_has_no_heat_maps(app, radiograph_files):
     handlers = Handlers(LungFusionPipeline(segmenter, app.pipe.processor), app.examples)
     answer = handlers.answered(radiograph_files["chest.png"], Request(), request())
     assert "No lungs were found" in answer
-    assert "Heat map" not in answer and "<h2>" not in answer
+    assert "Heat map" not in answer and "<h2>No answer for this picture</h2>" in answer
     assert handlers.analyze_chest_xray(radiograph_files["chest.png"])["warnings"][0]["code"] == "lungs_not_found"
 
 

@@ -226,7 +226,9 @@
     busy().querySelector(".message").textContent = sentence;
   }
   const CALLS = /\/(queue\/join|queue\/data|run\/predict|upload)/, fetchAnswer = window.fetch;
-  const lost = error => error?.name === "AbortError" || failed(navigator.onLine ? says.failed : says.offline);
+  let leaving = false;  // then what was asked for is given up, which is no fault
+  window.addEventListener("pagehide", () => leaving = true);
+  const lost = error => leaving || error?.name === "AbortError" || failed(navigator.onLine ? says.failed : says.offline);
   window.fetch = async (...request) => {
     const place = request[0]?.url ?? String(request[0]);
     let answer;
