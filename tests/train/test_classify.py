@@ -156,7 +156,7 @@ def test_the_epoch_is_chosen_by_the_images_that_are_scored(monkeypatch):
     """So many of those with a label, the same ones in training and in evaluation."""
     data = Dataset.from_dict({"number": list(range(40))})
     labels = np.where(np.arange(40)[:, None] % 4, NAN, np.arange(40)[:, None] % 8 / 4)
-    recipe = {"sources": {"elm": {}}, "model": {"findings": ["mass"]}, "validation_images": 6}
+    recipe = {"sources": {"elm": {}}, "model": {"findings": ["mass"]}, "validation_images": 6, "lungs": "drawn"}
     for module in (classify, images):
         monkeypatch.setattr(module, "load_part", lambda *_: data)
         monkeypatch.setattr(module, "known_labels", lambda *_: labels)
