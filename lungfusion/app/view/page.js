@@ -243,14 +243,8 @@
       else failed(answer.status === 503 ? says.full : answer.status === 413 ? says.large : says.failed);
     }
     if (answer.ok && place.includes("/queue/data")) readPlaces(answer.clone().body).catch(lost);
-    if (answer.ok && place.endsWith("/app_id") && await keeps(answer.clone())) return new Response("", {status: 503});
     return answer;
   };
-  // Once the connection is back, Gradio would load the page anew, and the picture on it would be lost.
-  async function keeps(answer) {
-    const {app_id} = await answer.json();
-    return app_id === window.gradio_config?.app_id && Boolean(find("#answer :is(.answer, .busy)"));
-  }
   window.addEventListener("offline", () => say(says.offline, Boolean(again)));
   window.addEventListener("online", quiet);
 
