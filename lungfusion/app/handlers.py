@@ -78,8 +78,12 @@ class Handlers:
         return self.reset_outputs(None, request)
 
     def on_open(self, request: gr.Request):
-        """What a page begins with: the example its address asks for (?example=NAME), else the first screen."""
+        """What a page begins with: the example its address asks for (?example=NAME); else nothing changes, for
+        a visitor may have sent a picture already.
+        """
         name, words = request.query_params.get("example"), words_of(request)
+        if not name:
+            return [gr.skip()] * 6
         path = self.examples.path(name)
         outputs = list(self.reset_outputs(path, request))
         if name and path is None:

@@ -65,7 +65,9 @@ def test_false_alarms_are_told_where_they_are_most_often_and_with_how_many_peopl
     nodule = Finding("nodule", 0.9, 0.5, evidence=places(jsrt=Share.of(15, 120), nih_held_back=Share.of(10, 400)))
     mass, held_back = replace(nodule, name="mass"), places(nih_held_back=Share.of(12, 400))
     told = phrases.headline(ENGLISH, analysis(findings=[nodule, mass, replace(TUBERCULOSIS, evidence=held_back)]))[1][0]
-    assert "(Jsrt; 120 counted), it sees a nodule and a mass each in 13. Of 100 others (NIH, USA; 400 counted)," in told
+    assert (
+        "(Jsrt; 120 counted), it sees a nodule in 13 and a mass in 13. Of 100 others (NIH, USA; 400 counted)," in told
+    )
 
 
 def test_how_often_anything_is_a_false_alarm_is_said_where_it_was_measured():

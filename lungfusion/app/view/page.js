@@ -226,7 +226,9 @@
     busy().querySelector(".message").textContent = sentence;
   }
   const CALLS = /\/(queue\/join|queue\/data|run\/predict|upload)/, fetchAnswer = window.fetch;
-  const lost = error => error?.name === "AbortError" || failed(navigator.onLine ? says.failed : says.offline);
+  let leaving = false;  // then what was asked for is given up, which is no fault
+  window.addEventListener("pagehide", () => leaving = true);
+  const lost = error => leaving || error?.name === "AbortError" || failed(navigator.onLine ? says.failed : says.offline);
   window.fetch = async (...request) => {
     const place = request[0]?.url ?? String(request[0]);
     let answer;
@@ -241,14 +243,8 @@
       else failed(answer.status === 503 ? says.full : answer.status === 413 ? says.large : says.failed);
     }
     if (answer.ok && place.includes("/queue/data")) readPlaces(answer.clone().body).catch(lost);
-    if (answer.ok && place.endsWith("/app_id") && await keeps(answer.clone())) return new Response("", {status: 503});
     return answer;
   };
-  // Once the connection is back, Gradio would load the page anew, and the picture on it would be lost.
-  async function keeps(answer) {
-    const {app_id} = await answer.json();
-    return app_id === window.gradio_config?.app_id && Boolean(find("#answer :is(.answer, .busy)"));
-  }
   window.addEventListener("offline", () => say(says.offline, Boolean(again)));
   window.addEventListener("online", quiet);
 

@@ -122,21 +122,18 @@ def false_alarms(words, findings, anything):
     """How often each of them, where that is most often, and anything at all is named without reason among healthy
     people whom the model never saw; a list of one paragraph.
     """
-    by_place, counted, unknown = {}, {}, []  # hospital → {how many of 100: findings}; how many were counted there
+    by_place, counted, unknown = {}, {}, []  # hospital → what is seen in how many of 100; how many were counted there
     for finding in findings:
         measured = enough(finding, "called_healthy")
         if not measured:
             unknown.append(finding.name)
             continue
         place, share = words.place(measured[0][0]), measured[0][1]
-        by_place.setdefault(place, {}).setdefault(at_least_one(share.value), []).append(finding.name)
+        told = words("seen_in", finding=words.finding(finding.name), number=at_least_one(share.value))
+        by_place.setdefault(place, []).append(told)
         counted[place] = min(share.n, counted.get(place, share.n))
     sentences = []
-    for place, told in by_place.items():
-        counts = [
-            words("seen_in" if len(names) == 1 else "seen_each", finding=words.listed(names), number=number)
-            for number, names in told.items()
-        ]
+    for place, counts in by_place.items():
         key = "false_alarms_too" if sentences else "false_alarms_in"
         sentences.append(words(key, place=place, n=counted[place], counts=words.joined(counts)))
     if sentences:
