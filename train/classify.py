@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import torch
 from accelerate.utils import set_seed
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification, LungFusionImageProcessor
 from lungfusion.models.concatenation import CONCATENATION_MODULES
@@ -25,9 +25,12 @@ from train.engine.run import prepare_output, write_counts
 from train.engine.weights import freeze, load_classifier, load_pretrained_backbone, load_segmenter, load_weights
 from train.evaluate import evaluate_run
 from train.io import write_csv
-from train.scoring.hospitals import MAX_IMAGES, score_with_model, split_hospital
+from train.scoring.classical import rank_with_classical
+from train.scoring.hospitals import facts_of, left_out_parts, score_with_model, split_hospital
 from train.scoring.metrics import roc_auc
 
+TILTED = 100  # images of each source left out that are turned
+CLASSICAL_IMAGES = 1500  # on whose features classical classifiers learn
 MOST_LOG_ODDS = 3.0  # of a finding in a hospital: 95 in 100 have it, or 5
 
 
@@ -50,6 +53,8 @@ def main(arguments=None):
         parts = {split: prepare(home, split) for split in ("train", "validation")}
         away = {name: source | {"unused_labels": []} for name, source in away.items()}
         left_out = [part for split in ("train", "validation") for part in prepare(away, split)]
+        some = {name: source | {"images": TILTED} for name, source in away.items()}
+        tilted = {tilt: prepare(some, "train", tilt=tilt) for tilt in recipe["tilts"]}
     if accelerator.is_main_process:
         crops = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
         write_counts(crops, output)
@@ -84,7 +89,11 @@ def main(arguments=None):
         best = round_weights(load_classifier(output / "model")).to(memory_format=torch.channels_last)
         save_model(best, processor, output / "model")
         if recipe["left_out"]:
-            score_left_out(best.to(accelerator.device), parts["validation"], left_out, home | away, output)
+            drawn = None
+            if recipe["classical"]:
+                drawn = Subset(labelled(parts["train"]), list(dict.fromkeys(sampler))[:CLASSICAL_IMAGES])
+            best = best.to(accelerator.device)
+            score_left_out(best, parts["validation"], left_out, tilted, home | away, output, drawn)
         else:
             evaluate_run(recipe, output, calibrate_run(recipe, output))
     accelerator.end_training()
@@ -117,14 +126,18 @@ def init_from_checkpoint(model, earlier, classifier_too):
                     own[row] = other[list(earlier.config.findings).index(name)]
 
 
-def load_parts(recipe, config, processor, segmenter, workers, sources, split):
-    """One (name, data, crops, labels) for each source, without the images of which nothing is known."""
+def load_parts(recipe, config, processor, segmenter, workers, sources, split, tilt=0):
+    """One (name, data, crops, labels) for each source, without the images of which nothing is known.
+
+    tilt: degrees by which they are turned.
+    """
     parts, concatenation = [], CONCATENATION_MODULES[config.concatenation](config.branch_size)
     for name, source in sources.items():
         data = load_part(recipe, source, split)
         if "images" in source:
             data = data.select(sample_rows(len(data), source["images"] // (1 if split == "train" else 4)))
-        crops = lung_crops(data, processor, segmenter, concatenation, f"{name}, {split}", workers)
+        words = f"{name}, {split}" + (f", tilted by {tilt}°" if tilt else "")
+        crops = lung_crops(data, processor, segmenter, concatenation, words, workers, recipe["lungs"], tilt)
         labels = known_labels(data, config.findings, source)
         rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
         parts.append((name, data.select(rows), crops.select(rows), labels[rows]))
@@ -211,19 +224,37 @@ def loss_with_weights(recipe, findings):
     return partial(loss_of, **settings)
 
 
-def score_left_out(model, validation, left_out, sources, output):
-    """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospital left out."""
-    generator, parts = np.random.default_rng(0), []
-    images = sum(len(data) for _, data, _, _ in left_out)
-    for home, of_kind in (("yes", validation), ("no", left_out)):
-        for name, data, crops, labels in of_kind:
-            share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
-            rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
-            confounded = "yes" if sources[name].get("confounded") else "no"
-            facts = {"source": name, "hospital": sources[name].get("hospital", name)}
-            facts |= {"home": home, "confounded": confounded, "age": sources[name].get("age", "")}
-            parts.append((facts, data.select(rows), crops.select(rows), labels[rows]))
-    write_csv(output / "left_out.csv", score_with_model(model, parts, model.config.findings))
+def score_left_out(model, validation, left_out, tilted, sources, output, drawn=None):
+    """Write left_out.csv: what a model says of its hospitals' validation patients, and of the hospitals left out.
+
+    Args:
+        validation, left_out: parts of the ones and of the others.
+        tilted: degrees → parts of the hospitals left out, turned: tilted.csv, where there are any.
+        sources: name → source.
+        drawn: `Dataset` of crops and labels on which classical classifiers learn: left_out.NAME.csv; None for none.
+    """
+    findings, parts = model.config.findings, left_out_parts(validation, left_out, sources)
+    rows = score_with_model(model, parts, findings)
+    turned = [
+        (facts_of(sources, name, "no") | {"tilt": tilt}, *part)
+        for tilt, of_tilt in tilted.items()
+        for name, *part in of_tilt
+    ]
+    if turned:
+        write_csv(output / "tilted.csv", score_with_model(model, turned, findings))
+    if drawn:
+        crops = labelled([(None, None, crops, labels) for _, _, crops, labels in parts])
+        said = rank_with_classical(*features_and_labels(model, drawn), features_and_labels(model, crops)[0], findings)
+        for name, ranks in said.items():
+            ranks = np.where(np.isnan(ranks), None, ranks)
+            named = [dict(zip([f"logit_{finding}" for finding in findings], row, strict=True)) for row in ranks]
+            write_csv(output / f"left_out.{name}.csv", [row | own for row, own in zip(rows, named, strict=True)])
+    write_csv(output / "left_out.csv", rows)  # the last: it says that all is there
+
+
+def features_and_labels(model, crops):
+    """Fused features (N, D) and labels (N, findings) of `LabelledCrops`, float32 arrays."""
+    return tuple(torch.stack(column).numpy() for column in zip(*LabelledFeatures(model, crops).items, strict=True))
 
 
 @torch.inference_mode()

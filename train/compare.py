@@ -14,8 +14,10 @@ its difference to the first one is taken image by image. Written to OUTPUT: comp
 every variant.
 
 With --grid and --leave-out every variant trains without each of these hospitals, and compare.md has a column for the
-hospitals learned from, one for each left out and one for all left out together; the difference is to the first variant
-and to the best of those with one network.
+hospitals learned from, one for each left out, one for which of two rivals the ill of those left out together have, and
+one for all of it; the difference is to the first variant and to the best of those with one network. A second table is
+of tilted radiographs (`tilts`), compare.png shows both. The grid may name `means`, variants whose logits are averaged,
+and `questions`, each a variant and that without the step it asks about: what_helps.md.
 
 With --leave-out alone each run trains without some hospitals, under OUTPUT/without_HOSPITALS, and is scored on them;
 with `all` in their place every hospital of the recipe is left out by itself. Written to OUTPUT: hospitals.md and
@@ -31,6 +33,7 @@ hardest.json and images/hardest.png.
 import itertools
 import json
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,17 +46,21 @@ from train.data.splits import load_source
 from train.engine.arguments import command_line, model_place
 from train.engine.processes import launch
 from train.engine.recipe import load_recipe
+from train.engine.weights import load_classifier
 from train.evaluate import write_curves
 from train.io import read_rows, read_yaml, weights_in, write_table
+from train.report.figures import draw_variants
 from train.report.hardest import compare_hardest
 from train.scoring.comparison import (
     AWAY,
-    findings_table,
     left_out_rows,
-    lungs_table,
     summarise_findings,
     summarise_lungs,
+    tilted_rows,
+    variants_table,
+    what_helps_table,
 )
+from train.scoring.cost import measure_cost
 from train.scoring.curves import measure_curves
 from train.scoring.hospitals import hospitals_of, hospitals_table
 
@@ -234,21 +241,41 @@ def compare_variants(parser, arguments):
         runs = plan(arguments.recipe, grid, arguments.overrides, arguments.output, groups or [None])
     except ValueError as error:
         parser.error(str(error))
-    in_markdown, table = lungs_table if recipe["task"] == "segmentation" else findings_table, {}
-    single = [variant for variant, of_variant in runs.items() if is_single(arguments.recipe, of_variant)]
+    counted = {"findings": grid.get("findings"), "rivals": recipe.get("rivals")}
+    said, table = {}, {}  # of each row: `Said`, figures
+    left = sum(not is_finished(run.folder) for of_variant in runs.values() for run in of_variant)
+    print(f"{sum(map(len, runs.values()))} trainings, of which {left} are left.")
     for variant, of_variant in runs.items():
         for run in of_variant:
+            begun, asked = time.monotonic(), not is_finished(run.folder)
             train(MODULES[recipe["task"]], arguments.recipe, run.overrides, run.folder)
-        table[variant] = {"overrides": grid["variants"][variant]}
-        table[variant] |= summarise_variant(recipe["task"], of_variant, next(iter(runs.values())))
-        write_table(arguments.output, "compare", in_markdown(table), table)
-    if single:
-        best = max(single, key=lambda variant: mean_of_sources(table[variant]))
-        for variant, of_variant in runs.items():
-            of_best = summarise_variant(recipe["task"], of_variant, runs[best])["sources"]
-            for source, figures in table[variant]["sources"].items():
-                figures["single_difference"] = of_best[source]["auc_difference"]
-        write_table(arguments.output, "compare", in_markdown(table, best), table)
+            if asked:
+                left, minutes = left - 1, (time.monotonic() - begun) / 60
+                print(f"{minutes:.1f} minutes; {left} are left, {left * minutes / 60:.1f} hours if all are like it.")
+        for name, of_row in read_said(recipe["task"], variant, of_variant, **counted).items():
+            said[name] = of_row
+            table[name] = {"overrides": grid["variants"][variant], "runs": len(of_variant)}
+            table[name] |= cost_of_runs(of_variant) | summarise(recipe["task"], of_row, said)
+        write_table(arguments.output, "compare", variants_table(recipe["task"], table), table)
+    for name, parts in grid.get("means", {}).items():
+        said[name] = mean_said([said[part] for part in parts])
+        table[name] = {"mean_of": parts, "runs": table[parts[0]]["runs"]}
+        table[name] |= sum_of_costs([table[part] for part in parts]) | summarise(recipe["task"], said[name], said)
+    single = [variant for variant, of_variant in runs.items() if is_single(arguments.recipe, of_variant)]
+    best = max(single, key=lambda variant: mean_of_sources(table[variant]), default=None)
+    for name, of_row in said.items() if best else ():
+        of_best = summarise_findings(of_row.rows, said[best].rows)["sources"]
+        for source, figures in table[name]["sources"].items():
+            figures["single_difference"] = of_best[source]["auc_difference"]
+    write_table(arguments.output, "compare", variants_table(recipe["task"], table, best), table)
+    if groups:
+        draw_variants(table).savefig(arguments.output / "compare.png", dpi=120)
+    if "questions" in grid:
+        answers = {
+            question: summarise(recipe["task"], said[one], {other: said[other]})
+            for question, (one, other) in grid["questions"].items()
+        }
+        write_table(arguments.output, "what_helps", what_helps_table(answers), answers)
     print((arguments.output / "compare.md").read_text())
 
 
@@ -283,7 +310,8 @@ def plan(recipe_path, grid, overrides, output, groups=(None,)):
         for number, (fold, seed) in enumerate(itertools.product(grid["folds"], grid["seeds"])):
             for group in groups:
                 name = f"fold{fold}-seed{seed}"
-                own = [*overrides, *changes, f"validation_fold={fold}", f"seed={seed}"]
+                everywhere = grid.get("everywhere", [])
+                own = [*everywhere, *overrides, *changes, f"validation_fold={fold}", f"seed={seed}"]
                 if group:
                     name = f"without_{group.replace('+', '_')}-{name}"
                     own.append(f"left_out=[{', '.join(group.split('+'))}]")
@@ -295,53 +323,105 @@ def plan(recipe_path, grid, overrides, output, groups=(None,)):
     return runs
 
 
-def read_dice(runs):
-    """Rows of the runs' robustness.csv."""
-    return [row for run in runs for row in read_rows(run.folder / "robustness.csv")]
+class Said(NamedTuple):
+    """What the runs of a variant said of the images they were scored on.
+
+    rows: as `summarise_findings` takes them, or of a segmenter `summarise_lungs`.
+    tilted: the same of images that were turned, where some were.
+    """
+
+    rows: list
+    tilted: list = []
 
 
-def read_probabilities(runs):
-    """Rows of the runs' per_image.csv; an image that was refused has the probability 0."""
-    rows = []
-    for run in runs:
-        for row in read_rows(run.folder / "per_image.csv"):
-            if row.get("refused"):
-                row |= dict.fromkeys((key for key in row if key.startswith("probability_")), 0.0)
-            rows.append({"run": run.number} | row)
-    return rows
-
-
-def read_left_out(runs):
-    """Rows of the runs' left_out.csv, as `left_out_rows` sorts them."""
-    return [row for run in runs for row in left_out_rows(read_rows(run.folder / "left_out.csv"), run.number, run.group)]
-
-
-def summarise_variant(task, runs, first):
-    """What the table says of a variant: its figures, the number of runs, median seconds of an epoch, and of weights.
+def read_said(task, variant, runs, findings=None, rivals=None):
+    """Row of the table → `Said`: the variant's, and "VARIANT, CLASSIFIER" of each that was scored on its features.
 
     Args:
         task: of the recipe.
         runs: list of `Run`, the variant's, finished.
-        first: those of the variant to which it is compared.
+        findings, rivals: as for `left_out_rows`.
     """
     if task == "segmentation":
-        figures = summarise_lungs(read_dice(runs), read_dice(first))
-    else:
-        read = read_left_out if runs[0].group else read_probabilities
-        figures = summarise_findings(read(runs), read(first))
+        return {variant: Said([row for run in runs for row in read_rows(run.folder / "robustness.csv")])}
+    if not runs[0].group:
+        return {variant: Said([row for run in runs for row in read_probabilities(run)])}
+    said = {}
+    for path in sorted(runs[0].folder.glob("left_out*.csv")):
+        rows, tilted = [], []
+        for run in runs:
+            rows += left_out_rows(read_rows(run.folder / path.name), run.number, run.group, findings, rivals)
+            if path.stem == "left_out" and (run.folder / "tilted.csv").exists():
+                turned = read_rows(run.folder / "tilted.csv")
+                tilted += tilted_rows(turned, run.number, run.group, findings, rivals)
+        classifier = path.stem.removeprefix("left_out").removeprefix(".")
+        said[f"{variant}, {classifier}" if classifier else variant] = Said(rows, tilted)
+    return said
+
+
+def read_probabilities(run):
+    """Rows of a run's per_image.csv; an image that was refused has the probability 0."""
+    rows = []
+    for row in read_rows(run.folder / "per_image.csv"):
+        if row.get("refused"):
+            row |= dict.fromkeys((key for key in row if key.startswith("probability_")), 0.0)
+        rows.append({"run": run.number} | row)
+    return rows
+
+
+def mean_said(of_variants):
+    """What several variants said of the same images, put together: the mean of what ranks each finding."""
+    return Said(*(mean_of_rows(parts) for parts in zip(*of_variants, strict=True)))
+
+
+def mean_of_rows(parts):
+    rows = []
+    for of_image in zip(*parts, strict=True):
+        ranks = {key for key in of_image[0] if key.startswith("probability_")}
+        rows.append(of_image[0] | {key: float(np.mean([row[key] for row in of_image])) for key in ranks})
+    return rows
+
+
+def summarise(task, of_row, said):
+    """What the table says of a row: its figures, and their difference to those of the first row.
+
+    Args:
+        of_row: `Said`.
+        said: row → `Said`; the first is what it is compared to.
+    """
+    first = next(iter(said.values()))
+    if task == "segmentation":
+        return summarise_lungs(of_row.rows, first.rows)
+    tilted = {"tilted": summarise_findings(of_row.tilted, first.tilted)["sources"]} if of_row.tilted else {}
+    return summarise_findings(of_row.rows, first.rows) | tilted
+
+
+def cost_of_runs(runs):
+    """Median seconds of an epoch; weights; of a classifier what an answer takes, see `measure_cost`."""
     epochs = [epoch for run in runs for epoch in json.loads((run.folder / "history.json").read_text())]
-    seconds = float(np.median([epoch["seconds"] for epoch in epochs]))
-    return {
-        "runs": len(runs),
-        **figures,
-        "seconds_per_epoch": seconds,
-        "parameters": weights_in(runs[0].folder / "model"),
-    }
+    cost = {"seconds_per_epoch": float(np.median([epoch["seconds"] for epoch in epochs]))}
+    cost["parameters"] = weights_in(runs[0].folder / "model")
+    return cost | (measure_cost(load_classifier(runs[0].folder / "model")) if runs[0].group else {})
+
+
+def sum_of_costs(costs):
+    """Of several models that all answer, the lungs drawn once."""
+    total = {key: sum(cost[key] for cost in costs) for key in ("seconds_per_epoch", "parameters")}
+    if "milliseconds" not in costs[0]:
+        return total
+    time = sum(cost["milliseconds"] for cost in costs)
+    peak = sum(cost["milliseconds"] * cost["share_of_peak"] for cost in costs) / time
+    lungs = max(cost["lungs_milliseconds"] for cost in costs)
+    return total | {"lungs_milliseconds": lungs, "milliseconds": time, "share_of_peak": peak}
+
+
+def is_finished(folder):
+    return (folder / "README.md").exists() or (folder / "left_out.csv").exists()  # what a run writes last
 
 
 def train(module, recipe_path, overrides, folder):
     """Train and score one run, unless that is done."""
-    if (folder / "README.md").exists() or (folder / "left_out.csv").exists():  # what a run writes last
+    if is_finished(folder):
         print(f"{folder} is finished.")
         return
     if status := launch(module, "--recipe", recipe_path, "--output", folder, *overrides):

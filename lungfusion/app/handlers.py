@@ -110,8 +110,8 @@ class Handlers:
         if path is None or not Path(path).exists():
             gr.Warning(words_of(request)("deleted"))
             return gr.skip(), gr.skip()
-        angle, mirror = 180 - (180 - int(event.angle)) % 360, bool(getattr(event, "mirror", False))
-        turned = Correction(angle, bool(event.invert), mirror=mirror)
+        angle = 180 - (180 - int(event.angle)) % 360
+        turned = Correction(angle, bool(event.invert), mirror=bool(event.mirror))
         by_hand, who = bool(event.by_hand), event.who if event.who in GROUPS else None
         asked = Request(turned if by_hand else UPRIGHT, who, by_hand)
         return self.answered(path, asked, request), asked

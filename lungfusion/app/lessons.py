@@ -1,10 +1,13 @@
 """The tab that teaches: the walk of one radiograph through the model, a brush that covers a part, people, a quiz."""
 
+import json
 from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 
+from ..loading import BUNDLED
+from ..models.concatenation import CONCATENATION_MODULES
 from ..reading.radiograph import RadiographError, load_radiograph
 from .examples import verdict
 from .front import PLACEHOLDERS, words_of
@@ -28,6 +31,7 @@ class Lessons:
 
     def __init__(self, pipe, handlers):
         self.handlers, self.findings, self.evidence = handlers, pipe.findings, pipe.evidence
+        self.worth = worth_of_ways()
         self.thresholds = {name: pipe.model.config.findings[name].threshold for name in pipe.findings}
 
     def stepped(self, path, asked, request: gr.Request):
@@ -44,7 +48,7 @@ class Lessons:
             trace = self.handlers.answers.traced(path, asked)
         except RadiographError as error:
             return gr.HTML(visible=False), message_html(words.error(error))
-        return gr.HTML(visible=False), steps_html(words, trace, *to_analysed_geometry(analysis, saliency))
+        return gr.HTML(visible=False), steps_html(words, trace, *to_analysed_geometry(analysis, saliency), self.worth)
 
     def covered(self, path, asked, event: gr.EventData, request: gr.Request):
         """The scores with a part of the radiograph covered."""
@@ -94,6 +98,17 @@ class Lessons:
         return verdict_html(words, example, analysis, judged, guess, number, len(known), score)
 
 
+def worth_of_ways(folder=BUNDLED / "compare_findings"):
+    """Way to join image and mask → what it is worth in hospitals left out, see `steps_html`; {} where not measured.
+
+    folder: `Path`, of what `train.compare` wrote of the ways, which is no one model's.
+    """
+    if not (folder / "compare.json").exists():
+        return {}
+    rows = json.loads((folder / "compare.json").read_text())
+    return {way: rows[way]["sources"]["all left out"]["auc"] for way in CONCATENATION_MODULES if way in rows}
+
+
 def cells(sent):
     """What a brush has covered, "0" and "1" of a square row by row → (n, n) bool.
 
@@ -119,7 +134,7 @@ def lessons_tab(lessons, scripts):
     plain = {"apply_default_css": False}
     key = "steps_hint" if lessons.findings else "steps_none"
     return SimpleNamespace(
-        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, example=lessons.findings and "consolidation")),
+        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, cards=lessons.findings)),
         shown=gr.HTML(js_on_load=scripts[0], elem_id="walk", **plain),
         covered=gr.HTML(elem_id="covered", **plain),
         quiz=gr.HTML(visible=False, js_on_load=scripts[2], elem_id="quiz", **plain),

@@ -25,6 +25,7 @@ from .gradio_compat import (
 from .lessons import Lessons, connect_lessons, lessons_tab
 from .many import ManyFiles, many_tab
 from .view.render import LOOKS, render
+from .view.start import cards_html
 from .view.words import LANGUAGES
 
 THEME = gr.themes.Base(
@@ -58,6 +59,7 @@ def page_words(words, handlers, model):
     """
     filled = {
         "start": handlers.start(words),
+        "cards": cards_html(words, handlers.examples),
         "privacy": words("privacy", minutes=KEPT_MINUTES),
         "model_unreachable": words("model_unreachable", model=model),
         "about": words("about", joined=words(f"joined_{handlers.concatenation}"), minutes=KEPT_MINUTES),

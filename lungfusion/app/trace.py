@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from ..models.concatenation import CONCATENATION_MODULES
 from ..steps import run
 
-UNTRAINED = ("none", "multiply", "rgba", "guided", "crop", "align")  # ways to join image and mask that have no weights
+UNTRAINED = tuple(name for name in CONCATENATION_MODULES if name != "learned")  # ways to join that have no weights
 
 
 @dataclass(frozen=True)

@@ -105,8 +105,8 @@ MIRRORED = AnalysisWarning(
 )
 LUNGS_HIDDEN = AnalysisWarning(
     "lungs_hidden",
-    "A part of the lungs cannot be seen: it is covered, or white or black throughout. Nothing is said of what lies "
-    "there, and the outline there is a guess.",
+    "A part of the lungs cannot be seen: it is covered, or white or black throughout. Whatever lies there is not "
+    "ruled out, and the outline there is a guess.",
 )
 ONE_LUNG_FOUND = AnalysisWarning(
     "one_lung_found",

@@ -116,6 +116,15 @@ class LungAlignment(Concatenation):
         return compose(frame, box_to_affine(lung_box(sample(coarse, frame, coarse.shape[-1]))))
 
 
+class LungCutOut(LungAlignment):
+    """The lungs alone, turned upright: their box, and in it everything else removed pixel by pixel."""
+
+    reads_alpha = True
+
+    def join(self, image, alpha):
+        return image * alpha
+
+
 CONCATENATION_MODULES = {
     "none": FullImage,
     "multiply": Multiply,
@@ -124,6 +133,7 @@ CONCATENATION_MODULES = {
     "learned": LearnedMerge,
     "crop": LungCrop,
     "align": LungAlignment,
+    "cutout": LungCutOut,
 }
 
 

@@ -11,8 +11,8 @@ from segmentation_models_pytorch.encoders import encoders
 from timm import is_model
 from transformers import PreTrainedConfig
 
-CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align")
-BOXES = ("crop", "align")  # of these, that cut out the lungs' box
+CONCATENATIONS = ("none", "multiply", "rgba", "guided", "learned", "crop", "align", "cutout")
+BOXES = ("crop", "align", "cutout")  # of these, that cut out the lungs' box
 INPUTS = ("image", "local_contrast")  # what a branch looks at
 FUSIONS = ("concat", "gated", "lstm")
 PROBLEM_TYPES = ("multi_label_classification", "single_label_classification")
@@ -300,7 +300,7 @@ class LungFusionConfig(SentenceConfig):
         branches (`list[str]`): timm names of the CNNs.
         branch_inputs (`list[str]`): what each of them looks at, `image` or `local_contrast`; None: all at the image.
         concatenation (`str`): how image and alpha are joined, one of `none`, `multiply`, `rgba` (the paper's),
-            `guided`, `learned`, `crop`, `align`.
+            `guided`, `learned`, `crop`, `align`, `cutout`.
         fusion (`str`): how the branches' features are merged, one of `concat`, `gated`, `lstm`.
         fusion_size (`int`): width of the gated and LSTM fusions, and of the classifier's hidden layer.
         dropout (`float`): dropout before each layer of the classifier.
@@ -310,7 +310,7 @@ class LungFusionConfig(SentenceConfig):
             `findings`, `id2label` or `num_labels`; what was said of the old ones is then left out.
         nodule_detector (`NoduleDetectorConfig` or `dict`): the nodule detector, which says of `nodule` and `mass`
             where they are, and gives their logits in place of the classifier. It looks at the lungs' box, so
-            `concatenation` is `crop` or `align`. None: there is none.
+            `concatenation` is `crop`, `align` or `cutout`. None: there is none.
         problem_type (`str`): `"multi_label_classification"`, each finding present or absent for itself, or
             `"single_label_classification"`, one of them in each image: labels are its numbers, and the loss is
             cross-entropy.

@@ -51,12 +51,10 @@ def places(**shares):
     return FindingEvidence(places={name: Place(called_healthy=share) for name, share in shares.items()})
 
 
-def test_false_alarms_are_told_by_place_the_worst_first_and_with_how_many_people():
+def test_false_alarms_are_told_where_they_are_most_often_and_with_how_many_people():
     measured = places(montgomery=Share.of(13, 79), pakistan=Share.of(12, 404), jsrt=Share.of(15, 120))
     shown = page(replace(TUBERCULOSIS, evidence=measured), EFFUSION)
-    assert (
-        "of 100 healthy people, it sees signs of tuberculosis in 13 (Jsrt; 120 people) and 3 (Pakistan;" in shown.text
-    )
+    assert "of 100 healthy people (Jsrt; 120 counted), it sees signs of tuberculosis in 13. Elsewhere" in shown.text
     assert "Montgomery" not in shown.text.partition("What now?")[0]  # no sentence from fewer than 100 people
     assert "Unclear: fluid around the lung (effusion)." in shown.text
     assert "is not known" not in shown.text.partition("What now?")[0]
@@ -64,6 +62,10 @@ def test_false_alarms_are_told_by_place_the_worst_first_and_with_how_many_people
     assert "(Pakistan; 404 counted), it sees signs of tuberculosis in 1. Elsewhere it may be more." in said(
         one
     )  # none of a few hundred is not never
+    nodule = Finding("nodule", 0.9, 0.5, evidence=places(jsrt=Share.of(15, 120), nih_held_back=Share.of(10, 400)))
+    mass, held_back = replace(nodule, name="mass"), places(nih_held_back=Share.of(12, 400))
+    told = phrases.headline(ENGLISH, analysis(findings=[nodule, mass, replace(TUBERCULOSIS, evidence=held_back)]))[1][0]
+    assert "(Jsrt; 120 counted), it sees a nodule and a mass each in 13. Of 100 others (NIH, USA; 400 counted)," in told
 
 
 def test_how_often_anything_is_a_false_alarm_is_said_where_it_was_measured():
@@ -152,6 +154,23 @@ def test_the_headline_follows_the_level(findings, headline):
     assert phrases.headline(ENGLISH, analysis(findings=findings))[0] == headline
 
 
+def test_where_lungs_are_covered_nothing_is_ruled_out_and_nothing_is_made_up():
+    covered = [replace(finding, hidden_by="covered") for finding in (PNEUMONIA, replace(PNEUMONIA, name="edema"))]
+    shown = page(*covered, warnings=[gate.LUNGS_HIDDEN])
+    assert shown.headings == ["Nothing stands out where the lungs can be seen."]
+    assert "Whatever lies there is not ruled out" in shown.text and shown.text.count(ENGLISH("reason_hidden")) == 2
+    doubted = replace(EFFUSION, hidden_by="covered")
+    assert page(*covered, doubted).headings == ["Unclear: fluid around the lung (effusion)."]
+
+
+def test_what_was_not_judged_is_said_beside_the_headline():
+    nodule = Finding("nodule", None, 0.5, reason="resolution")
+    said = " ".join(phrases.headline(ENGLISH, analysis(findings=[PNEUMONIA, nodule]))[1])
+    assert "Not judged: a nodule. The image is too coarse to show it: use a larger one." in said
+    said = " ".join(phrases.headline(ENGLISH, analysis(findings=[PNEUMONIA, nodule, GOUT]))[1])
+    assert "Only this was judged: pneumonia." in said
+
+
 def test_no_percentage_is_told_of_what_is_not_detected():
     shown = page(replace(PNEUMONIA, probability=0.23), GOUT, TUBERCULOSIS, replace(EFFUSION, probability=0.54))
     rows = {row["data-name"]: row["class"] for tag, row in shown.tags if tag == "details" and "data-name" in row}
@@ -197,7 +216,9 @@ def test_who_it_is_is_asked_where_that_matters_and_read_from_the_file():
     who = [radio for radio in shown.having("value") if radio.get("name") == "who"]
     assert [radio["value"] for radio in who] == ["child", "older_child", "adult"]
     assert [radio["value"] for radio in who if "checked" in radio] == ["adult"]
+    assert "34 years" in shown.text
     told = Page(answer.answer_html(ENGLISH, chest, MAPS, who="child"))
+    assert "34 years" not in told.text  # no age is told that a visitor's word stands for
     assert [r["value"] for r in told.having("checked") if r.get("name") == "who"] == ["child"]
 
 
@@ -224,6 +245,7 @@ def test_a_refused_image_has_neither_findings_nor_outline_nor_report():
     assert not re.search("The model sees|Its estimate|Heat map|The lungs cover", refused.text)
     assert [attributes["class"] for tag, attributes in refused.tags if tag == "img"] == ["base"]
     assert [button["data-file"] for button in refused.having("data-file")] == ["numbers"]
+    assert refused.headings == ["No answer for this picture"] and not refused.having("data-compare")
     warned = page(TUBERCULOSIS, warnings=[gate.ONE_LUNG_FOUND])
     assert warned.text.index(gate.ONE_LUNG_FOUND.sentence) < warned.text.index("The model sees")
     images = [attributes["class"] for tag, attributes in warned.tags if tag == "img"]
@@ -292,8 +314,7 @@ def test_a_heat_map_says_what_it_is_and_how_weak():
 
 def test_a_chest_that_leans_is_offered_to_be_straightened():
     leaning = page(TUBERCULOSIS, warnings=[gate.ROTATED], correction=Correction(90, True), by_hand=True, tilt=-31.6)
-    offered = [(button["data-turn"], button["data-swap"]) for button in leaning.having("data-turn")]
-    assert offered[0] == ("-32", "0")
+    assert leaning.having("data-turn")[0]["data-turn"] == "-32"
     assert "Straighten it, by 32°" in leaning.text and "As uploaded" in leaning.text
     for fine in (page(TUBERCULOSIS, tilt=12.0), page(TUBERCULOSIS, warnings=[gate.LOW_RESOLUTION], tilt=12.0)):
         assert "Straighten it" not in fine.text and "As uploaded" not in fine.text
@@ -302,6 +323,14 @@ def test_a_chest_that_leans_is_offered_to_be_straightened():
 def test_nothing_is_asserted_of_an_image_that_has_to_be_set_right_first():
     inverted = page(TUBERCULOSIS, warnings=[gate.INVERTED], by_hand=True)
     assert inverted.headings == ["Set the image right first"]
+    (offered,) = [button for button in inverted.having("data-mirror") if button.get("data-turn")]
+    assert (offered["data-turn"], offered["data-swap"], offered["data-mirror"]) == ("0", "1", "0")
+
+
+def test_what_was_set_right_by_itself_is_said():
+    turned = analysis(warnings=[gate.CORRECTED], correction=Correction(-90, True, mirror=True))
+    said = answer.warned(ENGLISH, *turned.warnings, turned)
+    assert "the image was set from a negative to a positive, turned by 90° and mirrored. Check" in said
 
 
 def test_strangers_text_is_escaped():

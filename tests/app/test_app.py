@@ -189,9 +189,9 @@ def test_beside_a_file_that_is_no_radiograph_another_one_is_offered(app, radiogr
 
 @pytest.mark.parametrize(("angle", "kept"), [(90, 90), (-90, -90), (180, 180), (-180, 180), (450, 90), (10**9, -80)])
 def test_an_answer_is_for_the_image_as_it_was_turned(app, radiograph_files, angle, kept):
-    event = SimpleNamespace(angle=angle, invert=1, by_hand=1, who="somebody")
+    event = SimpleNamespace(angle=angle, invert=1, mirror=1, by_hand=1, who="somebody")
     answer, asked = app.handlers.asked_again(radiograph_files["chest.png"], event, request())
-    assert asked == Request(Correction(kept, True), None, by_hand=True)
+    assert asked == Request(Correction(kept, True, mirror=True), None, by_hand=True)
     expected = app.pipe(
         apply_correction(load_radiograph(radiograph_files["chest.png"]), asked.correction), correct=False
     )
@@ -236,7 +236,7 @@ def test_the_pipeline_is_told_whom_the_radiograph_is_of(app, radiograph_files, m
     of_children = replace(config.findings["pneumonia"], population=("child",))
     monkeypatch.setattr(app.pipe.model, "config", config.with_findings({"pneumonia": of_children}))
     for who in (None, "child", "older_child", "adult"):
-        event = SimpleNamespace(angle=0, invert=0, by_hand=0, who=who)
+        event = SimpleNamespace(angle=0, invert=0, mirror=0, by_hand=0, who=who)
         asked.append(app.handlers.asked_again(radiograph_files["chest.png"], event, request())[0])
     judged = ["finding not_assessed" not in answer for answer in asked]
     assert judged == [True, True, False, False]

@@ -47,3 +47,4 @@ def test_downloads_of_a_turned_image_say_so():
     assert numbers["applied_correction"] == {"angle": 90, "invert": True, "mirror": False, "corners": None}
     (page,) = PdfReader(BytesIO(files["chest_turned_90_inverted.pdf"])).pages
     assert "Turned by 90° first. Black and white swapped first." in " ".join(page.extract_text().split())
+    assert "chest_mirrored.json" in files_of(analysis(), Correction(mirror=True))

@@ -56,6 +56,35 @@ def turned_and_set_back(page, radiograph_files):
     page.wait_for_function("src => document.querySelector('.base').src == src", arg=before)
 
 
+def test_a_mirrored_picture_is_set_right_and_turned_as_it_is_seen(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+
+    def greys():  # of the picture that is seen, coarsely
+        return np.array(
+            page.get_by_alt_text("The radiograph").evaluate("""async image => {
+                await image.decode();
+                const canvas = Object.assign(document.createElement("canvas"), {width: 32, height: 32});
+                const context = canvas.getContext("2d");
+                context.drawImage(image, 0, 0, 32, 32);
+                return [...context.getImageData(0, 0, 32, 32).data].filter((_, index) => index % 4 === 0);
+            }""")
+        ).reshape(32, 32)
+
+    upright = greys()
+    page.get_by_role("button", name="Exchange right and left").click()
+    page.locator(".answer[data-mirror='1'][data-by-hand='1']:not(.asking)").wait_for()
+    mirrored = greys()
+    assert np.abs(mirrored - upright[:, ::-1]).mean() < 2 < np.abs(mirrored - upright).mean()
+    page.get_by_role("button", name="Turn left").click()
+    page.locator(".answer[data-angle='-90']:not(.asking)").wait_for()
+    assert np.abs(greys() - np.rot90(mirrored)).mean() < 2
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Numbers").click()
+    assert download.value.suggested_filename == "chest_turned_-90_mirrored.json"
+
+
 def test_turns_add_up_and_are_taken_back(visit, radiograph_files):
     turned_and_set_back(visit(), radiograph_files)
 

@@ -92,6 +92,20 @@ def test_without_a_connection_it_says_so_and_tries_again(visit):
     assert not page.locator(".toast").is_visible()
 
 
+def test_a_lost_connection_is_said_and_the_picture_is_kept(visit, radiograph_files):
+    page = visit(locale="es-MX")
+    page.expected_errors = 20
+    page.wait_for_timeout(2000)
+    page.route("**/queue/data*", lambda route: route.abort())
+    upload(page, radiograph_files["chest.png"])
+    page.get_by_role("alert").get_by_text(SPANISH("failed")).wait_for()
+    assert not barriers(page)
+    page.unroute("**/queue/data*")
+    page.wait_for_timeout(5000)  # Gradio would have loaded the page anew by now
+    page.get_by_role("button", name=SPANISH("try_again")).click()
+    page.get_by_role("heading", name=SPANISH("detected", findings=SPANISH.finding("pneumonia"))).wait_for()
+
+
 def test_a_case_of_ones_own_is_fetched_by_the_browser(visit, radiograph_files):
     page = visit()
     case = Path(radiograph_files["chest.png"]).read_bytes()

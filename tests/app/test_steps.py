@@ -1,5 +1,6 @@
 """The way of one radiograph through a tiny model, and how it is shown."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, load_radiograph
 from lungfusion.analysis import UPRIGHT
+from lungfusion.app.lessons import worth_of_ways
 from lungfusion.app.trace import cover, trace_model
 from lungfusion.app.view.steps import covered_html, fusion_words, steps_html
 from lungfusion.app.view.words import LANGUAGES
@@ -37,7 +39,7 @@ def test_every_step_is_what_the_model_made(pipe, phantom):
     for finding in answer.findings:
         assert steps.probabilities[finding.name] == pytest.approx(finding.probability, abs=1e-4)
     assert steps.image.shape == steps.alpha.shape == (SIDE, SIDE)
-    assert list(steps.cnn_inputs) == ["none", "multiply", "rgba", "guided", "crop", "align"]
+    assert list(steps.cnn_inputs) == ["none", "multiply", "rgba", "guided", "crop", "align", "cutout"]
     assert all(
         picture.shape == (64, 64, 3) and 0 <= picture.min() <= picture.max() <= 1
         for picture in steps.cnn_inputs.values()
@@ -84,7 +86,7 @@ def test_the_page_shows_each_step_once(pipe, phantom):
     assert page.headings == [ENGLISH(f"step_{key}") for key in STEPS]
     assert all("alt" in image for image in page.having("src"))
     assert len(page.having("data-go")) == len(STEPS)
-    assert len(page.having("data-picture")) == 2 + 6 + 2 + 2
+    assert len(page.having("data-picture")) == 2 + 7 + 2 + 2
     assert "the box around the lungs (this model)" in page.text
     assert page.text.count("%") >= 2 + 2 * 3
     assert "the box around the lungs" in page.text and "background" not in page.text
@@ -131,3 +133,14 @@ def test_what_is_refused_has_no_probabilities(phantom):
 def test_a_segmenter_has_no_more_steps(pipe, phantom):
     with pytest.raises(ValueError, match="names findings"):
         traced(LungFusionPipeline(tiny_segmenter(), pipe.processor), phantom[0])
+
+
+def test_what_a_way_to_join_is_worth_stands_beside_it(pipe, phantom, tmp_path):
+    figures = {"sources": {"all left out": {"auc": {"value": 0.712, "interval": [0.681, 0.744]}}}}
+    (tmp_path / "compare.json").write_text(json.dumps({"multiply": figures, "gated": figures}))
+    worth = worth_of_ways(tmp_path)
+    assert list(worth) == ["multiply"] and worth_of_ways(tmp_path / "elsewhere") == {}
+    analysis, saliency = pipe.analyse_and_explain(phantom[0], correct=False)
+    html = steps_html(ENGLISH, traced(pipe, phantom[0]), analysis, saliency, worth)
+    assert f"{ENGLISH('way_multiply')} – 71 (68–74)" in html and ENGLISH("step_joined_worth") in html
+    assert ENGLISH("step_joined_others") not in html and f"{ENGLISH('way_none')} –" not in html

@@ -55,6 +55,16 @@ def test_align_turns_a_tilted_patient_upright(seed, tilt):
     assert abs(tilt) == 8 or differences[0] < 0.5 * differences[1]
 
 
+def test_a_cutout_is_what_align_shows_without_all_but_the_lungs():
+    image, alpha = phantom(1, tilt=15)
+    (upright, affine), (lungs, same) = (CONCATENATION_MODULES[name](64)(image, alpha) for name in ("align", "cutout"))
+    torch.testing.assert_close(affine, same)
+    mask = sample(alpha, affine, 64)
+    assert lungs[0, 0][mask[0, 0] == 0].max() < 0.02 < upright[0, 0][mask[0, 0] == 0].mean()
+    inside = mask[0, 0] == 1
+    assert (lungs - upright)[0, 0][inside].abs().mean() < 0.02
+
+
 def test_align_keeps_the_lungs_within():
     for seed in range(4):
         _, alpha = phantom(seed, tilt=25)

@@ -11,12 +11,14 @@ from safetensors.numpy import save_file
 
 from tests.support.helpers import ROOT, TINY_LUNGS, write_source
 from tests.support.launching import RECIPES, train_here
+from tests.support.tiny import tiny_model
 from train import compare, segment
-from train.compare import Run, mean_of_sources, plan, read_means, summarise_variant
+from train.compare import Run, mean_of_sources, mean_said, plan, read_means, read_said, sum_of_costs, summarise
 from train.engine.recipe import load_recipe
 from train.io import write_csv
 from train.report.card import which_epoch
-from train.scoring.comparison import findings_table, mean_auc
+from train.scoring.comparison import findings_table, mean_auc, what_helps_table
+from train.scoring.cost import measure_cost
 
 RECIPE = ROOT / "train" / "recipes" / "lungs_plain.yaml"
 GRID = {
@@ -120,8 +122,13 @@ def write_run(folder, probabilities, labels, source="adults"):
     return folder
 
 
-def numbered(folders, group=None):
-    return [Run(folder, [], number, group) for number, folder in enumerate(folders)]
+def said_in(folders, group=None, **counted):
+    runs = [Run(folder, [], number, group) for number, folder in enumerate(folders)]
+    return read_said("classification", "it", runs, **counted)["it"]
+
+
+def figures_of(said, first):
+    return summarise("classification", said, {"first": first})
 
 
 def test_findings_are_compared_by_their_auc(tmp_path):
@@ -129,10 +136,9 @@ def test_findings_are_compared_by_their_auc(tmp_path):
     labels = np.repeat([0, 1], 40)
     good = [write_run(tmp_path / f"good{i}", labels + rng.normal(0, 0.6, 80), labels) for i in range(2)]
     poor = [write_run(tmp_path / f"poor{i}", labels + rng.normal(0, 2.0, 80), labels) for i in range(2)]
-    table = {
-        "good": summarise_variant("classification", numbered(good), numbered(good)),
-        "poor": summarise_variant("classification", numbered(poor), numbered(good)),
-    }
+    good, poor = said_in(good), said_in(poor)
+    about = {"runs": 2, "parameters": 15}
+    table = {"good": about | figures_of(good, good), "poor": about | figures_of(poor, good)}
     assert list(table["good"]["sources"]) == ["adults"]
     first, other = (row["sources"]["adults"] for row in table.values())
     assert first["images"] == 160 and first["findings"] == ["mass"]
@@ -140,7 +146,6 @@ def test_findings_are_compared_by_their_auc(tmp_path):
     assert first["auc_difference"] == {"value": 0, "interval": [0, 0]}
     assert other["auc_difference"]["value"] == pytest.approx(other["auc"]["value"] - first["auc"]["value"])
     assert other["auc_difference"]["interval"][1] < 0
-    assert table["good"]["runs"] == 2 and table["good"]["seconds_per_epoch"] == 3 and table["good"]["parameters"] == 15
     lines = findings_table(table)
     assert "adults: ROC AUC, mass, n = 160" in lines[0]
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| good", "| poor"]
@@ -157,7 +162,7 @@ def test_the_mean_is_taken_over_findings_and_unknown_labels_do_not_count():
 
 def test_a_refused_image_counts_as_without_finding(tmp_path):
     run = write_run(tmp_path / "run", [0.2, "", 0.6, ""], [0, 0, 1, 1])
-    figures = summarise_variant("classification", numbered([run]), numbered([run]))["sources"]["adults"]
+    figures = figures_of(said_in([run]), said_in([run]))["sources"]["adults"]
     assert figures["auc"]["value"] == pytest.approx((1 + 1 + 0 + 0.5) / 4)
 
 
@@ -167,7 +172,7 @@ def test_a_finding_that_was_not_assessed_has_no_probability_of_0(tmp_path):
     run = write_run(tmp_path / "run", [0.2, 0.4, 0.6, 0.7, 0.1], labels)
     other = write_run(tmp_path / "other", [0.2, 0.4, 0.6, 0.7, "not assessed"], labels)
     for folders, first in (([run], [other]), ([other], [run])):
-        figures = summarise_variant("classification", numbered(folders), numbered(first))["sources"]["adults"]
+        figures = figures_of(said_in(folders), said_in(first))["sources"]["adults"]
         assert figures["auc"]["value"] == 1 and figures["auc_difference"]["value"] == 0
 
 
@@ -191,9 +196,10 @@ def write_left_out(folder, noise):
 def test_variants_are_compared_in_hospitals_left_out(tmp_path):
     """A column for home, each hospital left out, and all of them; of what too few have, and the confounded, nothing."""
     good, poor = (
-        numbered([write_left_out(tmp_path / name, noise)], "elm+oak") for name, noise in (("good", 0.5), ("poor", 4.0))
+        said_in([write_left_out(tmp_path / name, noise)], "elm+oak") for name, noise in (("good", 0.5), ("poor", 4.0))
     )
-    table = {name: summarise_variant("classification", runs, good) for name, runs in (("good", good), ("poor", poor))}
+    about = {"runs": 1, "parameters": 15}
+    table = {name: about | figures_of(said, good) for name, said in (("good", good), ("poor", poor))}
     assert list(table["good"]["sources"]) == ["home", "elm", "all left out", "oak"]
     assert table["good"]["sources"]["oak"]["images"] == 60 and table["good"]["sources"]["oak"]["findings"] == ["mass"]
     assert table["good"]["sources"]["home"]["findings"] == ["elm+oak: own, mass"]
@@ -206,6 +212,53 @@ def test_variants_are_compared_in_hospitals_left_out(tmp_path):
         for figures in row["sources"].values():
             figures["single_difference"] = figures["auc_difference"]
     assert "against poor, the best single network" in findings_table(table, "poor")[0]
+
+
+def test_which_of_two_rivals_it_is_is_asked_across_hospitals_that_one_run_left_out(tmp_path):
+    """Elm has the one, oak the other; what ranks them is the difference of the logits, upright and tilted."""
+    rows = []
+    for hospital, home in (("elm", "no"), ("oak", "no"), ("ash", "yes")):
+        for patient in range(20):
+            mass = int(hospital == "elm")
+            row = {"source": hospital, "hospital": hospital, "home": home, "confounded": "yes" if mass else "no"}
+            row |= {
+                "patient_id": str(patient),
+                "file_name": f"{patient}.png",
+                "label_mass": mass,
+                "label_gout": 1 - mass,
+            }
+            rows.append(row | {"logit_mass": 5 + patient + mass, "logit_gout": 5 + patient, "label_other": patient % 2})
+    folder = write_run(tmp_path / "run", [], [])
+    write_csv(folder / "left_out.csv", [row | {"logit_other": 0.0} for row in rows])
+    write_csv(folder / "tilted.csv", [row | {"tilt": tilt, "logit_other": 0.0} for tilt in (0, 20) for row in rows])
+    rivals = {"mass": ["gout"], "gout": ["mass"]}
+    said = said_in([folder], "elm+oak", findings=["mass", "gout"], rivals=rivals)
+    figures = figures_of(said, said)
+    assert list(figures["sources"]) == ["gout or mass, elm+oak", "all left out"]
+    which = figures["sources"]["gout or mass, elm+oak"]
+    assert which["images"] == 40 and which["auc"]["value"] == 1.0  # by its own logit each would be near a half
+    assert list(figures["tilted"]) == ["0°", "20°"] and figures["tilted"]["20°"]["auc"]["value"] == 1.0
+    both = mean_said([said, said])
+    assert figures_of(both, said)["sources"]["all left out"]["auc_difference"]["value"] == 0
+    assert "20°" in "\n".join(findings_table({"it": {"runs": 1, "parameters": 15} | figures}))
+
+
+def test_what_a_step_is_worth_is_its_difference_to_the_variant_without_it(tmp_path):
+    good, poor = (said_in([write_left_out(tmp_path / n, noise)], "elm+oak") for n, noise in (("a", 0.5), ("b", 4.0)))
+    lines = what_helps_table({"A good network": figures_of(good, poor), "The same": figures_of(good, good)})
+    assert lines[0].startswith("| step | all left out: gain in ROC AUC, n = 120 | home: gain")
+    assert lines[2].startswith("| A good network | 0.") and lines[3].startswith("| The same | 0.000 (0.000–0.000)")
+
+
+def test_the_cost_of_an_answer_is_that_of_its_parts():
+    model = tiny_model(concatenation="crop")
+    cost, without = measure_cost(model), measure_cost(tiny_model(concatenation="none"))
+    assert 0 < cost["share_of_peak"] < 1.5 and cost["milliseconds"] > 0
+    assert cost["lungs_milliseconds"] > 0 == without["lungs_milliseconds"]
+    costs = [cost | {"seconds_per_epoch": 1.0, "parameters": 5}] * 2
+    both = sum_of_costs(costs)
+    assert both["milliseconds"] == 2 * cost["milliseconds"] and both["lungs_milliseconds"] == cost["lungs_milliseconds"]
+    assert both["share_of_peak"] == pytest.approx(cost["share_of_peak"]) and both["parameters"] == 10
 
 
 def test_a_grid_is_not_dropped_where_hospitals_are_left_out(tmp_path):
@@ -238,7 +291,7 @@ def test_a_changed_variant_is_not_taken_for_the_old_one(compared):
 
 @pytest.mark.parametrize(
     ("name", "recipe", "override"),
-    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings", "init_from=null")],
+    [("compare_lungs", "lungs_plain", "epochs=1"), ("compare_findings", "findings_short", "init_from=null")],
 )
 def test_grids_of_the_project_fit_their_recipes(name, recipe, override, tmp_path):
     recipe = ROOT / "train" / "recipes" / f"{recipe}.yaml"

@@ -20,7 +20,9 @@ from train.augment.phantom.radiograph import draw_phantom
 from train.bundle import bundle
 from train.engine import loop
 from train.engine.loop import round_weights, save_checkpoint
+from train.io import read_rows
 from train.report.card import base_models
+from train.scoring.classical import CLASSIFIERS
 
 pytestmark = pytest.mark.usefixtures("few_draws")
 
@@ -261,3 +263,23 @@ def test_bundle_is_half_the_size_and_says_the_same(findings_run, tmp_path):
 def test_missing_data_is_an_error(tmp_path):
     with pytest.raises(SystemExit, match="shenzhen-tuberculosis"):
         train_here(segment, "lungs_teacher.yaml", tmp_path / "run", f"data_root={tmp_path}", *TINY_LUNGS)
+
+
+def test_a_run_without_hospitals_scores_them_upright_tilted_and_by_classical_classifiers(
+    training_data, segmenter, tmp_path
+):
+    overrides = [f"data_root={training_data}", f"segmenter={segmenter}", *TINY_FINDINGS, "epochs=1", "rivals={}"]
+    overrides += ["epoch_size=64", "left_out=[shenzhen, guangzhou]", "tilts=[0, 20]", "classical=true", "lungs=poor"]
+    train_here(classify, "findings.yaml", tmp_path, *overrides)
+    rows = read_rows(tmp_path / "left_out.csv")
+    assert {row["hospital"] for row in rows if row["home"] == "no"} == {"shenzhen", "guangzhou"}
+    assert {row["hospital"] for row in rows if row["home"] == "yes"} == {"nih"}
+    tilted = read_rows(tmp_path / "tilted.csv")
+    assert {row["tilt"] for row in tilted} == {0, 20} and {row["home"] for row in tilted} == {"no"}
+    upright, turned = ([row["logit_effusion"] for row in tilted if row["tilt"] == tilt] for tilt in (0, 20))
+    assert len(upright) == len(turned) and upright != turned
+    for name in CLASSIFIERS:
+        others = read_rows(tmp_path / f"left_out.{name}.csv")
+        assert [row["file_name"] for row in others] == [row["file_name"] for row in rows]
+        assert [row.get("logit_effusion") for row in others] != [row["logit_effusion"] for row in rows]
+        assert all("logit_tuberculosis" not in row for row in others)  # nobody left is known to have it

@@ -147,16 +147,17 @@ def one_of(images, masks, presets):
     return images, masks
 
 
-def hospitals(flip=0.5, film=0.35, fourier=0.3):
+def hospitals(flip=0.5, film=0.35, fourier=0.3, moves=True):
     """Position, exposure, film and amplitude spectrum, for a classifier of what lies in the lungs.
 
     Args:
         flip: share mirrored; 0 where a finding is of one side.
         film: share of the pictures that are made to look like scanned or photographed film.
         fourier: share whose amplitude spectrum is mixed with that of another picture of the batch.
+        moves: whether image and mask are moved together; if not, the image alone is changed, in its grey values.
     """
     limits = {"rotation": 15, "scale": (0.83, 1.18), "aspect": 1.2, "shift": 0.08}
-    return [(1.0, partial(warp, **limits)), (flip, mirrored)], [
+    return [(1.0, partial(warp, **limits)), (flip, mirrored)] if moves else [], [
         (0.5, exposure.gamma),
         (0.3, exposure.slope),
         (0.4, exposure.local_contrast),

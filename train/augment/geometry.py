@@ -57,6 +57,32 @@ def random_affine(count, rotation=0, scale=(1, 1), aspect=1, shear=0, shift=0):
     return torch.cat([turn @ shape / zoom.view(-1, 1, 1), moved[:, :, None]], dim=2)
 
 
+def bent(masks, dice, steps=8):
+    """Outlines that wander: masks moved by a smooth random displacement, each as far as takes it to a Dice with itself.
+
+    Args:
+        masks: (B, 1, S, S) float in [0, 1].
+        dice: to which it falls, about.
+        steps: halvings of the reach, from a fifth of the side.
+
+    Returns:
+        (B, 1, S, S) float; a mask without lung as it was.
+    """
+    size, generator = masks.shape[-1], torch.Generator().manual_seed(0)
+    nodes = torch.randn(len(masks), 2, ELASTIC_NODES, ELASTIC_NODES, generator=generator).to(masks)
+    field = F.interpolate(nodes, (size, size), mode="bicubic").permute(0, 2, 3, 1)
+    still = F.affine_grid(torch.eye(2, 3).to(masks)[None], [1, 1, size, size], align_corners=False)
+    whole = masks > 0.5
+    low, high = masks.new_zeros(len(masks), 1, 1, 1), masks.new_full((len(masks), 1, 1, 1), 0.4)
+    for _ in range(steps):
+        reach = (low + high) / 2
+        moved = F.grid_sample(masks, still + reach * field, align_corners=False)
+        both, sizes = (whole & (moved > 0.5)).sum((1, 2, 3)), (whole.sum((1, 2, 3)) + (moved > 0.5).sum((1, 2, 3)))
+        near = (2 * both >= dice * sizes).view(-1, 1, 1, 1)
+        low, high = torch.where(near, reach, low), torch.where(near, high, reach)
+    return F.grid_sample(masks, still + low * field, align_corners=False)
+
+
 def triangular(count, limit):
     return limit * (torch.rand(count) - torch.rand(count))
 

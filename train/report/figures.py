@@ -127,3 +127,45 @@ def draw_changes(curves, finding):
     panels[0][0].legend(fontsize=8)
     figure.suptitle(finding)
     return figure
+
+
+def draw_variants(table):
+    """One line for each variant: its ROC AUC in hospitals left out, at home, and tilted the most, with 95 % intervals.
+
+    table: variant → figures, as compare.json has them.
+    """
+    columns = [(title, place) for title, place in PLACES.items() if any(of_place(row, place) for row in table.values())]
+    figure = Figure((3 + 3.4 * len(columns), 1.2 + 0.26 * len(table)), layout="constrained")
+    for axes, (title, place) in zip(
+        figure.subplots(1, len(columns), sharey=True, squeeze=False)[0], columns, strict=True
+    ):
+        for line, row in enumerate(table.values()):
+            auc = (of_place(row, place) or {}).get("auc")
+            if auc and auc["interval"]:
+                low, high = auc["interval"]
+                axes.errorbar(
+                    auc["value"], line, xerr=[[auc["value"] - low], [high - auc["value"]]], fmt="o", color="C0"
+                )
+        first = of_place(next(iter(table.values())), place)["auc"]["value"]
+        axes.axvline(first, color="grey", linewidth=1, linestyle="dotted")
+        axes.set(title=title, xlabel="ROC AUC")
+        axes.grid(axis="y", alpha=0.3)
+    axes.set_yticks(range(len(table)), [name.replace("_", " ") for name in table])
+    axes.invert_yaxis()
+    return figure
+
+
+PLACES = {  # of `draw_variants`: title → where compare.json has the figures
+    "hospitals left out": ("sources", "all left out"),
+    "left out, tilted the most": ("tilted", -1),
+    "home": ("sources", "home"),
+}
+
+
+def of_place(row, place):
+    """A variant's figures in one of `PLACES`; None where there are none."""
+    part, source = place
+    figures = row.get(part, {})
+    if source == -1:
+        return list(figures.values())[-1] if figures else None
+    return figures.get(source)

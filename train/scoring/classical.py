@@ -48,14 +48,43 @@ def compare_classifiers(train, validation):
             continue
         of_finding = figures[column.removeprefix("label_")] = {}
         for name, make in tqdm(CLASSIFIERS.items(), desc=column.removeprefix("label_")):
-            fitted = make_pipeline(MinMaxScaler(), make()).fit(x, y)
-            scored = fitted.decision_function if hasattr(fitted, "decision_function") else fitted.predict_proba
-            ranks = scored(x_validation)
-            ranks = ranks[:, 1] if ranks.ndim == 2 else ranks
+            fitted = fitted_to(make, x, y)
             of_finding[name] = {"images": len(y_validation), "positive": int(y_validation.sum())}
-            of_finding[name] |= with_interval(auc, patient_ids, y_validation, ranks)
+            of_finding[name] |= with_interval(auc, patient_ids, y_validation, ranks(fitted, x_validation))
             of_finding[name]["accuracy"] = share(fitted.predict(x_validation) == y_validation, patient_ids)
     return figures
+
+
+def rank_with_classical(features, labels, asked, findings):
+    """Fit each of `CLASSIFIERS` to each finding, and rank others.
+
+    Args:
+        features, labels: (N, D) and (N, findings) float32 arrays, NaN where a label is unknown.
+        asked: (M, D), of the others.
+        findings: names of the columns.
+
+    Returns:
+        dict: classifier → (M, findings), NaN where a finding is unknown, or all alike.
+    """
+    said = {}
+    for name, make in tqdm(CLASSIFIERS.items(), desc="Classical classifiers"):
+        said[name] = np.full((len(asked), len(findings)), np.nan)
+        for column, of_finding in enumerate(labels.T):
+            chosen = ~np.isnan(of_finding)
+            if len(np.unique(of_finding[chosen])) == 2:
+                said[name][:, column] = ranks(fitted_to(make, features[chosen], of_finding[chosen]), asked)
+    return said
+
+
+def fitted_to(make, x, y):
+    """One of `CLASSIFIERS`, fitted to features (N, D) and labels (N,)."""
+    return make_pipeline(MinMaxScaler(), make()).fit(x, y)
+
+
+def ranks(fitted, x):
+    """How much features (N, D) look like the finding, on the classifier's own scale: (N,)."""
+    scored = (fitted.decision_function if hasattr(fitted, "decision_function") else fitted.predict_proba)(x)
+    return scored[:, 1] if scored.ndim == 2 else scored
 
 
 def known(data, column):

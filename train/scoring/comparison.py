@@ -5,13 +5,15 @@ from functools import partial
 
 import numpy as np
 
+from train.data.sources import find_source
 from train.io import cell, markdown_table
 from train.scoring.hospitals import MIN_IMAGES
 from train.scoring.images import patients
 from train.scoring.metrics import roc_auc, with_interval
 from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
 
-HOME, AWAY = "home", "all left out"  # columns, beside one for each hospital that is left out
+# Columns, beside one for each hospital that is left out
+HOME, READERS, AWAY = "home", "home, by radiologists", "all left out"
 DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
 
 
@@ -48,17 +50,6 @@ def mean_change(name, changes):
     return {name: float(changes.mean())}
 
 
-def lungs_table(table):
-    """Markdown: one row for each variant."""
-    titles = ["variant", "runs", "images", "Dice", "Dice, altered images", "pixel accuracy"]
-    titles += ["Dice against the first", "altered, against the first", "million weights"]
-    rows = [
-        [variant, row["runs"], row["images"], *[cell(row[name]) for name in DICE], f"{row['parameters'] / 1e6:.2f}"]
-        for variant, row in table.items()
-    ]
-    return markdown_table(titles, rows)
-
-
 def summarise_findings(rows, rows_of_first):
     """A variant of a classifier: for each source the ROC AUC of its findings and their mean, the runs' mean each.
 
@@ -82,42 +73,65 @@ def summarise_findings(rows, rows_of_first):
     return {"sources": sources}
 
 
-def left_out_rows(rows, run, group):
+def left_out_rows(rows, run, group, findings=None, rivals=None):
     """A run's left_out.csv as `summarise_findings` takes it, whose sources are the columns of the table.
 
     A finding is ranked within one data set at home, and within one hospital left out: between them the device may tell.
     So each of these has a name of its own, and the column is their mean. Class and device go together where a source is
-    confounded; those rows do not count, nor what fewer than `MIN_IMAGES` have, or have not.
+    confounded; those rows do not count there, nor what fewer than `MIN_IMAGES` have, or have not.
+
+    Which of two rivals it is, is asked of the ill of all hospitals that one run left out: it knows none of their
+    devices. What ranks them is the difference of the two logits.
 
     Args:
         rows: as `train.io.read_rows` reads them.
         run: number of its fold and seed.
         group: the hospitals it left out.
+        findings: names of those that count, all if None; radiologists' are the others, too.
+        rivals: finding → names, of the recipe.
     """
     sorted_rows, counts = [], Counter()
+    pairs = sorted({tuple(sorted((finding, rival))) for finding, of in (rivals or {}).items() for rival in of})
     for row in rows:
-        if row["confounded"] == "yes":
-            continue
-        columns = {row["hospital"]: "", AWAY: f"{row['hospital']}, "}
-        if row["home"] == "yes":
-            columns = {HOME: f"{group}: {row['source']}, "}
-        for column, within in columns.items():
-            figures = {}
-            for key in [key for key in row if key.startswith("label_")]:
-                finding = key.removeprefix("label_")
-                figures[f"label_{within}{finding}"] = row[key]
-                figures[f"probability_{within}{finding}"] = row[f"logit_{finding}"]  # it ranks alike
-                counts[column, f"label_{within}{finding}", row[key]] += 1
+        figures = {}  # column → what is asked there of this row, name → (label, what ranks it)
+        known = {key.removeprefix("label_"): row[key] for key in row if key.startswith("label_")}
+        said = {name: row.get(f"logit_{name}") for name in known}
+        if row["confounded"] == "no":
+            columns = {row["hospital"]: "", AWAY: f"{row['hospital']}, "}
+            if row["home"] == "yes":
+                columns = {HOME: f"{group}: {row['source']}, "}
+                columns |= {READERS: f"{group}: "} if find_source(row["source"]).get("readers") else {}
+            for column, within in columns.items():
+                counted = known if findings is None or column == READERS else known.keys() & findings
+                figures[column] = {f"{within}{name}": (known[name], said[name]) for name in counted}
+        for one, other in pairs if row["home"] == "no" else ():
+            if {known.get(one), known.get(other)} == {0.0, 1.0}:
+                asked = known[one], None if said[one] is None else said[one] - said[other]
+                figures[f"{one} or {other}, {group}"] = {f"{one} or {other}": asked}
+                figures.setdefault(AWAY, {})[f"{one} or {other}, {group}"] = asked
+        for column, asked in figures.items():
+            counts.update((column, name, label) for name, (label, _) in asked.items())
             kept = {"run": run, "source": column, "hospital": row["hospital"], "patient_id": row["patient_id"]}
-            sorted_rows.append(kept | figures)
+            kept |= {f"label_{name}": label for name, (label, _) in asked.items()}
+            sorted_rows.append(kept | {f"probability_{name}": rank for name, (_, rank) in asked.items()})
     return [
         {k: v for k, v in row.items() if not k.startswith("label_") or enough(counts, row["source"], k)}
         for row in sorted_rows
     ]
 
 
+def tilted_rows(rows, run, group, findings=None, rivals=None):
+    """A run's tilted.csv likewise; the columns are degrees, and each is what `left_out_rows` has of all left out."""
+    sorted_rows = []
+    for tilt in dict.fromkeys(row["tilt"] for row in rows):
+        of_tilt = left_out_rows([row for row in rows if row["tilt"] == tilt], run, group, findings, rivals)
+        sorted_rows += [row | {"source": f"{tilt:.0f}°"} for row in of_tilt if row["source"] == AWAY]
+    return sorted_rows
+
+
 def enough(counts, column, label):
-    return min(counts[column, label, 0.0], counts[column, label, 1.0]) >= MIN_IMAGES
+    name = label.removeprefix("label_")
+    return min(counts[column, name, 0.0], counts[column, name, 1.0]) >= MIN_IMAGES
 
 
 def known_of_both(key, pair):
@@ -161,21 +175,86 @@ def mean_auc(names, labels, run, said):
     }
 
 
-def findings_table(table, single=None):
-    """Markdown: one row for each variant; for each source the mean ROC AUC of the findings it labels.
+def variants_table(task, table, single=None):
+    """Markdown: one row for each variant.
 
-    single: name of the variant with one network that does best, to which the others are compared too.
+    Args:
+        task: `segmentation` or `classification`.
+        table: variant → figures.
+        single: name of the variant with one network that does best, to which the others are compared too.
     """
-    sources = next(iter(table.values()))["sources"]
+    return lungs_table(table) if task == "segmentation" else findings_table(table, single)
+
+
+def lungs_table(table):
+    """Markdown: one row for each variant."""
+    titles = ["variant", "runs", "images", "Dice", "Dice, altered images", "pixel accuracy"]
+    titles += ["Dice against the first", "altered, against the first", "million weights"]
+    rows = [
+        [variant, row["runs"], row["images"], *[cell(row[name]) for name in DICE], f"{row['parameters'] / 1e6:.2f}"]
+        for variant, row in table.items()
+    ]
+    return markdown_table(titles, rows)
+
+
+def findings_table(table, single=None):
+    """For each source the mean ROC AUC of the findings it labels; a second table of turned images, where there are."""
+    first = next(iter(table.values()))
     titles, keys = ["variant", "runs"], ["auc", "auc_difference", *["single_difference"] * bool(single)]
-    for source, figures in sources.items():
+    for source, figures in first["sources"].items():
         titles += [f"{source}: ROC AUC, {counted(figures['findings'])}, n = {figures['images']}", "against the first"]
         titles += [f"against {single}, the best single network"] * bool(single)
+    costs = [title for key, title, _ in COSTS if key in first]
     rows = []
     for variant, row in table.items():
-        cells = [cell(row["sources"][source][key]) for source in sources for key in keys]
-        rows.append([variant, row["runs"], *cells, f"{row['parameters'] / 1e6:.2f}"])
-    return markdown_table([*titles, "million weights"], rows)
+        cells = [cell_or_nothing(row["sources"].get(source), key) for source in first["sources"] for key in keys]
+        told = [form.format(row[key]) for key, _, form in COSTS if key in first]
+        rows.append([variant, row["runs"], *cells, f"{row['parameters'] / 1e6:.2f}", *told])
+    lines = markdown_table([*titles, "million weights", *costs], rows)
+    if "tilted" not in first:
+        return lines
+    titles, rows = ["variant"], []
+    for tilt, figures in first["tilted"].items():
+        titles += [
+            f"tilted by {tilt}: ROC AUC, {counted(figures['findings'])}, n = {figures['images']}",
+            "against the first",
+        ]
+    for variant, row in table.items():
+        of_tilts = [row.get("tilted", {}).get(tilt) for tilt in first["tilted"]]
+        rows.append(
+            [variant, *[cell_or_nothing(figures, key) for figures in of_tilts for key in ("auc", "auc_difference")]]
+        )
+    return [*lines, "", *markdown_table(titles, rows)]
+
+
+COSTS = (
+    ("lungs_milliseconds", "ms, lungs", "{:.0f}"),
+    ("milliseconds", "ms, the rest", "{:.0f}"),
+    ("share_of_peak", "share of the core's peak", "{:.2f}"),
+)
+
+
+def cell_or_nothing(figures, key):
+    return cell(figures[key]) if figures and key in figures else ""
+
+
+def what_helps_table(answers):
+    """Markdown: one row for each question, of what a step of the method adds.
+
+    answers: question → what `summarise` returns of the variant with the step, compared to that without.
+    """
+    first = next(iter(answers.values()))
+    columns = [("sources", AWAY), ("sources", HOME), *[("tilted", tilt) for tilt in list(first.get("tilted", ()))[-1:]]]
+    columns = [(part, source) for part, source in columns if source in first[part]]
+    titles = ["step"]
+    for part, source in columns:
+        where = f"{source}, tilted" if part == "tilted" else source
+        titles.append(f"{where}: gain in ROC AUC, n = {first[part][source]['images']}")
+    rows = [
+        [question, *[cell_or_nothing(figures.get(part, {}).get(source), "auc_difference") for part, source in columns]]
+        for question, figures in answers.items()
+    ]
+    return markdown_table(titles, rows)
 
 
 def counted(findings):

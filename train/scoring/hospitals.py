@@ -41,6 +41,31 @@ def hospitals_of(recipe):
     return [hospital for hospital in hospitals if hospital not in recipe.get("init_saw", ())]
 
 
+def left_out_parts(validation, left_out, sources):
+    """Whom a model without hospitals is scored on, as `score_with_model` takes them.
+
+    Args:
+        validation, left_out: (name, data, crops, labels) of its own hospitals' validation patients, who are all taken,
+            and of the hospitals left out, `MAX_IMAGES` at most.
+        sources: name → source.
+    """
+    generator, parts = np.random.default_rng(0), []
+    images = sum(len(data) for _, data, _, _ in left_out)
+    for home, of_kind in (("yes", validation), ("no", left_out)):
+        for name, data, crops, labels in of_kind:
+            share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
+            rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
+            parts.append((facts_of(sources, name, home), data.select(rows), crops.select(rows), labels[rows]))
+    return parts
+
+
+def facts_of(sources, name, home):
+    """What every row of a source says: source, hospital, home, confounded, age."""
+    confounded = "yes" if sources[name].get("confounded") else "no"
+    facts = {"source": name, "hospital": sources[name].get("hospital", name), "home": home}
+    return facts | {"confounded": confounded, "age": sources[name].get("age", "")}
+
+
 @torch.inference_mode()
 def score_with_model(model, parts, findings):
     """What a model says of radiographs whose lungs are drawn already.

@@ -8,6 +8,7 @@ function ask(changes) {
   trigger("click", {
     angle: Number(asked.angle ?? 0),
     invert: asked.invert === "1",
+    mirror: asked.mirror === "1",
     by_hand: asked.byHand === "1",
     who: asked.who ?? "",
   });
@@ -16,9 +17,13 @@ function ask(changes) {
 element.addEventListener("click", event => {
   const button = event.target.closest("button"), answer = element.querySelector(".answer");
   if (!button) return;
-  const {turn, swap} = button.dataset;
-  if (turn) ask({angle: Number(answer.dataset.angle) + Number(turn), invert: String(answer.dataset.invert ^ swap), byHand: "1"});
-  if ("original" in button.dataset) ask({angle: 0, invert: "0", byHand: "1"});
+  const {turn = 0, swap = 0, mirror = 0} = button.dataset;
+  if (Number(turn) || Number(swap) || Number(mirror)) {
+    const {angle, invert, mirror: mirrored} = answer.dataset;  // it is turned, then mirrored: a turn of what is seen is the other way
+    const turned = Number(angle) + (mirrored === "1" ? -turn : Number(turn));
+    ask({angle: turned, invert: String(invert ^ swap), mirror: String(mirrored ^ mirror), byHand: "1"});
+  }
+  if ("original" in button.dataset) ask({angle: 0, invert: "0", mirror: "0", byHand: "1"});
   if ("another" in button.dataset) document.querySelector("#upload input[type=file]")?.click();
   if ("compare" in button.dataset) document.querySelector("#compare-with")?.click();
   if ("restart" in button.dataset) {

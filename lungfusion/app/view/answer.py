@@ -15,6 +15,7 @@ from .phrases import (
     figures,
     fits_another,
     headline,
+    is_hidden,
     not_looked_for,
     percentage,
     population,
@@ -51,8 +52,9 @@ def answer_html(
     levels = by_level(analysis.findings)
     warm = {finding.name: saliency[finding.name] for finding in levels["detected"] if finding.name in saliency}
     title, sentences, now, notes = headline(words, analysis, anything)
-    state = correction if by_hand else analysis.correction
-    seen, maps = to_analysed_geometry(analysis, warm)
+    by_itself = UPRIGHT if analysis.refused else analysis.correction  # what nothing is said of is shown as it came
+    state = correction if by_hand else by_itself
+    seen, maps = (analysis, {}) if analysis.refused else to_analysed_geometry(analysis, warm)
     spots = spots_of(words, seen, levels["detected"] + levels["unclear"])
     rows = [row(words, finding, maps, spots, seen, levels) for level in ORDER for finding in levels[level]]
     lanes = {place for finding in analysis.findings for place in finding.evidence.places
@@ -62,11 +64,11 @@ def answer_html(
         words=words,
         moment=time.monotonic_ns(),
         analysis=analysis,
-        warnings=[words.warning(warning) for warning in analysis.warnings],
+        warnings=[warned(words, warning, analysis) for warning in analysis.warnings],
         truth=words(f"truth_{truth}") if truth else "",
         state=state,
         by_hand=by_hand,
-        straighten=straighten(analysis),
+        offers=offers(words, analysis),
         to_be_set_right=to_be_set_right(analysis),
         title=title,
         sentences=sentences,
@@ -75,11 +77,11 @@ def answer_html(
         viewer=viewer_html(words, seen, maps, state, spots),
         dial=ood_dial(words, analysis, limits or Limits()),
         rows=rows,
-        legend=words("scale_legend", places=words.joined(sorted(map(words.hospital, lanes)))) if lanes else "",
+        legend=words("scale_legend", places="; ".join(sorted(set(map(words.place, lanes))))) if lanes else "",
         not_looked_for=not_looked_for(words, analysis.findings),
         groups=GROUPS if any(finding.population for finding in analysis.findings) else (),
         who=who or age_group(analysis.radiograph.age),
-        facts=header_facts(words, seen.radiograph) + ruler_facts(words, seen),
+        facts=header_facts(words, seen.radiograph, age=not who) + ruler_facts(words, seen),
         details=details(words, analysis),
         downloads=offered(words, analysis),
     )
@@ -90,9 +92,27 @@ def message_html(sentence):
     return render("message.html", sentence=sentence)
 
 
-def straighten(analysis):
-    """Degrees to turn the radiograph by, anticlockwise, where its lungs lean much; 0 elsewhere."""
-    return round(analysis.tilt) if any(warning.code == "rotated" for warning in analysis.warnings) else 0
+def warned(words, warning, analysis):
+    """A warning in a sentence; that the radiograph was set right says how."""
+    correction = analysis.correction
+    done = [words("done_swapped")] if correction.invert else []
+    done += [words("done_turned", angle=abs(correction.angle))] if correction.angle else []
+    done += [words("done_mirrored")] if correction.mirror else []
+    if warning.code == "corrected" and done:
+        return words("set_right", done=words.joined(done))
+    return words.warning(warning)
+
+
+def offers(words, analysis):
+    """(label, degrees to turn it by anticlockwise, whether to swap black and white, whether to mirror it) of what would
+    set the radiograph right, by its warnings.
+    """
+    known = {
+        "rotated": (words("straighten", angle=abs(round(analysis.tilt))), round(analysis.tilt), 0, 0),
+        "inverted": (words("invert"), 0, 1, 0),
+        "mirrored": (words("mirror"), 0, 0, 1),
+    }
+    return [known[warning.code] for warning in analysis.warnings if warning.code in known]
 
 
 def row(words, finding, maps, spots, seen, levels):
@@ -104,6 +124,8 @@ def row(words, finding, maps, spots, seen, levels):
     said = [words.meaning(finding.name), population(words, finding)]
     if not known:
         said.append(words(f"reason_{finding.reason}"))
+    if is_hidden(finding):
+        said.append(words("reason_hidden"))
     if fits_another(finding, levels):
         said.append(words("fits_better", best=words.finding(finding.better_fit)))
     if finding.detected:
@@ -137,12 +159,12 @@ def crop(pixels, spot):
     return picture_address(grey_image(part if part.size else pixels[:1, :1]).resize((112, 112)), "JPEG")
 
 
-def header_facts(words, radiograph):
-    """(name, value) of what the file's header says: view, age and the size of a pixel; as far as it does."""
+def header_facts(words, radiograph, age=True):
+    """(name, value) of what the file's header says: view, and age unless a visitor told it; as far as it does."""
     facts = []
     if radiograph.view:
         facts.append((words("fact_view"), radiograph.view))
-    if radiograph.age is not None:
+    if age and radiograph.age is not None:
         facts.append((words("fact_age"), words("years", number=f"{radiograph.age:.0f}")))
     return facts
 

@@ -1,4 +1,4 @@
-"""Two radiographs of one person, the second laid over the first, and what is said of each."""
+"""Two radiographs, the second laid over the first, and what is said of each; whether of one person, is not claimed."""
 
 import numpy as np
 from PIL import Image
@@ -7,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from ...visualization import as_bytes, grey_image, picture_address, reduced
 from ..registration import laid_over, on_one_scale, register
 from .answer import details
-from .phrases import change, percentage
+from .phrases import percentage
 from .render import render
 from .viewer import outline_path, to_analysed_geometry
 
@@ -86,32 +86,17 @@ def side(words, key, analysis, pixels, alpha):
 
 
 def rows(words, first, second):
-    """Name, both answers and the change: of the lungs' areas, then of each finding; none where one was refused."""
-    if first.refused or second.refused:
+    """Each finding's name and both answers; none where one was refused. No change is told: they may be two people's."""
+    if first.refused or second.refused or not second.findings:
         return []
-    areas = [share_row(words, "row_lungs", *(one.lung_area for one in (first, second)))]
-    if first.lung_area and second.lung_area:
-        areas.append(share_row(words, "row_right", *(one.right_lung_area / one.lung_area for one in (first, second))))
-    return areas + [finding_row(words, finding, second[finding.name]) for finding in first.findings if second.findings]
-
-
-def share_row(words, key, before, after):
-    answers = [{"level": "", "said": percentage(words, share)} for share in (before, after)]
-    return {"name": words(key), "answers": answers, "change": change(words, before, after)}
-
-
-def finding_row(words, before, after):
-    """Both answers; percentages only where the finding is detected, for lower ones are read as risks."""
-    detected = before.detected or after.detected
-    return {
-        "name": words.title(before.name),
-        "answers": [answer(words, finding) for finding in (before, after)],
-        "change": change(words, before.probability, after.probability) if detected else "",
-    }
+    return [
+        {"name": words.title(one.name), "answers": [answer(words, finding) for finding in (one, second[one.name])]}
+        for one in first.findings
+    ]
 
 
 def answer(words, finding):
-    """A finding's level in words, with its share where it is detected."""
+    """A finding's level in words, with its share where it is detected: lower ones are read as risks."""
     level = words(f"level_{finding.level}")
     said = f"{percentage(words, finding.probability)} · {level}" if finding.detected else level
     return {"level": finding.level, "said": said}

@@ -49,8 +49,9 @@ def file_of(kind, words, analysis, correction, made_by, saliency, anything=None)
         address = data_address(numbers, "application/json")
     else:
         address = picture_address((mask_image if kind == "mask" else cut_out_image)(analysis))
-    turned = f"_turned_{correction.angle}" * bool(correction.angle) + "_inverted" * correction.invert
-    return Path(analysis.radiograph.name).stem + turned + FILES[kind], address
+    done = f"_turned_{correction.angle}" * bool(correction.angle)
+    done += "_inverted" * correction.invert + "_mirrored" * correction.mirror
+    return Path(analysis.radiograph.name).stem + done + FILES[kind], address
 
 
 def record(analysis, correction, made_by):

@@ -32,10 +32,11 @@
     const kept = new DataTransfer();
     for (const file of input.multiple ? files : [files[0]]) kept.items.add(file);
     if (field.id === "upload") waiting(files[0]);
-    for (const place of document.querySelectorAll(`[data-count="${field.id}"]`))
-      place.textContent = place.dataset.said.replace("#", kept.files.length);
     input.files = kept.files;
     input.dispatchEvent(new Event("change", {bubbles: true}));
+  }
+  function count(field, number) {
+    for (const place of document.querySelectorAll(`[data-count="${field}"]`)) place.textContent = place.dataset.said.replace("#", number);
   }
   async function emptied(field) {
     field.querySelector("[aria-label=Clear], .icon-button-wrapper button, .clear-button")?.click();
@@ -64,6 +65,8 @@
     give(event.dataTransfer.files);
   });
   document.addEventListener("change", event => {
+    const own = event.target.type === "file" && event.target.closest(Object.values(FIELDS).flat().map(name => `#${name}`).join());
+    if (own) count(own.id, event.target.files.length);
     if (!event.target.matches?.("[data-photo], [data-pick]")) return;
     give(event.target.files, document.getElementById(event.target.dataset.pick) ?? undefined);
     event.target.value = "";
@@ -222,24 +225,31 @@
     busy().classList.add("over");
     busy().querySelector(".message").textContent = sentence;
   }
-  const CALLS = /\/(queue\/join|run\/predict|upload)/, fetchAnswer = window.fetch;
+  const CALLS = /\/(queue\/join|queue\/data|run\/predict|upload)/, fetchAnswer = window.fetch;
+  const lost = error => error?.name === "AbortError" || failed(navigator.onLine ? says.failed : says.offline);
   window.fetch = async (...request) => {
     const place = request[0]?.url ?? String(request[0]);
     let answer;
     try {
       answer = await fetchAnswer(...request);
     } catch (error) {
-      if (CALLS.test(place)) failed(navigator.onLine ? says.failed : says.offline);
+      if (CALLS.test(place)) lost(error);
       throw error;
     }
     if (CALLS.test(place)) {
       if (answer.ok) quiet();
       else failed(answer.status === 503 ? says.full : answer.status === 413 ? says.large : says.failed);
     }
-    if (answer.ok && place.includes("/queue/data")) readPlaces(answer.clone().body).catch(() => {});
+    if (answer.ok && place.includes("/queue/data")) readPlaces(answer.clone().body).catch(lost);
+    if (answer.ok && place.endsWith("/app_id") && await keeps(answer.clone())) return new Response("", {status: 503});
     return answer;
   };
-  window.addEventListener("offline", () => say(says.offline, true));
+  // Once the connection is back, Gradio would load the page anew, and the picture on it would be lost.
+  async function keeps(answer) {
+    const {app_id} = await answer.json();
+    return app_id === window.gradio_config?.app_id && Boolean(find("#answer :is(.answer, .busy)"));
+  }
+  window.addEventListener("offline", () => say(says.offline, Boolean(again)));
   window.addEventListener("online", quiet);
 
   const toast = document.body.appendChild(Object.assign(document.createElement("div"), {className: "toast", hidden: true}));

@@ -1,6 +1,7 @@
 """What an answer means, in sentences."""
 
 import math
+from dataclasses import replace
 
 from ...analysis import LEVELS
 from ...evidence import HELD_BACK
@@ -45,6 +46,8 @@ def headline(words, analysis, anything=None):
     if not analysis.findings:
         return "", [], "", []
     levels = by_level(analysis.findings)
+    hidden = [finding for finding in levels["unclear"] if is_hidden(finding)]
+    levels["unclear"] = [finding for finding in levels["unclear"] if not is_hidden(finding)]
 
     def said(key, findings):
         return words(key, findings=words.listed([finding.name for finding in findings]))
@@ -53,12 +56,34 @@ def headline(words, analysis, anything=None):
     if detected:
         sentences = false_alarms(words, detected, anything or {}) + ([said("unclear", unclear)] if unclear else [])
         return said("detected", detected), sentences, words("now_detected"), together(words, levels)
+    judged = [*levels["not_detected"], *hidden]
+    limits = [*not_judged(words, levels["not_assessed"], [*unclear, *judged]), *overlooked(words, judged)]
     if unclear:
-        sentences = [words("about_unclear"), *overlooked(words, levels["not_detected"])]
-        return said("unclear", unclear), sentences, words("now_unclear"), together(words, levels)
-    if levels["not_detected"]:
-        return words("none_detected"), overlooked(words, levels["not_detected"]), words("now_nothing"), []
+        return (
+            said("unclear", unclear),
+            [words("about_unclear"), *limits],
+            words("now_unclear"),
+            together(words, levels),
+        )
+    if judged:
+        title = words("none_detected_seen" if hidden else "none_detected")
+        return title, limits, words("now_nothing"), []
     return words("none_assessed"), [], words("now_not_assessed"), []
+
+
+def is_hidden(finding):
+    """Whether a finding is unclear for no other reason than that a part of the lungs can't be seen."""
+    return finding.level == "unclear" and replace(finding, hidden_by=None).level == "not_detected"
+
+
+def not_judged(words, findings, judged):
+    """What was not judged, in a sentence; where that is most, what was; a list of one or none."""
+    if not findings or not judged:
+        return []
+    if len(findings) > len(judged):
+        return [words("only_judged", findings=words.listed([finding.name for finding in judged]))]
+    names, reason = words.listed([finding.name for finding in findings]), words(f"reason_{findings[0].reason}")
+    return [words("not_assessed", findings=names, reason=reason)]
 
 
 def together(words, levels):
@@ -94,27 +119,27 @@ def where(words, detected, mapped):
 
 
 def false_alarms(words, findings, anything):
-    """How often each of them, and anything at all, is named without reason among healthy people of hospitals that the
-    model did not learn from; a list of one paragraph.
+    """How often each of them, where that is most often, and anything at all is named without reason among healthy
+    people whom the model never saw; a list of one paragraph.
     """
-    measured = [(finding, shares) for finding in findings if (shares := enough(finding, "called_healthy"))]
-    unknown = [finding.name for finding in findings if not enough(finding, "called_healthy")]
-    places = {(name, share.n) for _, shares in measured for name, share in shares}
+    by_place, counted, unknown = {}, {}, []  # hospital → {how many of 100: findings}; how many were counted there
+    for finding in findings:
+        measured = enough(finding, "called_healthy")
+        if not measured:
+            unknown.append(finding.name)
+            continue
+        place, share = words.place(measured[0][0]), measured[0][1]
+        by_place.setdefault(place, {}).setdefault(at_least_one(share.value), []).append(finding.name)
+        counted[place] = min(share.n, counted.get(place, share.n))
     sentences = []
-    one = next(iter(places)) if len(places) == 1 else None
-    told = {}  # what is said of how often → the findings of which it is true
-    for finding, shares in measured:
-        often = at_least_one(shares[0][1].value) if one else told_by_place(words, shares)
-        told.setdefault(often, []).append(finding.name)
-    counts = [
-        words("seen_in" if len(names) == 1 else "seen_each", finding=words.listed(names), number=often)
-        for often, names in told.items()
-    ]
-    if one:
-        sentences = [words("false_alarms_in", place=words.hospital(one[0]), n=one[1], counts=words.joined(counts))]
-    elif counts:
-        sentences = [words("false_alarms_by_place", counts=words.joined(counts))]
-    if counts:
+    for place, told in by_place.items():
+        counts = [
+            words("seen_in" if len(names) == 1 else "seen_each", finding=words.listed(names), number=number)
+            for number, names in told.items()
+        ]
+        key = "false_alarms_too" if sentences else "false_alarms_in"
+        sentences.append(words(key, place=place, n=counted[place], counts=words.joined(counts)))
+    if sentences:
         sentences.append(words("elsewhere_more"))
     if unknown:
         sentences.append(words("false_alarms_unknown", findings=words.listed(unknown)))

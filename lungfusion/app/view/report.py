@@ -132,6 +132,7 @@ def looked_at(words, analysis, correction, made_by):
         said += [words("sheet_cut")] if done.corners is not None else []
         said += [words("sheet_turned", angle=done.angle)] if done.angle else []
         said += [words("sheet_swapped")] if done.invert else []
+        said += [words("sheet_mirrored")] if done.mirror else []
     said += [words("sheet_model", **made_by)] if made_by else []
     return " ".join(said)
 

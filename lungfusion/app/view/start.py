@@ -5,6 +5,7 @@ from .phrases import by_level
 from .render import render
 from .viewer import faded, outline_path, to_analysed_geometry
 
+CARDS = 6
 REEL_SIDE, LAYER_SIDE = 640, 256  # pixels of the example that moves, and of what lies over it
 
 
@@ -24,8 +25,17 @@ def start_html(words, examples, purpose, minutes):
         purpose=purpose,
         minutes=minutes,
         reel=reel(examples, shown),
-        cards=[card(words, examples, example) for example in shown[:6]],
+        cards=cards(words, examples),
     )
+
+
+def cards_html(words, examples):
+    """The cards alone."""
+    return render("cards.html", words=words, cards=cards(words, examples))
+
+
+def cards(words, examples):
+    return [card(words, examples, example) for example in examples.shown()[:CARDS]]
 
 
 def reel(examples, shown):

@@ -6,6 +6,7 @@ from PIL import Image
 from ...visualization import COLD, as_bytes, as_rgb, blend, grey_image, heat_colours, picture_address, with_contour
 from .phrases import by_level, change, percentage
 from .render import render
+from .viewer import faded
 
 SIDE = 384  # pixels of what the networks made, drawn large
 MAP_OPACITY = 0.55
@@ -14,14 +15,16 @@ NONE = 0.005  # weight up to which a network does not count
 WHOLE = ("image", "alpha", "answer")  # steps whose pictures show the whole radiograph
 
 
-def steps_html(words, steps, analysis, saliency):
+def steps_html(words, steps, analysis, saliency, worth=None):
     """The walk.
 
     Args:
         words: `Words`.
         steps: `lungfusion.app.trace.ModelTrace`.
         analysis, saliency: of the same radiograph, in the geometry in which it was analysed.
+        worth: way to join image and mask → its ROC AUC in hospitals left out, {"value", "interval"}, where measured.
     """
+    worth = worth or {}
     outlined = with_contour(as_rgb(steps.image), steps.alpha)
     heat = heat_pictures(words, steps, analysis, saliency)
     rows = probabilities(words, steps, analysis)
@@ -29,13 +32,16 @@ def steps_html(words, steps, analysis, saliency):
     pictures = {
         "image": [(grey_image(steps.image), words("step_image_picture"))],
         "alpha": [(outlined, words("outline")), (grey_image(steps.alpha), words("step_alpha_picture"))],
-        "joined": [joined_picture(words, steps, name) for name in ways],
+        "joined": [joined_picture(words, steps, name, worth.get(name)) for name in ways],
         "maps": [map_picture(words, steps, number, name) for number, name in enumerate(steps.feature_maps, 1)],
         "answer": heat or [(outlined, words("outline"))],
     }
     pictures["fusion"] = pictures["maps"]
     said = {
-        "joined": [words(f"joined_{steps.concatenation}"), words("step_joined_others")],
+        "joined": [
+            words(f"joined_{steps.concatenation}"),
+            words("step_joined_worth" if worth else "step_joined_others"),
+        ],
         "fusion": [fusion_words(words, steps)],
     }
     return render(
@@ -74,8 +80,11 @@ def weights(words, steps):
     ]
 
 
-def joined_picture(words, steps, name):
+def joined_picture(words, steps, name, worth):
     caption = words(f"way_{name}")
+    if worth:
+        share, low, high = (f"{100 * number:.0f}" for number in (worth["value"], *worth["interval"]))
+        caption = f"{caption} – {share} ({low}–{high})"
     if name == steps.concatenation:
         caption = words("step_own_way", name=caption)
     return joined_image(steps, name).resize((SIDE, SIDE), Image.Resampling.BILINEAR), caption
@@ -87,10 +96,15 @@ def map_picture(words, steps, number, name):
     heat = np.asarray(Image.fromarray(steps.feature_maps[name]).resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
     under = joined_image(steps, steps.concatenation).resize(size, Image.Resampling.BILINEAR)
     colours = blend(np.asarray(under, np.float32), heat_colours(heat), MAP_OPACITY * np.ones(size))
-    caption = words("network", number=number, name=name)
+    caption = words("network", number=number, name=network(name))
     if steps.fusion_weights and steps.fusion_weights[name] <= NONE:
         caption = f"{caption} – {words('network_without_weight')}"
     return Image.fromarray(as_bytes(colours)), caption
+
+
+def network(name):
+    """A branch as it is called in print: tf_efficientnet_lite0 → efficientnet lite0, for timm's prefix says no more."""
+    return name.removeprefix("tf_").removesuffix("_100").replace("_", " ")
 
 
 def heat_pictures(words, steps, analysis, saliency):
@@ -98,7 +112,7 @@ def heat_pictures(words, steps, analysis, saliency):
     under, pictures = as_rgb(steps.image), []
     for finding in by_level(analysis.findings)["detected"]:
         if finding.name in saliency:
-            heat = saliency[finding.name]
+            heat = faded(saliency[finding.name])
             opacity = MAP_OPACITY * ((heat - COLD) / (1 - COLD)).clip(0, 1)
             picture = with_contour(blend(under, heat_colours(heat), opacity), steps.alpha)
             pictures.append((picture, f"{words('show_heat')}: {words.title(finding.name)}"))

@@ -40,6 +40,10 @@ class Words:
             return self("held_back", place=self.hospital(name.removesuffix(HELD_BACK)))
         return self.sentences.get(f"hospital_{name}", name.replace("_", " ").title())
 
+    def place(self, name):
+        """A hospital as a label within a sentence: its patients held back from training are its patients."""
+        return self.hospital(name.removesuffix(HELD_BACK))
+
     def error(self, error):
         """A `RadiographError` in a sentence, after the name of its source; English where no translation is written."""
         key = f"error_{error.code}"

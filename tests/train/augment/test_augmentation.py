@@ -10,6 +10,7 @@ from PIL import Image
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
 from train.augment import exposure, geometry
 from train.augment.augmentation import PRESETS, Augmentation
+from train.augment.geometry import bent
 from train.augment.phantom.radiograph import draw_phantom
 
 SIDE = 96
@@ -182,3 +183,24 @@ def test_plain_changes_no_more_than_it_is_told(phantoms):
 def test_a_preset_that_is_not_there():
     with pytest.raises(ValueError, match="'gentle': choose one of none, plain, strong"):
         Augmentation("gentle")
+
+
+@pytest.mark.parametrize("dice", [0.9, 0.7])
+def test_bent_outlines_have_the_dice_they_are_asked_for(dice):
+    masks = torch.zeros(3, 1, 96, 96)
+    masks[0, :, 20:80, 15:40] = masks[0, :, 20:80, 55:80] = masks[1, :, 30:60, 30:70] = 1
+    torch.manual_seed(1)
+    found = bent(masks, dice)
+    for mask, moved in zip(masks[:2], found[:2] > 0.5, strict=True):
+        overlap = 2 * (moved & (mask > 0.5)).sum() / (moved.sum() + mask.sum())
+        assert dice <= overlap < dice + 0.05
+    assert not found[2].any()
+    assert torch.equal(found, bent(masks, dice))  # the same at every call
+
+
+def test_the_image_alone_can_be_changed():
+    torch.manual_seed(0)
+    images, masks = torch.rand(8, 1, 64, 64), (torch.rand(8, 1, 64, 64) > 0.5).float()
+    changed, still = Augmentation("hospitals", moves=False)(images, masks)
+    assert torch.equal(still, masks) and not torch.equal(changed, images)
+    assert not torch.equal(Augmentation("hospitals")(images, masks)[1], masks)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from datasets import Dataset
+from torchvision.transforms.v2 import functional as tvF
 
 from lungfusion import LungFusionImageProcessor
 from tests.support.helpers import png
@@ -51,3 +52,38 @@ def test_crops_are_cut_once(data, cache, monkeypatch):
     assert len(list(cache.iterdir())) == 1
     some = first.select(np.array([2, 0]))
     assert len(some) == 2 and torch.equal(some[1]["pixels"], first[0]["pixels"])
+
+
+def test_joins_that_see_the_same_share_their_crops(data, cache):
+    processor = LungFusionImageProcessor()
+    for concatenation, alphas in (("none", 0), ("multiply", 1), ("rgba", 1)):
+        model = tiny_model(concatenation=concatenation)
+        found = lung_crops(data, processor, tiny_model().segmenter, model.concatenation)
+        assert (found.alpha is not None) == bool(alphas)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_lungs_by_hand_are_taken_where_there_are_some(data, cache):
+    processor, model = LungFusionImageProcessor(), tiny_model(concatenation="rgba")
+    lungs = np.zeros((256, 256), np.uint8)
+    lungs[64:192, 64:192] = 255
+    data = data.add_column("mask", [png(lungs), None, None])
+    given = data, processor, model.segmenter, model.concatenation
+    drawn, by_hand = lung_crops(*given), lung_crops(*given, lungs="by_hand")
+    edge = CROP_SIDE // 10  # a margin lies around what is seen
+    assert by_hand.alpha[0][edge * 5, edge * 5] == 255 and by_hand.alpha[0][edge * 2, edge * 2] == 0
+    np.testing.assert_array_equal(by_hand.alpha[1:], drawn.alpha[1:])
+    with pytest.raises(ValueError, match="lungs is 'guessed': choose one of drawn, poor, by_hand"):
+        lung_crops(*given, lungs="guessed")
+
+
+def test_tilted_crops_show_the_radiograph_turned(data, cache):
+    model = tiny_model(concatenation="none")
+    given = data, LungFusionImageProcessor(), model.segmenter, model.concatenation
+    upright, tilted = lung_crops(*given), lung_crops(*given, tilt=30)
+    for row, angle in ((0, 30), (1, -30)):  # every second one the other way
+        back = tvF.rotate(tilted[row]["pixels"], angle)[0].float()
+        other = tvF.rotate(tilted[row]["pixels"], -angle)[0].float()
+        middle = slice(CROP_SIDE // 3, 2 * CROP_SIDE // 3)
+        straight = upright[row]["pixels"][0].float()[middle, middle]
+        assert (back[middle, middle] - straight).abs().mean() < (other[middle, middle] - straight).abs().mean() / 2

@@ -108,7 +108,7 @@ EXAMPLES = {  # file name: what draw_phantom is asked for
     "phantom_consolidation.png": {"seed": 2, "opacity": "consolidation"},
     "phantom_upper_lobe.png": {"seed": 3, "opacity": "upper_lobe"},
     "phantom_tilted.png": {"seed": 4, "tilt": 8.0},
-    "phantom_16bit.png": {"seed": 5, "opacity": "nodule"},
+    "phantom_16bit.png": {"seed": 6, "opacity": "nodule"},
     "phantom_dicom.dcm": {"seed": 6, "opacity": "effusion"},
 }
 
