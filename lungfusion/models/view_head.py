@@ -28,7 +28,7 @@ class ViewHead(nn.Module):
         for number, (inputs, outputs) in enumerate(pairwise(HEART_CHANNELS)):
             self.register_buffer(f"heart_kernel{number}", torch.zeros(outputs, inputs, 3, 3))
             self.register_buffer(f"heart_bias{number}", torch.zeros(outputs))
-        self.register_buffer("heart_weight", torch.zeros(HEART_CHANNELS[-1] * HEART_CELLS**2))
+        self.register_buffer("heart_output", torch.zeros(HEART_CHANNELS[-1] * HEART_CELLS**2))
 
     def forward(self, features, logits, image):
         """Args:
@@ -62,4 +62,4 @@ def heart_logit(small, weights):
 def heart_score(x, weights):
     for number in range(len(HEART_CHANNELS) - 1):
         x = F.conv2d(x, weights[f"heart_kernel{number}"], weights[f"heart_bias{number}"], stride=2, padding=1).relu()
-    return x.flatten(1) @ weights["heart_weight"]
+    return x.flatten(1) @ weights["heart_output"]
