@@ -165,7 +165,7 @@ class Analysis:
         right_lung_area: share of the radiograph that the patient's right lung covers, in [0, 1]; 0 if it was not found.
         left_lung_area: the same of the left lung.
         mask_quality: the Dice to expect between alpha and an outline drawn by hand, in [0, 1]; calibrated on validation
-            radiographs, many of them altered or harmed so that the outline went wrong.
+            radiographs, many of them corrupted so that the outline went wrong.
         ood_score: how unlike the radiographs that the segmenter was trained on this one is, once corrected: about 1 for
             those, more for what is none; 0 where the model was not fitted to say so.
         correction: what was done to the picture before it was analysed, if anything. Alpha lies over the picture as

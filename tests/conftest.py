@@ -3,6 +3,7 @@
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lungfusion-")  # nothing is read from the user's caches or left there
@@ -13,7 +14,7 @@ import pytest
 import torch
 from transformers.utils import logging
 
-from lungfusion import Evidence, FindingConfig, LungFusionPipeline
+from lungfusion import Evidence, FindingConfig, LungFusionPipeline, backends
 from lungfusion.evidence import FindingEvidence
 from lungfusion.models import LungFusionImageProcessor
 from tests.support.app_server import radiograph_files, served, server  # noqa: F401  fixtures
@@ -21,11 +22,27 @@ from tests.support.browser import browser, visit  # noqa: F401  fixtures
 from tests.support.publishing import finished_run, hub, online  # noqa: F401  fixtures
 from tests.support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401  hooks
 from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
-from tests.support.trained import lungs_run, training_data  # noqa: F401  fixtures
+from tests.support.trained import FEW_DRAWS, lungs_run, training_data  # noqa: F401  fixtures
 from train.augment.phantom.radiograph import draw_phantom
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def answered_by_torch():
+    """But where a test compiles: of a tiny model that takes longer than all the answers asked of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "COMPILE_AFTER_IMAGES", sys.maxsize)
+        yield
+
+
+@pytest.fixture(scope="session")
+def bundled():
+    """The pipeline of the bundled checkpoint, compiled."""
+    pipeline = LungFusionPipeline.from_pretrained(device="cpu")
+    pipeline.compile()
+    return pipeline
 
 
 @pytest.fixture(scope="session")
@@ -47,7 +64,7 @@ def phantom_segmenter():
 @pytest.fixture
 def few_draws(monkeypatch):
     """Intervals are cheap, and rough."""
-    monkeypatch.setattr("train.scoring.metrics.ROUNDS", 50)
+    monkeypatch.setattr(*FEW_DRAWS)
 
 
 @pytest.fixture(scope="session")

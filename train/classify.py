@@ -12,7 +12,7 @@ from lungfusion.models.concatenation import CONCATENATION_MODULES
 from train.augment.augmentation import Augmentation
 from train.calibrate.findings import calibrate_run
 from train.data.check import check_run
-from train.data.crops import LabelledCrops, cut_inputs, lung_crops
+from train.data.crops import LabelledCrops, Part, cut_inputs, lung_crops
 from train.data.labels import known_labels
 from train.data.sampler import epoch_sampler, shares_sampler
 from train.data.splits import load_part, sample_labelled_rows, sample_rows
@@ -56,7 +56,7 @@ def main(arguments=None):
         some = {name: source | {"images": TILTED} for name, source in away.items()}
         tilted = {tilt: prepare(some, "train", tilt=tilt) for tilt in recipe["tilts"]}
     if accelerator.is_main_process:
-        crops = {split: {name: part for name, _, part, _ in of_split} for split, of_split in parts.items()}
+        crops = {split: {part.source: part.crops for part in of_split} for split, of_split in parts.items()}
         write_counts(crops, output)
     model = LungFusionForImageClassification(config)
     model.segmenter.load_state_dict(segmenter.state_dict())
@@ -70,7 +70,7 @@ def main(arguments=None):
     model.to(memory_format=torch.channels_last)
     sampler = sampler_of(parts["train"], config.findings, recipe)
     log_odds = log_odds_by_hospital(parts["train"], sampler, recipe["sources"]) if recipe["log_odds"] else None
-    train, validation = labelled(parts["train"], log_odds), labelled(parts["validation"])
+    train, validation = LabelledCrops(parts["train"], log_odds), LabelledCrops(parts["validation"])
     if learns_head_alone(recipe) and accelerator.num_processes == 1:
         model.to(accelerator.device)
         train, validation = LabelledFeatures(model, train), LabelledFeatures(model, validation)
@@ -91,7 +91,7 @@ def main(arguments=None):
         if recipe["left_out"]:
             drawn = None
             if recipe["classical"]:
-                drawn = Subset(labelled(parts["train"]), list(dict.fromkeys(sampler))[:CLASSICAL_IMAGES])
+                drawn = Subset(LabelledCrops(parts["train"]), list(dict.fromkeys(sampler))[:CLASSICAL_IMAGES])
             best = best.to(accelerator.device)
             score_left_out(best, parts["validation"], left_out, tilted, home | away, output, drawn)
         else:
@@ -127,7 +127,7 @@ def init_from_checkpoint(model, earlier, classifier_too):
 
 
 def load_parts(recipe, config, processor, segmenter, workers, sources, split, tilt=0):
-    """One (name, data, crops, labels) for each source, without the images of which nothing is known.
+    """A `Part` for each source, without the images of which nothing is known.
 
     tilt: degrees by which they are turned.
     """
@@ -140,15 +140,8 @@ def load_parts(recipe, config, processor, segmenter, workers, sources, split, ti
         crops = lung_crops(data, processor, segmenter, concatenation, words, workers, recipe["lungs"], tilt)
         labels = known_labels(data, config.findings, source)
         rows = sample_labelled_rows(labels, recipe["validation_images"] if split == "validation" else None)
-        parts.append((name, data.select(rows), crops.select(rows), labels[rows]))
+        parts.append(Part(name, data.select(rows), crops.select(rows), labels[rows]))
     return parts
-
-
-def labelled(parts, log_odds=None):
-    parts = [(crops, labels) for _, _, crops, labels in parts]
-    if not any(len(crops) for crops, _ in parts):
-        raise ValueError("No radiograph is left to train on: check the recipe's sources.")
-    return LabelledCrops(parts, log_odds)
 
 
 def log_odds_by_hospital(parts, sampler, sources):
@@ -157,12 +150,12 @@ def log_odds_by_hospital(parts, sampler, sources):
     They are kept within `MOST_LOG_ODDS`: where all have a finding, or nobody has, what speaks against it still counts.
     Where nothing is known of a finding they are 0.
     """
-    hospitals = [sources[name]["hospital"] for name, *_ in parts]
-    weights = np.split(np.asarray(sampler.weights), np.cumsum([len(labels) for *_, labels in parts])[:-1])
+    hospitals = [sources[part.source]["hospital"] for part in parts]
+    weights = np.split(np.asarray(sampler.weights), np.cumsum([len(part.labels) for part in parts])[:-1])
     found = {}
     for hospital in set(hospitals):
         own = [number for number, name in enumerate(hospitals) if name == hospital]
-        labels = np.concatenate([parts[number][3] for number in own])
+        labels = np.concatenate([parts[number].labels for number in own])
         weight = np.concatenate([weights[number] for number in own])[:, None]
         present, absent = (np.sum(weight * (labels == value), axis=0) for value in (1, 0))
         log_odds = np.log(np.maximum(present, 1e-9)) - np.log(np.maximum(absent, 1e-9))
@@ -177,8 +170,8 @@ def sampler_of(parts, findings, recipe):
         shares = {name: source.get("share", 1) for name, source in recipe["sources"].items()}
         return epoch_sampler(sampling_groups(parts), recipe["epoch_size"], recipe["max_draws"], shares)
     named = [name for name in recipe["draws"] if name in findings]
-    kinds = [kind_of(dict(zip(findings, row, strict=True)), named) for _, _, _, labels in parts for row in labels]
-    hospitals = [recipe["sources"][name]["hospital"] for name, data, _, _ in parts for _ in range(len(data))]
+    kinds = [kind_of(dict(zip(findings, row, strict=True)), named) for part in parts for row in part.labels]
+    hospitals = [recipe["sources"][part.source]["hospital"] for part in parts for _ in part.labels]
     return shares_sampler(kinds, hospitals, sampling_groups(parts), recipe["epoch_size"], recipe["draws"])
 
 
@@ -195,11 +188,11 @@ def kind_of(labels, named):
 def sampling_groups(parts):
     """(source, its rarest finding in that source, or None) for each image: what the sampler draws by."""
     found = []
-    for name, _, _, labels in parts:
-        counts = np.nansum(labels, axis=0)
-        for row in labels:
+    for part in parts:
+        counts = np.nansum(part.labels, axis=0)
+        for row in part.labels:
             present = np.flatnonzero(row == 1)
-            found.append((name, int(present[counts[present].argmin()]) if len(present) else None))
+            found.append((part.source, int(present[counts[present].argmin()]) if len(present) else None))
     return found
 
 
@@ -236,14 +229,14 @@ def score_left_out(model, validation, left_out, tilted, sources, output, drawn=N
     findings, parts = model.config.findings, left_out_parts(validation, left_out, sources)
     rows = score_with_model(model, parts, findings)
     turned = [
-        (facts_of(sources, name, "no") | {"tilt": tilt}, *part)
+        (facts_of(sources, part.source, "no") | {"tilt": tilt}, part)
         for tilt, of_tilt in tilted.items()
-        for name, *part in of_tilt
+        for part in of_tilt
     ]
     if turned:
         write_csv(output / "tilted.csv", score_with_model(model, turned, findings))
     if drawn:
-        crops = labelled([(None, None, crops, labels) for _, _, crops, labels in parts])
+        crops = LabelledCrops([part for _, part in parts])
         said = rank_with_classical(*features_and_labels(model, drawn), features_and_labels(model, crops)[0], findings)
         for name, ranks in said.items():
             ranks = np.where(np.isnan(ranks), None, ranks)

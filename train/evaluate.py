@@ -9,7 +9,7 @@ Every radiograph goes through `LungFusionPipeline`, as in the app. Written to th
 metrics.json, metrics.md, per_image.csv, figures; where there are masks images/, sheets of radiographs with the lungs
 drawn on them; of a run its card, README.md. And what is named after --also, each a table:
 
-- robustness: the lungs, drawn on altered radiographs
+- robustness: the lungs, drawn on corrupted radiographs
 - rejection: what is refused or warned of, among radiographs and pictures that are none
 - photographs: how far findings move in photographs of films and screens
 - shortcuts: what is known of the findings without the lungs, and of the hospital

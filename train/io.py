@@ -16,7 +16,7 @@ from lungfusion.loading import BUNDLED, checkpoint_of
 
 WEIGHTS = "model.safetensors"
 TEXT = {  # columns of tables of rows; the others hold numbers
-    *("source", "patient_id", "file_name", "error", "alteration", "hospital", "home", "confounded", "age"),
+    *("source", "patient_id", "file_name", "error", "corruption", "hospital", "home", "confounded", "age"),
 }
 FLOAT = re.compile(
     r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"

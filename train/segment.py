@@ -25,7 +25,7 @@ from train.engine.weights import load_pretrained_backbone, load_segmenter
 from train.evaluate import evaluate_run
 from train.scoring.metrics import mask_scores
 
-VALIDATIONS = {"plain": lambda radiographs: radiographs, "altered": CorruptedRadiographs}
+VALIDATIONS = {"plain": lambda radiographs: radiographs, "corrupted": CorruptedRadiographs}
 
 
 def main(arguments=None):
@@ -97,7 +97,7 @@ def init_from_checkpoint(model, place):
 
 @torch.inference_mode()
 def mean_scores(accelerator, loader, validate_on, model):
-    """Mean scores over the validation images, the Dice first: it chooses the epoch. Altered ones are named so."""
+    """Mean scores over the validation images, the Dice first: it chooses the epoch. Corrupted ones are named so."""
     rows = []
     for batch in loader:
         with accelerator.autocast():
@@ -105,7 +105,7 @@ def mean_scores(accelerator, loader, validate_on, model):
         scores = mask_scores(alpha, batch["labels"])
         table = torch.from_numpy(np.stack(list(scores.values()), axis=1)).to(accelerator.device)
         rows.append(accelerator.gather_for_metrics(table).cpu())
-    names = [f"{name}_altered" if validate_on == "altered" else name for name in scores]
+    names = [f"{name}_corrupted" if validate_on == "corrupted" else name for name in scores]
     return dict(zip(names, torch.cat(rows).mean(0).tolist(), strict=True))
 
 

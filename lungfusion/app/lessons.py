@@ -134,7 +134,7 @@ def lessons_tab(lessons, scripts):
     plain = {"apply_default_css": False}
     key = "steps_hint" if lessons.findings else "steps_none"
     return SimpleNamespace(
-        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, cards=lessons.findings)),
+        hint=gr.HTML(render("hint.html", words=PLACEHOLDERS, key=key, cards=lessons.findings), **plain),
         shown=gr.HTML(js_on_load=scripts[0], elem_id="walk", **plain),
         covered=gr.HTML(elem_id="covered", **plain),
         quiz=gr.HTML(visible=False, js_on_load=scripts[2], elem_id="quiz", **plain),

@@ -108,9 +108,6 @@ def test_other_protocols_are_not_spoken(served):
         assert analyze(served.address, of_file(url))[0] == "error"
 
 
-PARTS = ("lungfusion", "train")
-
-
 def test_any_page_may_embed_the_app(served):
     headers = request(served.address)[1]
     assert headers.get("X-Frame-Options") is None

@@ -107,7 +107,7 @@ def test_covering_changes_what_the_branches_see_and_nothing_else(pipe, phantom):
     pixel_values = pipe.pixel_values([load_radiograph(phantom[0])])
     grey = torch.full_like(pixel_values, float(pixel_values.mean()))
     seen = pipe.model(grey, alpha=pipe.model(pixel_values).alpha).logits[0, 0].sigmoid()
-    assert scores["pneumonia"] == pytest.approx(float(seen), abs=1e-4)
+    assert scores["pneumonia"] == pytest.approx(seen.item(), abs=1e-4)
     table = Page(covered_html(ENGLISH, {"pneumonia": (0.6, 0.25), "tuberculosis": (0.054, 0.055)}, list(scores)))
     assert "60%" in table.text and "−35 points" in table.text
     assert "5%" in table.text and "6%" in table.text and "+1 points" in table.text  # as the whole percents differ

@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from lungfusion.models import LungFusionConfig, LungFusionForImageClassification
 from train.augment.augmentation import Augmentation
 from train.classify import augmented_loss, loss_with_weights
-from train.data.crops import CROP_SIDE, LabelledCrops, LungCrops
+from train.data.crops import CROP_SIDE, LabelledCrops, LungCrops, Part
 from train.engine.processes import loader_workers, start_accelerator
 from train.engine.recipe import load_recipe
 from train.engine.weights import freeze
@@ -82,7 +82,7 @@ def batches(recipe, steps, workers):
     generator, findings = np.random.default_rng(0), recipe["model"]["findings"]
     pixels, alpha = (generator.integers(256, size=(IMAGES, CROP_SIDE, CROP_SIDE), dtype=np.uint8) for _ in range(2))
     labels = generator.integers(2, size=(IMAGES, len(findings))).astype(np.float32)
-    images = LabelledCrops([(LungCrops(pixels, alpha), labels)])
+    images = LabelledCrops([Part("x", None, LungCrops(pixels, alpha), labels)])
     drawn = [i % IMAGES for i in range(steps * recipe["batch_size"])]
     return DataLoader(images, sampler=drawn, batch_size=recipe["batch_size"], num_workers=workers)
 

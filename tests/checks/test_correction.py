@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, rotate
 
-from lungfusion import LungFusionPipeline
 from lungfusion.analysis import UPRIGHT, Correction
 from lungfusion.backends import TorchBackend
 from lungfusion.checks.film import film_corners
@@ -16,9 +15,9 @@ from train.augment.phantom.radiograph import draw_phantom
 from train.augment.phantom.views import beside_caption, draw_lateral, pair
 
 
-@pytest.fixture(scope="module")
-def pipe():
-    return LungFusionPipeline.from_pretrained()
+@pytest.fixture
+def pipe(bundled):
+    return bundled
 
 
 def codes(analysis):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState, GradientState
 
+from lungfusion import backends
 from tests.support.helpers import ROOT
 
 RECIPES = ROOT / "train" / "recipes"
@@ -83,6 +84,7 @@ def take_part(main, arguments, log, rank, processes, port):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
+    backends.COMPILE_AFTER_IMAGES = sys.maxsize  # as in the tests' own process
     main(arguments)
 
 

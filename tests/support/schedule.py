@@ -8,6 +8,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER = {  # module → what it shares with others, as those of the page do: the app and a browser, or a trained run
     "test_app": "app",
+    "test_correction": "test_checkpoint",
     "test_examples": "app",
     "test_security": "app",
     "test_strange_files": "app",

@@ -2,6 +2,8 @@
 
 import pytest
 
+FEW_DRAWS = ("train.scoring.metrics.ROUNDS", 50)  # of a bootstrap, whose interval is rough then
+
 
 @pytest.fixture(scope="session")
 def training_data(tmp_path_factory):
@@ -24,5 +26,7 @@ def lungs_run(training_data, tmp_path_factory):
     from train import segment
 
     output = tmp_path_factory.mktemp("runs") / "lungs"
-    train_here(segment, "lungs_teacher.yaml", output, f"data_root={training_data}", *TINY_LUNGS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(*FEW_DRAWS)
+        train_here(segment, "lungs_teacher.yaml", output, f"data_root={training_data}", *TINY_LUNGS)
     return output

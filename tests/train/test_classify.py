@@ -12,14 +12,14 @@ from train.calibrate.findings import (
     calibrated,
     called_by_others,
     figures_at_home,
-    figures_held_back,
     fit_finding,
+    held_back,
     lowest_auc,
     told_at_home,
 )
 from train.calibrate.operating_points import MIN_AUC
 from train.classify import MOST_LOG_ODDS, init_from_checkpoint, kind_of, log_odds_by_hospital, sampling_groups
-from train.data.crops import LungCrops
+from train.data.crops import LungCrops, Part
 from train.data.sampler import balanced_sampler
 from train.scoring import images
 from train.scoring.metrics import expected_calibration_error, operating_threshold, sigmoid
@@ -30,7 +30,7 @@ NAN = float("nan")
 def test_an_image_counts_as_its_rarest_finding():
     of_adults = np.array([[1, 1, NAN], [1, 0, NAN], [1, 0, NAN], [0, 0, NAN]])
     of_children = np.array([[NAN, NAN, 1], [NAN, NAN, 0]])
-    found = sampling_groups([("adults", None, None, of_adults), ("children", None, None, of_children)])
+    found = sampling_groups([Part("adults", None, None, of_adults), Part("children", None, None, of_children)])
     assert found == [("adults", 1), ("adults", 0), ("adults", 0), ("adults", None), ("children", 2), ("children", None)]
     weights = balanced_sampler(found, 10).weights
     assert weights[4:].tolist() == pytest.approx([0.3, 0.2])  # of each source four in ten without a finding
@@ -40,7 +40,7 @@ def test_an_image_counts_as_its_rarest_finding():
 def test_how_common_findings_are_is_told_for_each_hospital():
     sources = {"film": {"hospital": "one"}, "digital": {"hospital": "one"}, "other": {"hospital": "two"}}
     labels = {"film": [[1, NAN], [1, NAN]], "digital": [[0, NAN]], "other": [[0, 1], [0, NAN]]}
-    parts = [(name, None, None, np.array(of_source)) for name, of_source in labels.items()]
+    parts = [Part(name, None, None, np.array(of_source)) for name, of_source in labels.items()]
     sampler = balanced_sampler([(name, None) for name, of_source in labels.items() for _ in of_source], 10)
     film, digital, other = log_odds_by_hospital(parts, sampler, sources)
     np.testing.assert_allclose(film, [0, 0], atol=1e-6)  # each source is drawn as often as another
@@ -129,10 +129,15 @@ def test_what_is_said_of_patients_held_back_names_their_hospital():
     ]
     rows += [rows[0] | {"label_mass": 1, "patient_id": f"ill{n}"} for n in range(30)]
     called = np.arange(len(rows)) % 10 == 0
-    figures = figures_held_back(rows, "mass", called)
+    figures, scores = held_back(rows, "mass", called)
     assert list(figures) == ["elm_held_back"]  # ten people of oak say too little
     assert figures["elm_held_back"]["called_healthy"]["value"] == 0.1
     assert figures["elm_held_back"]["found"]["images"] == 30
+    alike = figures["elm_held_back"]["auc_healthy"]
+    assert (alike["value"], alike["images"]) == (0.5, 70)
+    assert scores == {"elm_held_back": {"healthy": (0.2,) * 40, "ill": (0.2,) * 30}}
+    confounded, _ = held_back([row | {"confounded": "yes"} for row in rows], "mass", called)
+    assert "auc_healthy" not in confounded["elm_held_back"] and "found" in confounded["elm_held_back"]
     told = told_at_home(rows, [called, ~called], {"one": {"age": "adult"}, "two": {"age": "child"}})
     assert told["elm_held_back"].value == 1 and told["elm_held_back"].n == 40
 
@@ -151,7 +156,7 @@ def test_the_epoch_is_chosen_by_the_images_that_are_scored(monkeypatch):
     """So many of those with a label, the same ones in training and in evaluation."""
     data = Dataset.from_dict({"number": list(range(40))})
     labels = np.where(np.arange(40)[:, None] % 4, NAN, np.arange(40)[:, None] % 8 / 4)
-    recipe = {"sources": {"elm": {}}, "model": {"findings": ["mass"]}, "validation_images": 6}
+    recipe = {"sources": {"elm": {}}, "model": {"findings": ["mass"]}, "validation_images": 6, "lungs": "drawn"}
     for module in (classify, images):
         monkeypatch.setattr(module, "load_part", lambda *_: data)
         monkeypatch.setattr(module, "known_labels", lambda *_: labels)

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from tests.support.helpers import ROOT, TINY_LUNGS, write_source
 from tests.support.launching import RECIPES, train_here
 from tests.support.tiny import tiny_model
+from tests.support.trained import FEW_DRAWS
 from train import compare, segment
 from train.compare import Run, mean_of_sources, mean_said, plan, read_means, read_said, sum_of_costs, summarise
 from train.engine.recipe import load_recipe
@@ -26,7 +27,7 @@ GRID = {
     "seeds": [0, 1],
     "variants": {
         "as_it_is": [],
-        "hardened": ["augmentation={preset: strong, flip: 0.5}", "loss=boundary", "validate_on=altered", "epochs=1"],
+        "hardened": ["augmentation={preset: strong, flip: 0.5}", "loss=boundary", "validate_on=corrupted"],
     },
 }
 
@@ -36,19 +37,22 @@ def compare_variants(folder, grid):
     (folder / "grid.yaml").write_text(yaml.safe_dump(grid, sort_keys=False))
     command = ["--recipe", str(RECIPE), "--grid", str(folder / "grid.yaml"), "--output", str(folder / "compared")]
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}.items():
-            patch.setenv(name, value)
-        compare.main([*command, f"data_root={folder}/data", *TINY_LUNGS])
+        patch.setattr(*FEW_DRAWS)
+        patch.setattr(compare, "launch", launch_here)
+        compare.main([*command, f"data_root={folder}/data", *TINY_LUNGS, "epochs=1"])
+
+
+def launch_here(module, *arguments):
+    assert (module, arguments[0], arguments[2]) == ("train.segment", "--recipe", "--output")
+    train_here(segment, arguments[1], arguments[3], *arguments[4:])
 
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    """Folder of a finished comparison; its trainings took place in this process."""
+    """Folder of a finished comparison."""
     folder = tmp_path_factory.mktemp("compare")
     write_source(folder / "data" / "shenzhen-tuberculosis", ["normal", "tuberculosis"], "upper_lobe", with_mask=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(compare, "train", lambda _, recipe, overrides, run: train_here(segment, recipe, run, *overrides))
-        compare_variants(folder, GRID)
+    compare_variants(folder, GRID)
     return folder
 
 
@@ -61,7 +65,7 @@ def test_table_has_a_row_for_each_variant(compared):
         assert row["runs"] == 2
         assert row["parameters"] == table["as_it_is"]["parameters"] > 1000
         assert row["seconds_per_epoch"] > 0
-        for name in ("dice", "dice_altered", "pixel_accuracy"):
+        for name in ("dice", "dice_corrupted", "pixel_accuracy"):
             low, high = row[name]["interval"]
             assert 0 <= low <= row[name]["value"] <= high <= 1
             assert f"{row[name]['value']:.3f} ({low:.3f}–{high:.3f})" in line
@@ -69,7 +73,7 @@ def test_table_has_a_row_for_each_variant(compared):
 
 def test_difference_to_the_first_variant_is_taken_image_by_image(compared):
     table = json.loads((compared / "compared" / "compare.json").read_text())
-    for name in ("dice", "dice_altered"):
+    for name in ("dice", "dice_corrupted"):
         first, other = (table[variant] for variant in GRID["variants"])
         assert first[f"{name}_difference"] == {"value": 0, "interval": [0, 0]}
         change, (low, high) = other[f"{name}_difference"].values()
@@ -81,31 +85,31 @@ def test_runs_are_pooled(compared):
     folder = compared / "compared" / "as_it_is"
     runs = [json.loads((folder / f"fold0-seed{seed}" / "robustness.json").read_text()) for seed in (0, 1)]
     row = json.loads((compared / "compared" / "compare.json").read_text())["as_it_is"]
-    assert row["images"] == sum(run["unaltered"]["images"] for run in runs)
-    for name, version in (("dice", "unaltered"), ("dice_altered", "altered")):
+    assert row["images"] == sum(run["clean"]["images"] for run in runs)
+    for name, version in (("dice", "clean"), ("dice_corrupted", "corrupted")):
         assert row[name]["value"] == pytest.approx(sum(run[version]["dice"]["value"] for run in runs) / 2)
 
 
-def test_unaltered_scores_are_those_of_the_evaluation(compared):
+def test_clean_scores_are_those_of_the_evaluation(compared):
     run = compared / "compared" / "hardened" / "fold0-seed0"
     metrics = json.loads((run / "metrics.json").read_text())["shenzhen"]["lungs"]
-    unaltered = json.loads((run / "robustness.json").read_text())["unaltered"]
-    assert unaltered["images"] == metrics["images"]
-    assert unaltered["dice"] == metrics["dice"]
-    assert unaltered["pixel_accuracy"] == metrics["pixel_accuracy"]
+    clean = json.loads((run / "robustness.json").read_text())["clean"]
+    assert clean["images"] == metrics["images"]
+    assert clean["dice"] == metrics["dice"]
+    assert clean["pixel_accuracy"] == metrics["pixel_accuracy"]
 
 
-def test_the_epoch_is_chosen_on_altered_images_where_asked(compared):
-    plain, altered = (
+def test_the_epoch_is_chosen_on_corrupted_images_where_asked(compared):
+    plain, corrupted = (
         json.loads((compared / "compared" / name / "fold0-seed0" / "history.json").read_text())[0]
         for name in GRID["variants"]
     )
-    assert "dice" in plain and "dice_altered" not in plain
-    assert "dice_altered" in altered and "dice" not in altered
+    assert "dice" in plain and "dice_corrupted" not in plain
+    assert "dice_corrupted" in corrupted and "dice" not in corrupted
     card = (compared / "compared" / "hardened" / "fold0-seed0" / "README.md").read_text()
     assert "One epoch, whose last weights are kept" in card
-    epochs = [{"epoch": number, "loss": 1.0, "dice_altered": dice} for number, dice in ((1, 0.5), (2, 0.4))]
-    assert which_epoch(epochs) == "2 epochs; kept: epoch 1, chosen by dice_altered on validation patients."
+    epochs = [{"epoch": number, "loss": 1.0, "dice_corrupted": dice} for number, dice in ((1, 0.5), (2, 0.4))]
+    assert which_epoch(epochs) == "2 epochs; kept: epoch 1, chosen by dice_corrupted on validation patients."
 
 
 def write_run(folder, probabilities, labels, source="adults"):
@@ -269,16 +273,16 @@ def test_a_grid_is_not_dropped_where_hospitals_are_left_out(tmp_path):
     assert runs["alone"][0].folder == tmp_path / "alone" / "without_shenzhen_hannover-fold0-seed0"
 
 
-def test_a_second_call_trains_only_what_is_not_finished_in_a_process_of_its_own(compared, capfd):
+def test_a_second_call_trains_only_what_is_not_finished(compared, capsys):
     model = compared / "compared" / "as_it_is" / "fold0-seed0" / "model" / "model.safetensors"
     trained = model.stat().st_mtime_ns
     cut_off = compared / "compared" / "as_it_is" / "fold0-seed1"
     before = (cut_off / "robustness.json").read_text()
     (cut_off / "README.md").unlink()
     compare_variants(compared, GRID)
-    said = "".join(capfd.readouterr())
+    said = "".join(capsys.readouterr())
     assert said.count("is finished.") == 3
-    assert "Resuming after epoch 2" in said
+    assert "Resuming after epoch 1" in said
     assert (cut_off / "robustness.json").read_text() == before
     assert model.stat().st_mtime_ns == trained
 

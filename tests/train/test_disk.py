@@ -86,21 +86,26 @@ def test_a_shard_that_did_not_fit_is_not_taken_for_done(checkpoint, tmp_path, mo
 NOWHERE = dict.fromkeys(("HF_HOME", "HF_DATASETS_CACHE", "XDG_CACHE_HOME", "TORCH_HOME", "HOME"), "/proc/nowhere")
 
 
-def test_analysing_needs_no_cache(checkpoint, tmp_path):
+NO_CACHE = """
+import sys
+from lungfusion.__main__ import main
+from train import predict
+from train.engine.processes import run
+assert main([*sys.argv[1:4], "--json"]) == 0
+run(lambda: predict.main(sys.argv[2:]))
+"""
+
+
+def test_analysing_needs_no_cache_and_one_that_cannot_be_written_is_named(checkpoint, tmp_path):
     path = tmp_path / "chest.png"
     path.write_bytes(encoded((draw_phantom(seed=0, size=96)[0] * 255).astype("uint8"), "PNG"))
-    command = [sys.executable, "-m", "lungfusion", str(path), "--model", str(checkpoint), "--json"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | NOWHERE, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)[0]["findings"]
-
-
-def test_a_cache_that_cannot_be_written_is_named(checkpoint, tmp_path):
-    command = [sys.executable, "-m", "train.predict", "--model", str(checkpoint), "--dataset", str(tmp_path)]
     (tmp_path / "train.csv").write_text("image\nx\n")
-    command += ["--output", str(tmp_path / "scores")]
+    command = [sys.executable, "-c", NO_CACHE, str(path), "--model", str(checkpoint)]
+    command += ["--dataset", str(tmp_path), "--output", str(tmp_path / "scores")]
     environment = os.environ | NOWHERE | {"ACCELERATE_USE_CPU": "true"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
+    answers, _ = json.JSONDecoder().raw_decode(done.stdout)
+    assert answers[0]["findings"], done.stderr
     assert done.returncode != 0
     assert "/proc/nowhere" in done.stderr.splitlines()[-1], done.stderr[-2000:]
     assert not (tmp_path / "scores").exists() or not list((tmp_path / "scores").glob("*.parquet"))

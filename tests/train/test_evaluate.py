@@ -110,7 +110,7 @@ def test_an_analysis_that_needs_findings_refuses_a_segmenter(masks_alone, tmp_pa
         evaluate.main([*command, "--also", "robustness", "curves"])
 
 
-def test_the_lungs_are_scored_on_altered_images(masks_alone, tmp_path):
+def test_the_lungs_are_scored_on_corrupted_images(masks_alone, tmp_path):
     lungs_everywhere().save_pretrained(tmp_path / "model")
     LungFusionImageProcessor(size={"height": 64, "width": 64}).save_pretrained(tmp_path / "model")
     command = ["--model", str(tmp_path / "model"), "--dataset", str(masks_alone), "--output", str(tmp_path)]
@@ -118,7 +118,7 @@ def test_the_lungs_are_scored_on_altered_images(masks_alone, tmp_path):
     summary = json.loads((tmp_path / "robustness.json").read_text())
     metrics = json.loads((tmp_path / "metrics.json").read_text())["masks"]
     assert summary["weights"] == weights_digest(tmp_path / "model")
-    assert summary["unaltered"]["dice"] == metrics["lungs"]["dice"]
+    assert summary["clean"]["dice"] == metrics["lungs"]["dice"]
 
 
 def test_what_a_source_knows_in_one_way_only_is_a_share(checkpoint):

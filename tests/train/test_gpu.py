@@ -21,7 +21,7 @@ from train.augment.augmentation import Augmentation
 from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
 from train.data.cache import RadiographDataset, byte_tensor, to_bytes
-from train.data.crops import LabelledCrops, LungCrops
+from train.data.crops import LabelledCrops, LungCrops, Part
 from train.data.sampler import epoch_sampler
 from train.engine import loop
 from train.engine.losses import own_loss
@@ -95,7 +95,7 @@ def segmenter_validation(accelerator, loader):
 def test_a_classifier_trains(fusion, gpu, arrays, monkeypatch, tmp_path):
     labels = np.float32([[index % 2, np.nan] for index in range(IMAGES)])
     crops = LungCrops(*(np.stack([byte_tensor(row[key], SIDE)[0] for row in arrays]) for key in ("pixels", "mask")))
-    radiographs = LabelledCrops([(crops, labels)])
+    radiographs = LabelledCrops([Part("x", None, crops, labels)])
     model = tiny_model(fusion=fusion, concatenation="crop", findings=["mass", "edema"])
     model.segmenter.requires_grad_(False)
     loss_of = partial(augmented_loss, own_loss, Augmentation("none"), [model.config.branch_size] * 2)

@@ -33,8 +33,8 @@ def test_no_more_healthy_people_are_called_than_allowed():
         point = local_point(np.arange(count), np.zeros(count, int), healthy, 0.1)
         called = np.mean(healthy >= point["threshold"])
         assert called <= 0.1 < np.mean(healthy >= point["threshold"] - 1e-9) + 1.01 / count
-        low, high = point["called_without"]["interval"]
-        assert low <= point["called_without"]["value"] <= high and point["called_without"]["images"] == count
+        low, high = point["called_healthy"]["interval"]
+        assert low <= point["called_healthy"]["value"] <= high and point["called_healthy"]["images"] == count
 
 
 def test_the_figures_are_of_people_whom_the_threshold_was_not_fitted_to():
@@ -43,7 +43,7 @@ def test_the_figures_are_of_people_whom_the_threshold_was_not_fitted_to():
     for _ in range(60):
         healthy = RNG.random(40)
         point = local_point(np.arange(40), np.zeros(40, int), healthy, 0.1)
-        quoted.append(point["called_without"]["value"])
+        quoted.append(point["called_healthy"]["value"])
         fitted.append(np.mean(healthy >= point["threshold"]))
     assert np.mean(fitted) == pytest.approx(0.1) and 0.11 < np.mean(quoted) < 0.16
 
@@ -52,9 +52,9 @@ def test_the_ill_decide_what_is_ruled_out():
     points = local_points(rows_of(np.linspace(0, 0.5, 100), np.linspace(0.3, 1, 50)), ["mass", "edema"], 0.05)
     assert points.keys() == {"mass"}
     assert points["mass"]["rule_out_threshold"] < points["mass"]["threshold"]
-    assert points["mass"]["found_ill"]["images"] == 50
+    assert points["mass"]["found"]["images"] == 50
     few = local_points(rows_of(np.linspace(0, 0.5, 100), [0.9] * 5), ["mass"], 0.05)["mass"]
-    assert "found_ill" not in few and few["rule_out_threshold"] == few["threshold"]
+    assert "found" not in few and few["rule_out_threshold"] == few["threshold"]
     assert local_points(rows_of([0.1] * (MIN_HEALTHY - 1), []), ["mass"], 0.05) == {}
 
 

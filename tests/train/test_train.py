@@ -15,11 +15,12 @@ from lungfusion import LungFusionPipeline
 from tests.support.helpers import PATIENTS, TINY_FINDINGS, TINY_LUNGS
 from tests.support.launching import RECIPES, launch, share, train_here
 from tests.support.tiny import find_lungs_everywhere, tiny_segmenter
+from tests.support.trained import FEW_DRAWS
 from train import classify, evaluate, segment
 from train.augment.phantom.radiograph import draw_phantom
 from train.bundle import bundle
 from train.engine import loop
-from train.engine.loop import round_weights, save_checkpoint
+from train.engine.loop import round_weights
 from train.io import read_rows
 from train.report.card import base_models
 from train.scoring.classical import CLASSIFIERS
@@ -40,7 +41,7 @@ def findings_run(training_data, segmenter, tmp_path_factory):
     output = tmp_path_factory.mktemp("runs") / "findings"
     overrides = [f"data_root={training_data}", f"segmenter={segmenter}", *TINY_FINDINGS]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("train.scoring.metrics.ROUNDS", 50)  # as `few_draws` has it
+        patch.setattr(*FEW_DRAWS)
         train_here(classify, "findings.yaml", output, *overrides)
     return output
 
@@ -96,7 +97,7 @@ def test_card_repeats_the_metrics_and_nothing_else(findings_run):
     told = f"{auc['value']:.3f} ({auc['interval'][0]:.3f}–{auc['interval'][1]:.3f})"
     assert told in (findings_run / "metrics.md").read_text() and "[metrics.md](metrics.md)" in card
     front = yaml.safe_load(card.split("---")[1])
-    assert front["license"] == "apache-2.0"
+    assert front["license"] == "apache-2.0" and front["language"] == "en"
     assert front["library_name"] == "transformers"
     assert front["pipeline_tag"] == "image-classification"
     assert front["datasets"] == ["hf-vision/chest-xray-pneumonia"]  # of those on the Hub
@@ -110,7 +111,10 @@ def test_card_repeats_the_metrics_and_nothing_else(findings_run):
 
 
 def test_the_card_names_the_weights_training_began_with():
-    recipe = {"pretrained": "hub", "model": {"branches": ["tf_efficientnet_lite0", "mobilenetv2_100"]}}
+    recipe = {
+        "pretrained": "hub",
+        "model": {"branches": ["tf_efficientnet_lite0", "mobilenetv2_100", "tf_efficientnet_lite0"]},
+    }
     assert base_models(recipe) == ["timm/tf_efficientnet_lite0.in1k", "timm/mobilenetv2_100.ra_in1k"]
     assert base_models({"pretrained": "hub", "model": {"encoder": "tu-resnet18"}}) == ["timm/resnet18.a1_in1k"]
     assert base_models({"pretrained": "hub", "model": {"encoder": "plain"}}) is None
@@ -150,23 +154,6 @@ def test_a_segmenter_can_be_replaced(findings_run, tmp_path):
     assert LungFusionPipeline.from_pretrained(run / "model")(pixels).lung_area == 1
     assert "masks of an earlier segmenter" in (run / "README.md").read_text()
     assert "earlier segmenter" not in (findings_run / "README.md").read_text()
-
-
-def test_a_cut_off_run_ends_with_the_weights_of_an_undisturbed_one(
-    lungs_run, training_data, tmp_path, monkeypatch, capsys
-):
-    def save_then_die(*arguments):
-        save_checkpoint(*arguments)
-        raise KeyboardInterrupt
-
-    overrides = [f"data_root={training_data}", *TINY_LUNGS]
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop, "save_checkpoint", save_then_die)
-        train_here(segment, "lungs_teacher.yaml", tmp_path / "lungs", *overrides)
-    assert [path.name for path in (tmp_path / "lungs").glob("checkpoint-*")] == ["checkpoint-1"]
-    train_here(segment, "lungs_teacher.yaml", tmp_path / "lungs", *overrides)
-    assert "Resuming after epoch 1" in capsys.readouterr().out
-    assert_same_weights(lungs_run, tmp_path / "lungs")
 
 
 def assert_same_weights(run, other):

@@ -12,7 +12,7 @@ import numpy as np
 import yaml
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
-from lungfusion.evidence import HELD_BACK, Evidence, FindingEvidence, Place, Share
+from lungfusion.evidence import HELD_BACK, Evidence, FindingEvidence, Share
 from lungfusion.models import FindingConfig
 from train.calibrate.operating_points import (
     MIN_AUC,
@@ -20,9 +20,10 @@ from train.calibrate.operating_points import (
     copy_tables,
     healthy_scores,
     is_shown,
+    place_of,
     places_of,
     read_points,
-    share_of,
+    scores_by_group,
     some,
     threshold_of_alarms,
     told_of_anything,
@@ -31,7 +32,7 @@ from train.calibrate.operating_points import (
 from train.data.sources import known_sources, title_in_words
 from train.engine.loop import replace_folder, round_weights, save_model
 from train.engine.weights import load_classifier, load_segmenter
-from train.scoring.hospitals import auc_of, group_of, heed_rivals, is_healthy, score_of
+from train.scoring.hospitals import auc_of, aucs_of, group_of, heed_rivals, is_healthy, score_of, shares_called
 from train.scoring.images import patients, score_with_pipeline, validation_parts
 from train.scoring.metrics import (
     bootstrap,
@@ -39,7 +40,6 @@ from train.scoring.metrics import (
     fit_platt,
     operating_threshold,
     patient_folds,
-    share,
     sigmoid,
 )
 
@@ -100,9 +100,10 @@ def calibrate_run(recipe, output):
         ]
         called[name] = called_by_others(rows, name, finding, point)
         home = figures_at_home(rows, name, called[name])
-        kept = figures_held_back(rows, name, called[name])
+        kept, scores = held_back(rows, name, called[name])
         low = lowest_auc(patients(known[name]), *labels_and_scores(known[name], name))
-        away = point and point | {"hospitals": point["hospitals"] | kept}
+        shares = {place: {key: of[key] for key in of if not key.startswith("auc")} for place, of in kept.items()}
+        away = point and point | {"hospitals": point["hospitals"] | shares}
         told = recipe.get("shown") == "all" or proves_to_work(away, home, low)
         findings[name] = replace(
             finding,
@@ -111,11 +112,7 @@ def calibrate_run(recipe, output):
             rivals=tuple(rivals.get(name, ())),
         )
         sources = tuple(f"{source['title']}, {source['population']}" for source in taught_by)
-        scores = {hospital: held_back_scores(rows, name, hospital) for hospital in kept}
-        places = {
-            hospital: Place(**{key: share_of(one) for key, one in figures.items()}, scores=scores[hospital])
-            for hospital, figures in kept.items()
-        }
+        places = {hospital: place_of(figures, scores[hospital]) for hospital, figures in kept.items()}
         evidence[name] = FindingEvidence(sources, home, places | (places_of(point, finding.threshold) if point else {}))
     model.config = model.config.with_findings(findings)
     save_model(model, pipeline.processor, output / "model")
@@ -198,36 +195,32 @@ def figures_at_home(rows, name, called):
     }
 
 
-SHARES = {"found": "ill", "called_healthy": "healthy", "called_otherwise_ill": "otherwise_ill"}
+def held_back(rows, name, called):
+    """What a finding's people who were held back from training say: hospital learned from → figures and scores.
 
+    Args:
+        rows: of all sources, calibrated.
+        name: of the finding.
+        called: as `called_by_others` gives it.
 
-def figures_held_back(rows, name, called):
-    """Hospital learned from → the shares called of its validation patients, as `summarise_hospital` has them."""
-    figures = {}
+    Returns:
+        figures: hospital → `shares_called` and `aucs_of`; only those with any share.
+        scores: hospital → group → some scores, sorted, of ranks evenly apart.
+    """
+    figures, scores = {}, {}
     for hospital in dict.fromkeys(row["hospital"] for row in rows):
-        groups = groups_in(rows, name, hospital)
-        of_hospital = {
-            figure: share(called[groups == group], np.array(patients(rows))[groups == group])
-            for figure, group in SHARES.items()
-            if np.sum(groups == group) >= MIN_PEOPLE
-        }
-        figures |= {hospital + HELD_BACK: of_hospital} if of_hospital else {}
-    return figures
-
-
-def groups_in(rows, name, hospital):
-    """Of each row its group (see `group_of`), if it is of a hospital and has a label and an answer; else ''."""
-    return np.array(
-        [group_of(row, name) if row["hospital"] == hospital and has_label_and_answer(row, name) else "" for row in rows]
-    )
-
-
-def held_back_scores(rows, name, place):
-    """Group → some scores of a hospital's validation patients, sorted, of ranks evenly apart."""
-    groups = groups_in(rows, name, place.removesuffix(HELD_BACK))
-    scores = np.array([np.nan if score_of(row, name) is None else score_of(row, name) for row in rows])
-    found = {group: np.sort(scores[groups == group]) for group in SHARES.values() if np.any(groups == group)}
-    return {group: tuple(np.round(some(of_group), 3).tolist()) for group, of_group in found.items()}
+        own = [i for i, row in enumerate(rows) if row["hospital"] == hospital and has_label_and_answer(row, name)]
+        known = [rows[i] for i in own]
+        groups = np.array([group_of(row, name) for row in known])
+        if shares := shares_called(called[own], groups, np.array(patients(known)), MIN_PEOPLE):
+            aucs = aucs_of(known, groups, np.array([row[f"probability_{name}"] for row in known]))
+            figures[hospital + HELD_BACK] = shares | aucs
+            scores[hospital + HELD_BACK] = {
+                group: tuple(np.round(some(of_group), 3).tolist())
+                for group, of_group in scores_by_group(known, name).items()
+                if len(of_group)
+            }
+    return figures, scores
 
 
 def told_at_home(rows, called, sources):

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lungfusion.evidence import FindingEvidence, Place, Share
-from train.calibrate.operating_points import SENSITIVITY, threshold_of_alarms
+from lungfusion.evidence import FindingEvidence
+from train.calibrate.operating_points import SENSITIVITY, place_of, threshold_of_alarms
 from train.io import cell, markdown_table
 from train.scoring.metrics import CERTAIN, patient_folds, proportion
 
@@ -24,7 +24,7 @@ def local_points(rows, findings, alarms):
         alarms: share of those without a finding who may be called, in (0, 1).
 
     Returns:
-        finding → dict: `threshold`, `rule_out_threshold`; `called_without`, and `found_ill` where there are `MIN_ILL`
+        finding → dict: `threshold`, `rule_out_threshold`; `called_healthy`, and `found` where there are `MIN_ILL`
         ill: each {"value", "interval" (Wilson 1927, 95 %), "images"}, of every fifth of the patients at the threshold
         that the others give. A finding that too few patients are without is not in it.
     """
@@ -48,11 +48,11 @@ def local_point(patient_ids, labels, probabilities, alarms):
         unseen = threshold_of_alarms({"here": probabilities[others & (labels == 0)]}, alarms)
         called[~others] = probabilities[~others] >= unseen
     threshold = threshold_of_alarms({"here": probabilities[labels == 0]}, alarms)
-    point = {"threshold": threshold, "rule_out_threshold": threshold, "called_without": counted(called[labels == 0])}
+    point = {"threshold": threshold, "rule_out_threshold": threshold, "called_healthy": counted(called[labels == 0])}
     ill = probabilities[labels == 1]
     if len(ill) >= MIN_ILL:
         point["rule_out_threshold"] = min(threshold, max(float(np.quantile(ill, 1 - SENSITIVITY)), CERTAIN))
-        point["found_ill"] = counted(called[labels == 1])
+        point["found"] = counted(called[labels == 1])
     return point
 
 
@@ -78,16 +78,11 @@ def local_evidence(evidence, points, hospital):
         name: FindingEvidence(
             evidence[name].sources,
             evidence[name].home,
-            {hospital: Place(found=share_of(point.get("found_ill")), called_healthy=share_of(point["called_without"]))},
+            {hospital: place_of(point, {})},
         )
         for name, point in points.items()
     }
     return replace(evidence, findings=evidence.findings | findings, anything={}, places={hospital: hospital})
-
-
-def share_of(figure):
-    """{"value", "interval", "images"} → `Share`; None stays None."""
-    return figure and Share(figure["value"], *figure["interval"], figure["images"])
 
 
 def with_count(figure):
@@ -101,10 +96,8 @@ def local_report(points, hospital, alarms):
         [
             name,
             f"{point['threshold']:.3f}",
-            with_count(point["called_without"]),
-            f"{cell(point['found_ill'])}, n = {point['found_ill']['images']}"
-            if "found_ill" in point
-            else "not measured",
+            with_count(point["called_healthy"]),
+            with_count(point["found"]) if "found" in point else "not measured",
         ]
         for name, point in points.items()
     ]

@@ -1,7 +1,7 @@
 """Calibrate the mask quality of a trained segmenter, and say how far it can be relied on.
 
-The run's validation radiographs are drawn unaltered, altered and harmed (`train.augment.corruptions`, the mild
-and the severe ones). The network's own estimate of each mask is fitted to the true Dice by two numbers,
+The run's validation radiographs are drawn clean and under each of `train.augment.corruptions`, the mild and the
+severe ones. The network's own estimate of each mask is fitted to the true Dice by two numbers,
 which are kept in the model's configuration; its ood_score is fitted to the training radiographs. `train.segment` ends
 with it; `train.evaluate --run RUN --recalibrate` does it again. Written to RUN: robustness.* (see
 `train.scoring.robustness`), mask_quality.json and mask_quality.md.
@@ -22,7 +22,7 @@ from train.engine.loop import save_model
 from train.io import cell, markdown_table, weights_digest, write_csv, write_table
 from train.scoring.images import patients, validation_parts
 from train.scoring.metrics import finite_logit, patient_folds, roc_auc, spearman, with_interval
-from train.scoring.robustness import UNALTERED, robustness_table, score_altered, summarise_robustness
+from train.scoring.robustness import CLEAN, robustness_table, score_corrupted, summarise_robustness
 
 GOOD = 0.9  # Dice: outlines drawn by hand agree with each other better than that
 
@@ -35,13 +35,13 @@ def calibrate_quality(recipe, output):
     pipeline, rows = LungFusionPipeline(model, loaded.processor), []
     for name, data in validation_parts(recipe).items():
         declared = recipe["sources"][name]
-        rows += score_altered(pipeline, data, name, MILD_CORRUPTIONS | SEVERE_CORRUPTIONS, declared)
+        rows += score_corrupted(pipeline, data, name, MILD_CORRUPTIONS | SEVERE_CORRUPTIONS, declared)
     model.config = with_quality(model.config, *fit_quality(*estimates(rows)))
     model.ood_head = fitted_ood_head(pipeline, recipe).to(model.device)
     save_model(model, pipeline.processor, output / "model")
     weights = weights_digest(output / "model")
     rows = cross_fitted(rows)
-    mild = [row for row in rows if row["alteration"] not in SEVERE_CORRUPTIONS]
+    mild = [row for row in rows if row["corruption"] not in SEVERE_CORRUPTIONS]
     write_csv(output / "robustness.csv", mild)
     robustness = summarise_robustness(mild)
     write_table(output, "robustness", robustness_table(robustness), robustness, weights)
@@ -94,14 +94,14 @@ def summarise_quality(rows):
     """How well the quality ranks masks, and how near it is to their Dice; 95 % intervals by bootstrap over patients.
 
     Args:
-        rows: as `score_altered` returns.
+        rows: as `score_corrupted` returns.
 
     Returns:
-        dict: for `all` masks and the `unaltered` ones: masks, bad (Dice below 0.9), spearman, error (mean absolute),
+        dict: for `all` masks and the `clean` ones: masks, bad (Dice below 0.9), spearman, error (mean absolute),
         warned (share below the quality that the pipeline warns of) and, where there are good and bad ones, auc.
     """
     summary = {}
-    for name, chosen in (("all", rows), (UNALTERED, [row for row in rows if row["alteration"] == UNALTERED])):
+    for name, chosen in (("all", rows), (CLEAN, [row for row in rows if row["corruption"] == CLEAN])):
         table = np.array([[row["mask_quality"], row["dice"]] for row in chosen])
         bad = int((table[:, 1] < GOOD).sum())
         summary[name] = {"masks": len(chosen), "bad": bad} | with_interval(agreement, patients(chosen), table)
@@ -122,7 +122,7 @@ def ranking(table):
 
 
 def quality_table(summary):
-    """Markdown: one row for all masks, one for the unaltered ones."""
+    """Markdown: one row for all masks, one for the clean ones."""
     bad = f"Dice below {GOOD}"
     titles = ["images", "masks", bad, "Spearman correlation with Dice", "mean error"]
     titles += [f"warned of (below {MIN_MASK_QUALITY})", f"ROC AUC for {bad}"]

@@ -332,9 +332,9 @@ def with_thresholds(finding, point, healthy):
 def places_of(point, threshold):
     """Hospital left out → `Place`, of an operating point, its scores set beside this model's threshold."""
     return {
-        hospital: Place(
-            **{name: share_of(figures[name]) for name in FIGURES if name in figures},
-            scores={
+        hospital: place_of(
+            figures,
+            {
                 group: tuple(np.round(sigmoid(finite_logit(threshold) + np.array(above)), 3).tolist())
                 for group, above in point["scores"][hospital].items()
                 if above
@@ -342,6 +342,11 @@ def places_of(point, threshold):
         )
         for hospital, figures in point["hospitals"].items()
     }
+
+
+def place_of(figures, scores):
+    """`Place` of figures by its names, each {"value", "interval", "images"}."""
+    return Place(**{name: share_of(figures[name]) for name in FIGURES if name in figures}, scores=scores)
 
 
 def share_of(figure):

@@ -3,6 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -170,33 +171,44 @@ class ReadRadiographs(Dataset):
         return tvF.rotate(pixels, angle, InterpolationMode.BILINEAR) if self.tilt else pixels
 
 
+class Part(NamedTuple):
+    """Radiographs of one source and split: its name, `datasets.Dataset`, `LungCrops`, (N, findings) float32 labels."""
+
+    source: str
+    data: object
+    crops: LungCrops
+    labels: np.ndarray
+
+
 class LabelledCrops(Dataset):
-    """Several `LungCrops` with their labels.
+    """The crops of several parts with their labels.
 
     Args:
-        parts: list of (`LungCrops`, (N, findings) float32 labels).
+        parts: list of `Part`.
         log_odds: of each part, (findings,) float32: how common each finding is where it comes from; see
             `losses.by_finding`.
 
     Each item: `pixels`, and `alpha` where it is kept, (1, 288, 288) uint8; `labels`, and `log_odds` where they are
     given, (findings,) float32.
+
+    Raises:
+        ValueError: there is no crop.
     """
 
     def __init__(self, parts, log_odds=None):
-        self.log_odds = (
-            None if log_odds is None else [o for o, part in zip(log_odds, parts, strict=True) if len(part[0])]
-        )
-        self.parts = [part for part in parts if len(part[0])]
-        self.places = [(part, row) for part, (crops, _) in enumerate(self.parts) for row in range(len(crops))]
+        self.parts, self.log_odds = parts, log_odds
+        self.places = [(number, row) for number, part in enumerate(parts) for row in range(len(part.crops))]
+        if not self.places:
+            raise ValueError("No radiograph is left to train on: check the recipe's sources.")
 
     def __len__(self):
         return len(self.places)
 
     def __getitem__(self, index):
-        part, row = self.places[index]
-        crops, labels = self.parts[part]
-        item = crops[row] | {"labels": torch.from_numpy(labels[row])}
-        return item if self.log_odds is None else item | {"log_odds": torch.from_numpy(self.log_odds[part])}
+        number, row = self.places[index]
+        part = self.parts[number]
+        item = part.crops[row] | {"labels": torch.from_numpy(part.labels[row])}
+        return item if self.log_odds is None else item | {"log_odds": torch.from_numpy(self.log_odds[number])}
 
 
 def cut_inputs(batch, side, augment=None):

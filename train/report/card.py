@@ -220,6 +220,7 @@ def card_data(recipe, metrics):
             results.append(EvalResult(task_type="image-segmentation", **data, **dice))
     stated = all(source["licence"] != "not stated" for source in recipe["sources"].values())
     return ModelCardData(
+        language="en",
         license="apache-2.0" if stated else "other",
         license_name=None if stated else "terms-of-the-data-not-stated",
         library_name="transformers",
@@ -253,5 +254,5 @@ def base_models(recipe):
     model = recipe["model"]
     names = model.get("branches") or [model.get("encoder", "plain").removeprefix("tu-")]
     configs = [timm.get_pretrained_cfg(name, allow_unregistered=True) for name in names if timm.is_model(name)]
-    ids = [config.hf_hub_id for config in configs if config and config.hf_hub_id]
+    ids = list(dict.fromkeys(config.hf_hub_id for config in configs if config and config.hf_hub_id))
     return ids if ids and recipe["pretrained"] else None

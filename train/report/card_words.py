@@ -70,7 +70,7 @@ TABLES = {  # what a file beside the card holds, and the command that makes it
     "robustness.md": "lungs of the same patients, drawn on images made to look like another scanner's "
     "(`train.evaluate --also robustness`).",
     "mask_quality.md": "the Dice that the model expects of each mask, against the true one, on images as they are, "
-    "altered, and harmed (`train.evaluate --recalibrate`).",
+    "and corrupted mildly and severely (`train.evaluate --recalibrate`).",
     "rejection.md": "which pictures that are no chest radiographs, and which radiographs, get no answer or a warning "
     "(`train.evaluate --also rejection`).",
     "photographs.md": "how far findings move in photographs made of the same radiographs (`train.evaluate --also "

@@ -42,7 +42,8 @@ def draw_history(history):
     for key in keys:
         right.plot(epochs, [epoch[key] for epoch in history], "o-", label=NAMES.get(key, key))
     right.set(xlabel="epoch", ylabel="on validation patients")
-    figure.legend(loc="outside right center", fontsize=8)
+    if keys:
+        figure.legend(loc="outside right center", fontsize=8)
     return figure
 
 

@@ -177,9 +177,15 @@ def auc_held_back(evidence):
 
 
 def worst_of_places(evidence, figure):
-    """A figure of `FindingEvidence` in the place where it is worst, with n and the place; or empty."""
-    measured = evidence.measured(figure)
-    return measured and f"{cell_of(measured[0][1])}, {measured[0][0]}"
+    """A figure of `FindingEvidence` in the place where it is worst, with n and the place; or empty.
+
+    Areas under the curve are of hospitals left out: of patients held back metrics.md has them, source by source.
+    """
+    left_out_alone = figure.startswith("auc")
+    for place, one in evidence.measured(figure):
+        if not (left_out_alone and place.endswith(HELD_BACK)):
+            return f"{cell_of(one)}, {place}"
+    return ""
 
 
 def cell_of(share):

@@ -10,11 +10,11 @@ from train.io import cell, markdown_table
 from train.scoring.hospitals import MIN_IMAGES
 from train.scoring.images import patients
 from train.scoring.metrics import roc_auc, with_interval
-from train.scoring.robustness import ALTERED, UNALTERED, summarise_robustness
+from train.scoring.robustness import CLEAN, CORRUPTED, summarise_robustness
 
 # Columns, beside one for each hospital that is left out
 HOME, READERS, AWAY = "home", "home, by radiologists", "all left out"
-DICE = ("dice", "dice_altered", "pixel_accuracy", "dice_difference", "dice_altered_difference")
+DICE = ("dice", "dice_corrupted", "pixel_accuracy", "dice_difference", "dice_corrupted_difference")
 
 
 def summarise_lungs(rows, rows_of_first):
@@ -26,21 +26,21 @@ def summarise_lungs(rows, rows_of_first):
     """
     robustness = summarise_robustness(rows)
     return {
-        "images": robustness[UNALTERED]["images"],
-        "dice": robustness[UNALTERED]["dice"],
-        "dice_altered": robustness[ALTERED]["dice"],
-        "pixel_accuracy": robustness[UNALTERED]["pixel_accuracy"],
+        "images": robustness[CLEAN]["images"],
+        "dice": robustness[CLEAN]["dice"],
+        "dice_corrupted": robustness[CORRUPTED]["dice"],
+        "pixel_accuracy": robustness[CLEAN]["pixel_accuracy"],
         **difference(rows, rows_of_first),
     }
 
 
 def difference(rows, rows_of_first):
-    """Mean difference of the Dice, unaltered and altered, to the first variant's on the same image: 0 if it is that."""
-    altered = np.array([row["alteration"] != UNALTERED for row in rows])
+    """Mean difference of the Dice, clean and corrupted, to the first variant's on the same image: 0 if it is that."""
+    corrupted = np.array([row["corruption"] != CLEAN for row in rows])
     changes = np.array([row["dice"] - first["dice"] for row, first in zip(rows, rows_of_first, strict=True)])
     patient_ids = np.array(patients(rows))
     figures = {}
-    for name, chosen in (("dice_difference", ~altered), ("dice_altered_difference", altered)):
+    for name, chosen in (("dice_difference", ~corrupted), ("dice_corrupted_difference", corrupted)):
         score = partial(mean_change, name)
         figures |= with_interval(score, patient_ids[chosen].tolist(), changes[chosen])
     return figures
@@ -188,8 +188,8 @@ def variants_table(task, table, single=None):
 
 def lungs_table(table):
     """Markdown: one row for each variant."""
-    titles = ["variant", "runs", "images", "Dice", "Dice, altered images", "pixel accuracy"]
-    titles += ["Dice against the first", "altered, against the first", "million weights"]
+    titles = ["variant", "runs", "images", "Dice", "Dice, corrupted images", "pixel accuracy"]
+    titles += ["Dice against the first", "corrupted, against the first", "million weights"]
     rows = [
         [variant, row["runs"], row["images"], *[cell(row[name]) for name in DICE], f"{row['parameters'] / 1e6:.2f}"]
         for variant, row in table.items()

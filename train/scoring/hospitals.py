@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
 
 from lungfusion.models.configuration_lungfusion import better_fit
-from train.data.crops import LabelledCrops
+from train.data.crops import LabelledCrops, Part
 from train.engine.head import logits_of
 from train.io import cell, markdown_table
 from train.scoring.metrics import bootstrap, roc_auc, share
@@ -45,24 +45,25 @@ def left_out_parts(validation, left_out, sources):
     """Whom a model without hospitals is scored on, as `score_with_model` takes them.
 
     Args:
-        validation, left_out: (name, data, crops, labels) of its own hospitals' validation patients, who are all taken,
-            and of the hospitals left out, `MAX_IMAGES` at most.
+        validation, left_out: list of `Part`, of its own hospitals' validation patients, who are all taken, and of the
+            hospitals left out, `MAX_IMAGES` at most.
         sources: name → source.
     """
     generator, parts = np.random.default_rng(0), []
-    images = sum(len(data) for _, data, _, _ in left_out)
+    images = sum(len(part.data) for part in left_out)
     for home, of_kind in (("yes", validation), ("no", left_out)):
         for name, data, crops, labels in of_kind:
             share = 1 if home == "yes" else min(1, MAX_IMAGES / images)
             rows = np.sort(generator.permutation(len(data))[: round(share * len(data))])
-            parts.append((facts_of(sources, name, home), data.select(rows), crops.select(rows), labels[rows]))
+            part = Part(name, data.select(rows), crops.select(rows), labels[rows])
+            parts.append((facts_of(sources, name, home), part))
     return parts
 
 
 def facts_of(sources, name, home):
-    """What every row of a source says: source, hospital, home, confounded, age."""
+    """What every row of a source says: hospital, home, confounded, age."""
     confounded = "yes" if sources[name].get("confounded") else "no"
-    facts = {"source": name, "hospital": sources[name].get("hospital", name), "home": home}
+    facts = {"hospital": sources[name].get("hospital", name), "home": home}
     return facts | {"confounded": confounded, "age": sources[name].get("age", "")}
 
 
@@ -72,21 +73,20 @@ def score_with_model(model, parts, findings):
 
     Args:
         model: `LungFusionForImageClassification`.
-        parts: list of (facts, data, crops, labels): `facts` a dict for every row, `data` the `datasets.Dataset`,
-            `LungCrops` of it, (N, findings) labels.
+        parts: list of (facts, `Part`): `facts` a dict for every row.
         findings: names of the columns.
 
     Returns:
-        list of dicts: the facts, patient_id, file_name, `label_…` (1, 0 or absent) and `logit_…` of each finding.
+        list of dicts: source, the facts, patient_id, file_name; of each finding `label_…` (1, 0 or absent), `logit_…`.
     """
     rows = []
-    for facts, data, crops, labels in parts:
+    for facts, part in parts:
         logits = []
-        for batch in tqdm(DataLoader(LabelledCrops([(crops, labels)]), BATCH), desc=f"Scoring {facts['source']}"):
+        for batch in tqdm(DataLoader(LabelledCrops([part]), BATCH), desc=f"Scoring {part.source}"):
             logits.append(logits_of(model, {name: value.to(model.device) for name, value in batch.items()}).cpu())
-        named = zip(data["patient_id"], data["file_name"], labels, torch.cat(logits).tolist(), strict=True)
-        for patient_id, file_name, said, scores in named:
-            row = facts | {"patient_id": patient_id, "file_name": file_name}
+        names = part.data["patient_id"], part.data["file_name"]
+        for patient_id, file_name, said, scores in zip(*names, part.labels, torch.cat(logits).tolist(), strict=True):
+            row = {"source": part.source} | facts | {"patient_id": patient_id, "file_name": file_name}
             row |= {f"label_{name}": int(value) for name, value in zip(findings, said, strict=True) if value == value}
             rows.append(row | {f"logit_{name}": score for name, score in zip(findings, scores, strict=True)})
     return rows
@@ -150,19 +150,47 @@ def summarise_hospital(rows, finding, threshold, beside=()):
     probabilities = np.array([row[f"probability_{finding}"] for row in known])
     called = np.array([score_of(row, finding) for row in known]) >= threshold
     groups = np.array([group_of(row, finding) for row in known])
-    patient_ids, ill = np.array(patients(known)), groups == "ill"
-    confounded = any(row.get("confounded") == "yes" for row in known)
-    figures = {}
+    patient_ids, figures = np.array(patients(known)), aucs_of(known, groups, probabilities)
+    return figures | shares_called(called[own], groups[own], patient_ids[own])
+
+
+def shares_called(called, groups, patient_ids, least=MIN_IMAGES):
+    """How many are called of each group that has so many: by the names of `lungfusion.evidence.Place`.
+
+    Args:
+        called: (N,) bool.
+        groups: (N,) names, as `group_of` gives them.
+        patient_ids: (N,) names.
+        least: images of a group.
+
+    Returns:
+        dict of {"value", "interval", "images"}.
+    """
+    of_figure = {"called_healthy": "healthy", "called_otherwise_ill": "otherwise_ill", "found": "ill"}
+    return {
+        figure: share(called[groups == group], patient_ids[groups == group])
+        for figure, group in of_figure.items()
+        if np.sum(groups == group) >= least
+    }
+
+
+def aucs_of(rows, groups, probabilities):
+    """`auc_healthy` and `auc_otherwise_ill` of rows, with their intervals; neither where class and device go together.
+
+    Args:
+        rows: list of dicts, of one hospital.
+        groups: (N,) of each row its group (see `group_of`).
+        probabilities: (N,) float.
+    """
+    if any(row.get("confounded") == "yes" for row in rows):
+        return {}
+    patient_ids, ill, figures = np.array(patients(rows)), groups == "ill", {}
     for group in ("healthy", "otherwise_ill"):
         of_group = groups == group
-        if min(ill.sum(), of_group.sum()) >= MIN_IMAGES and not confounded:
+        if min(ill.sum(), of_group.sum()) >= MIN_IMAGES:
             chosen = ill | of_group
             auc = auc_with_interval(patient_ids[chosen], ill[chosen].astype(int), probabilities[chosen])
             figures |= {f"auc_{group}": auc} if auc["interval"] else {}
-    for name, group in (("called_healthy", "healthy"), ("called_otherwise_ill", "otherwise_ill"), ("found", "ill")):
-        of_group = (groups == group) & own
-        if of_group.sum() >= MIN_IMAGES:
-            figures[name] = share(called[of_group], patient_ids[of_group])
     return figures
 
 

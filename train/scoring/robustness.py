@@ -1,4 +1,4 @@
-"""Lungs drawn on altered radiographs: as they are, and under each of `train.augment.corruptions.MILD_CORRUPTIONS`."""
+"""Lungs drawn on radiographs as they are, and under each of `train.augment.corruptions.MILD_CORRUPTIONS`."""
 
 import numpy as np
 import torch
@@ -13,11 +13,11 @@ from train.io import cell, markdown_table
 from train.scoring.images import patients
 from train.scoring.metrics import mask_scores, with_interval
 
-UNALTERED, ALTERED = "unaltered", "altered"  # ALTERED: the mean of all alterations
+CLEAN, CORRUPTED = "clean", "corrupted"  # CORRUPTED: the mean of all corruptions
 
 
 def measure_robustness(pipeline, parts, declared=None):
-    """`score_altered` of all sources that have masks.
+    """`score_corrupted` of all sources that have masks.
 
     Args:
         pipeline: `LungFusionPipeline`.
@@ -31,63 +31,62 @@ def measure_robustness(pipeline, parts, declared=None):
         raise ValueError(f"No radiograph of {', '.join(parts)} has a mask to compare the lungs with.")
     rows = []
     for name, data in masked.items():
-        rows += score_altered(pipeline, data, name, declared=(declared or {}).get(name))
+        rows += score_corrupted(pipeline, data, name, declared=(declared or {}).get(name))
     return rows
 
 
-def score_altered(pipeline, data, source, alterations=MILD_CORRUPTIONS, declared=None):
-    """Draw the lungs of every radiograph that has a mask, unaltered and under each alteration.
+def score_corrupted(pipeline, data, source, corruptions=MILD_CORRUPTIONS, declared=None):
+    """Draw the lungs of every radiograph that has a mask, clean and under each corruption.
 
     Args:
         source: its name; its declaration is `declared`, or what sources.yaml says.
 
     Returns:
-        one dict for each image and alteration: source, hospital, patient_id, file_name, alteration, mask_quality and
+        one dict for each image and corruption: source, hospital, patient_id, file_name, corruption, mask_quality and
         `mask_scores`.
     """
     rows, hospital = [], hospital_of(source, declared)
-    for index, row in enumerate(tqdm(with_mask(data), desc=f"Altering {source}")):
+    for index, row in enumerate(tqdm(with_mask(data), desc=f"Corrupting {source}")):
         image = torch.from_numpy(load_radiograph(image_bytes(row["image"])).pixels)[None]
         mask = torch.from_numpy(read_mask(row["mask"]))[None]
-        corrupted = {name: corrupt(name, image, mask, index) for name in alterations}
-        versions = {UNALTERED: (image, mask)} | corrupted
-        analyses = pipeline([altered[0].numpy() for altered, _ in versions.values()], correct=False)
+        versions = {CLEAN: (image, mask)} | {name: corrupt(name, image, mask, index) for name in corruptions}
+        analyses = pipeline([seen[0].numpy() for seen, _ in versions.values()], correct=False)
         for (name, (_, true_mask)), analysis in zip(versions.items(), analyses, strict=True):
             of_image = {"source": source, "hospital": hospital} | {key: row[key] for key in ("patient_id", "file_name")}
             scores = mask_scores(torch.from_numpy(analysis.alpha)[None, None], true_mask[None])
-            of_version = of_image | {"alteration": name, "mask_quality": analysis.mask_quality}
+            of_version = of_image | {"corruption": name, "mask_quality": analysis.mask_quality}
             rows.append(of_version | {key: float(value[0]) for key, value in scores.items()})
     return rows
 
 
 def summarise_robustness(rows):
-    """Figures with 95 % intervals by bootstrap over patients, for each alteration and for their mean over each image.
+    """Figures with 95 % intervals by bootstrap over patients, for each corruption and for their mean over each image.
 
     Args:
-        rows: as `score_altered` returns, of one or more models.
+        rows: as `score_corrupted` returns, of one or more models.
 
     Returns:
-        dict: `unaltered`, `altered` and every alteration → images, least_dice, and dice, pixel_accuracy and
-        change (of the Dice against the unaltered image), each with its interval.
+        dict: `clean`, `corrupted` and every corruption → images, least_dice, and dice, pixel_accuracy and
+        change (of the Dice against the clean image), each with its interval.
     """
-    rows_of = {name: [row for row in rows if row["alteration"] == name] for name in (UNALTERED, *MILD_CORRUPTIONS)}
+    rows_of = {name: [row for row in rows if row["corruption"] == name] for name in (CLEAN, *MILD_CORRUPTIONS)}
     tables = {n: np.array([[row["dice"], row["pixel_accuracy"]] for row in r]) for n, r in rows_of.items()}  # (N, 2)
-    tables[ALTERED] = np.mean([tables[name] for name in MILD_CORRUPTIONS], axis=0)
-    patient_ids = patients(rows_of[UNALTERED])
+    tables[CORRUPTED] = np.mean([tables[name] for name in MILD_CORRUPTIONS], axis=0)
+    patient_ids = patients(rows_of[CLEAN])
     summary = {}
-    for name in (UNALTERED, ALTERED, *MILD_CORRUPTIONS):
+    for name in (CLEAN, CORRUPTED, *MILD_CORRUPTIONS):
         summary[name] = {"images": len(patient_ids), "least_dice": float(tables[name][:, 0].min())}
-        summary[name] |= with_interval(mean_figures, patient_ids, tables[name], tables[UNALTERED])
+        summary[name] |= with_interval(mean_figures, patient_ids, tables[name], tables[CLEAN])
     return summary
 
 
-def mean_figures(table, unaltered):
+def mean_figures(table, clean):
     dice, pixel_accuracy = table.mean(0).tolist()
-    return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(unaltered[:, 0].mean())}
+    return {"dice": dice, "pixel_accuracy": pixel_accuracy, "change": dice - float(clean[:, 0].mean())}
 
 
 def robustness_table(summary):
-    """Markdown: one row for each alteration."""
+    """Markdown: one row for each corruption."""
     rows = []
     for name, figures in summary.items():
         cells = [cell(figures[key]) for key in ("dice", "change", "pixel_accuracy")]

@@ -122,7 +122,10 @@ function look(changes) {
 
 function fullScreen() {
   if (document.fullscreenElement) document.exitFullscreen();
-  else viewer().requestFullscreen?.();
+  else {
+    viewer().classList.remove("sheet-open");
+    viewer().requestFullscreen?.();
+  }
 }
 
 function reset() {

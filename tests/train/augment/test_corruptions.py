@@ -109,11 +109,11 @@ def test_tilted_turns_the_middle_line():
 
 
 def test_each_validation_image_has_one_corruption_of_its_own(pair):
-    altered = CorruptedRadiographs([{"pixel_values": pair[0], "labels": pair[1]}] * 40)
-    assert len(altered) == 40
+    corrupted = CorruptedRadiographs([{"pixel_values": pair[0], "labels": pair[1]}] * 40)
+    assert len(corrupted) == 40
     for index in (0, 7):
-        assert all(torch.equal(altered[index][key], altered[index][key]) for key in ("pixel_values", "labels"))
-    images = [altered[index]["pixel_values"] for index in range(40)]
+        assert all(torch.equal(corrupted[index][key], corrupted[index][key]) for key in ("pixel_values", "labels"))
+    images = [corrupted[index]["pixel_values"] for index in range(40)]
     assert any(torch.equal(image, stretch_contrast(1 - pair[0])) for image in images)
     assert len({image.numpy().tobytes() for image in images}) > 20
 
@@ -122,9 +122,9 @@ def test_what_is_random_in_a_corruption_does_not_follow_from_its_choice():
     """Of the images that get another tone curve, some become lighter and some darker."""
     grey = torch.linspace(0.2, 0.8, 64 * 64).view(1, 64, 64)
     grey[..., 0, :2] = torch.tensor([0.0, 1.0])  # so that stretching the contrast changes nothing
-    altered = CorruptedRadiographs([{"pixel_values": grey, "labels": grey}] * 200)
+    corrupted = CorruptedRadiographs([{"pixel_values": grey, "labels": grey}] * 200)
     curves = [stretch_contrast(grey**exponent) for exponent in (0.5, 2.0)]
-    images = [altered[index]["pixel_values"] for index in range(200)]
+    images = [corrupted[index]["pixel_values"] for index in range(200)]
     counts = [sum(torch.equal(image, curve) for image in images) for curve in curves]
     assert min(counts) >= 5, counts
 
@@ -132,18 +132,18 @@ def test_what_is_random_in_a_corruption_does_not_follow_from_its_choice():
 def test_robustness_figures_by_hand():
     rows = []
     for patient, dice in (("a", 0.9), ("b", 0.7)):
-        for name in ("unaltered", *MILD_CORRUPTIONS):
+        for name in ("clean", *MILD_CORRUPTIONS):
             lost = 0.4 if name == "inverted" else 0.0
-            rows.append({"patient_id": patient, "alteration": name, "dice": dice - lost, "pixel_accuracy": dice})
+            rows.append({"patient_id": patient, "corruption": name, "dice": dice - lost, "pixel_accuracy": dice})
     summary = summarise_robustness(rows)
-    assert list(summary) == ["unaltered", "altered", *MILD_CORRUPTIONS]
-    assert summary["unaltered"]["images"] == summary["altered"]["images"] == 2
-    assert summary["unaltered"]["dice"]["value"] == pytest.approx(0.8)
-    assert summary["unaltered"]["dice"]["interval"] == pytest.approx([0.7, 0.9])
+    assert list(summary) == ["clean", "corrupted", *MILD_CORRUPTIONS]
+    assert summary["clean"]["images"] == summary["corrupted"]["images"] == 2
+    assert summary["clean"]["dice"]["value"] == pytest.approx(0.8)
+    assert summary["clean"]["dice"]["interval"] == pytest.approx([0.7, 0.9])
     assert summary["inverted"]["dice"]["value"] == pytest.approx(0.4)
     assert summary["inverted"]["change"]["interval"] == pytest.approx([-0.4, -0.4])
     assert summary["inverted"]["least_dice"] == pytest.approx(0.3)
-    assert summary["altered"]["dice"]["value"] == pytest.approx(0.8 - 0.4 / len(MILD_CORRUPTIONS))
+    assert summary["corrupted"]["dice"]["value"] == pytest.approx(0.8 - 0.4 / len(MILD_CORRUPTIONS))
     table = robustness_table(summary)
     assert len(table) == 2 + len(summary)
-    assert table[2].startswith("| unaltered | 2 | 0.800 (0.700–0.900) | 0.000 (0.000–0.000) |")
+    assert table[2].startswith("| clean | 2 | 0.800 (0.700–0.900) | 0.000 (0.000–0.000) |")

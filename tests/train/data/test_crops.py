@@ -11,7 +11,7 @@ from tests.support.helpers import png
 from tests.support.tiny import find_lungs_everywhere, tiny_model
 from train.augment.phantom.radiograph import draw_phantom
 from train.data import crops
-from train.data.crops import CROP_SIDE, LabelledCrops, cut_inputs, lung_crops
+from train.data.crops import CROP_SIDE, LabelledCrops, Part, cut_inputs, lung_crops
 
 
 @pytest.fixture
@@ -34,7 +34,9 @@ def test_a_crop_shows_what_the_branches_see_of_the_whole(concatenation, data, ca
     found = lung_crops(data, processor, model.segmenter, model.concatenation)
     assert found.pixels.shape == (3, CROP_SIDE, CROP_SIDE)
     assert (found.alpha is None) == (concatenation == "crop")  # of which no branch sees the mask
-    batch = next(iter(torch.utils.data.DataLoader(LabelledCrops([(found, np.zeros((3, 1), np.float32))]), 3)))
+    batch = next(
+        iter(torch.utils.data.DataLoader(LabelledCrops([Part("x", None, found, np.zeros((3, 1), np.float32))]), 3))
+    )
     whole = torch.stack([processor(draw_phantom(seed=seed, size=256)[0])["pixel_values"][0] for seed in range(3)])
     with torch.no_grad():
         seen = model.fuse(whole).cnn_input

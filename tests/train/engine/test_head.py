@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from tests.support.tiny import tiny_model
-from train.data.crops import LabelledCrops, LungCrops
+from train.data.crops import LabelledCrops, LungCrops, Part
 from train.engine.head import LabelledFeatures, learns_head_alone, logits_of
 
 ALONE = {"frozen": -1, "loss": "by_finding", "augmentation": {"preset": "none"}, "sides": None, "draws": {}}
@@ -17,7 +17,7 @@ def test_features_give_the_logits_that_the_crops_give():
     model = tiny_model(concatenation="multiply", fusion="concat", findings=["mass"])
     generator = np.random.default_rng(0)
     pixels, alpha = (generator.integers(0, 255, (3, 40, 40), np.uint8) for _ in range(2))
-    crops = LabelledCrops([(LungCrops(pixels, alpha), np.float32([[1], [0], [np.nan]]))])
+    crops = LabelledCrops([Part("x", None, LungCrops(pixels, alpha), np.float32([[1], [0], [np.nan]]))])
     features = LabelledFeatures(model, crops)
     (of_crops,), (of_features,) = (DataLoader(data, 3) for data in (crops, features))
     torch.testing.assert_close(of_features["labels"], of_crops["labels"], equal_nan=True)

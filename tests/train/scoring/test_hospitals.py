@@ -21,13 +21,13 @@ from train.calibrate.operating_points import (
     with_thresholds,
     worst,
 )
-from train.data.crops import LabelledCrops, LungCrops, cut_inputs
+from train.data.crops import LabelledCrops, LungCrops, Part, cut_inputs
 from train.data.sampler import balanced_sampler, epoch_sampler, shares_sampler
 from train.engine.losses import by_finding, which_of_rivals
 from train.engine.weights import freeze
 from train.io import read_rows, write_csv
 from train.scoring.hospitals import is_healthy, patients, split_hospital, summarise_hospital
-from train.scoring.robustness import UNALTERED, summarise_robustness
+from train.scoring.robustness import CLEAN, summarise_robustness
 
 SOURCES = {
     "a": {"hospital": "one", "age": "child"},
@@ -104,7 +104,7 @@ def test_each_finding_weighs_the_same_or_as_told(pixel_values):
 def test_crops_are_bytes_until_they_are_on_the_device():
     generator = np.random.default_rng(0)
     crops = LungCrops(generator.integers(0, 255, (5, 40, 40), np.uint8), np.full((5, 40, 40), 255, np.uint8))
-    data = LabelledCrops([(crops.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
+    data = LabelledCrops([Part("x", None, crops.select(np.array([4, 1])), np.array([[1.0], [np.nan]], np.float32))])
     assert len(data) == 2 and data[0]["pixels"].dtype == torch.uint8
     np.testing.assert_array_equal(data[0]["pixels"][0], crops.pixels[4])
     inputs = cut_inputs({key: value[None] for key, value in data[0].items()}, 32)
@@ -257,8 +257,8 @@ def test_patients_of_two_hospitals_that_are_numbered_alike_are_two():
                 dice = generator.uniform(0.5, 1)
                 row = {"hospital": hospital, "patient_id": str(number), "dice": dice, "pixel_accuracy": dice}
                 row["mask_quality"] = generator.uniform(0.5, 1)
-                rows += [row | {"alteration": name} for name in (UNALTERED, *MILD_CORRUPTIONS)]
-        return summarise_robustness(rows)[UNALTERED]["dice"], summarise_quality(rows)["all"]["spearman"]
+                rows += [row | {"corruption": name} for name in (CLEAN, *MILD_CORRUPTIONS)]
+        return summarise_robustness(rows)[CLEAN]["dice"], summarise_quality(rows)["all"]["spearman"]
 
     assert pooled(range(10, 30)) == pooled(range(30, 50))
 

@@ -45,18 +45,18 @@ def test_calibration_finds_the_numbers_it_was_made_with():
 def test_figures_by_hand():
     dice, quality = [0.95, 0.97, 0.6, 0.8, 0.96, 0.5], [0.94, 0.96, 0.7, 0.92, 0.93, 0.4]
     rows = [
-        {"patient_id": str(i % 3), "alteration": "unaltered" if i < 2 else "turned", "dice": d, "mask_quality": q}
+        {"patient_id": str(i % 3), "corruption": "clean" if i < 2 else "turned", "dice": d, "mask_quality": q}
         for i, (d, q) in enumerate(zip(dice, quality, strict=True))
     ]
     summary = summarise_quality(rows)
-    assert (summary["all"]["masks"], summary["all"]["bad"], summary["unaltered"]["masks"]) == (6, 3, 2)
+    assert (summary["all"]["masks"], summary["all"]["bad"], summary["clean"]["masks"]) == (6, 3, 2)
     assert summary["all"]["auc"]["value"] == 1
     squares = [1, 0, 0, 0, 1, 0]  # ranks of dice: 4 6 2 3 5 1, of quality: 5 6 2 3 4 1
     assert summary["all"]["spearman"]["value"] == pytest.approx(1 - 6 * sum(squares) / (6 * 35))
     assert summary["all"]["error"]["value"] == pytest.approx((0.01 + 0.01 + 0.1 + 0.12 + 0.03 + 0.1) / 6)
     assert summary["all"]["warned"]["value"] == pytest.approx(2 / 6)
-    assert "auc" not in summary["unaltered"]
-    assert "| unaltered | 2 | 0 |" in quality_table(summary)[-1] and "none to tell apart" in quality_table(summary)[-1]
+    assert "auc" not in summary["clean"]
+    assert "| clean | 2 | 0 |" in quality_table(summary)[-1] and "none to tell apart" in quality_table(summary)[-1]
 
 
 def test_a_run_ends_with_a_calibrated_quality(lungs_run):
@@ -64,17 +64,17 @@ def test_a_run_ends_with_a_calibrated_quality(lungs_run):
     assert (config.quality_slope, config.quality_offset) != (1, 0)
     summary = json.loads((lungs_run / "mask_quality.json").read_text())
     images = json.loads((lungs_run / "metrics.json").read_text())["shenzhen"]["images"]
-    assert summary["unaltered"]["masks"] == images
+    assert summary["clean"]["masks"] == images
     assert summary["all"]["masks"] == images * (1 + len(MILD_CORRUPTIONS) + len(SEVERE_CORRUPTIONS))
     robustness = json.loads((lungs_run / "robustness.json").read_text())
-    assert set(robustness) == {"weights", "unaltered", "altered", *MILD_CORRUPTIONS}
+    assert set(robustness) == {"weights", "clean", "corrupted", *MILD_CORRUPTIONS}
     assert robustness["weights"] == summary["weights"] == weights_digest(lungs_run / "model")
     card = (lungs_run / "README.md").read_text()
     for name in ("mask_quality.md", "robustness.md"):
         assert f"[{name}]({name})" in card and (lungs_run / name).is_file()
 
 
-def test_calibrating_again_changes_nothing(lungs_run, tmp_path):
+def test_calibrating_again_changes_nothing(lungs_run, tmp_path, few_draws):
     again = tmp_path / "run"
     shutil.copytree(lungs_run, again)
     evaluate.main(["--run", str(again), "--recalibrate"])
