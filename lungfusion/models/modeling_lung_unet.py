@@ -61,7 +61,7 @@ class LungUNetForSemanticSegmentation(PreTrainedModel):
         drawn = self.unet.decode(features)  # (B, 1, S, S)
         logits = resize(drawn, pixel_values.shape[-2:])  # (B, 1, h, w)
         loss = None if labels is None else dice_bce_loss(logits, labels)
-        view_logits, heart_logit = self.view_head(features[-1], drawn)
+        view_logits, heart_logit = self.view_head(features[-1], drawn, pixel_values)
         output = LungUNetOutput(loss, logits, self.ood_head(features[-1]), view_logits, heart_logit)
         return output.to_tuple() if return_dict is False else output
 

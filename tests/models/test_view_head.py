@@ -8,37 +8,64 @@ from safetensors.torch import load_file, save_file
 from lungfusion import LungFusionPipeline
 from lungfusion.loading import load_model
 from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
-from lungfusion.models.view_head import VIEWS, ViewHead, view_inputs
+from lungfusion.models.view_head import VIEWS, ViewHead, heart_logit, view_inputs
 from lungfusion.reading.radiograph import load_radiograph
 from train.augment.phantom.radiograph import draw_phantom
 from train.augment.phantom.views import draw_lateral
-from train.calibrate.views import as_sent, heart_regression, part, summarise_views, turned, twice, view_regression
+from train.calibrate import views
+from train.calibrate.views import (
+    as_sent,
+    fitted_heart,
+    part,
+    sides_table,
+    summarise_sides,
+    summarise_views,
+    turned,
+    twice,
+    view_regression,
+)
 
 
 def test_it_says_nothing_until_it_is_fitted():
-    view_logits, heart_logit = ViewHead(8)(torch.rand(2, 8, 4, 4), torch.randn(2, 1, 64, 64))
+    view_logits, heart_logit = ViewHead(8)(torch.rand(2, 8, 4, 4), torch.randn(2, 1, 64, 64), torch.rand(2, 1, 96, 96))
     assert view_logits.shape == (2, len(VIEWS)) and heart_logit.shape == (2,)
     assert not view_logits.any() and not heart_logit.any()
 
 
-def test_a_mirrored_mask_has_the_heart_on_the_other_side():
-    head = ViewHead(8)
-    head.heart_weight.copy_(torch.randn(256, generator=torch.Generator().manual_seed(0)))
-    features, logits = torch.rand(1, 8, 4, 4), torch.randn(1, 1, 64, 64)
-    one, other = (head(features, x)[1] for x in (logits, logits.flip(3)))
-    assert one.item() == pytest.approx(-other.item(), abs=1e-4) and one.item() != 0
-    assert view_inputs(features, logits)[0].shape == (1, 8 + 64)
+def test_a_mirror_image_has_the_heart_on_the_other_side():
+    head, generator = ViewHead(8), torch.Generator().manual_seed(0)
+    for name, weight in head.named_buffers():
+        if name.startswith("heart"):
+            weight.normal_(generator=generator)
+    image = torch.rand(1, 1, 256, 256)
+    one, other, darker = (
+        head(torch.rand(1, 8, 4, 4), torch.randn(1, 1, 64, 64), x)[1] for x in (image, image.flip(3), image / 2 + 0.1)
+    )
+    assert one.item() == pytest.approx(-other.item(), rel=1e-4) and one.item() != 0
+    assert one.item() == pytest.approx(darker.item(), rel=0.1)
+    assert view_inputs(torch.rand(1, 8, 4, 4), torch.randn(1, 1, 64, 64)).shape == (1, 8 + 64)
 
 
-def test_the_regressions_tell_apart_what_they_were_fitted_to():
+def test_the_heart_s_side_is_learned_from_chests_and_their_mirror_images(monkeypatch):
+    monkeypatch.setattr(views, "HEART_EPOCHS", 6)
+    chests = np.stack([draw_phantom(seed, 64)[0] for seed in range(24)])
+    pictures = torch.from_numpy(chests)[:, None].repeat(6, 1, 1, 1)
+    weights = fitted_heart([pictures])
+    assert weights.keys() < dict(ViewHead(8).named_buffers()).keys()
+    unseen = torch.from_numpy(np.stack([draw_phantom(seed, 64)[0] for seed in range(30, 40)]))[:, None]
+    assert (heart_logit(unseen, weights) > 0).all()
+    figures = summarise_sides(unseen, weights)
+    assert figures["images"] == 10 and figures["as they are"]["value"] == 0
+    assert "10 | 0.000" in sides_table({"phantoms": figures})[2]
+
+
+def test_the_regression_tells_apart_what_it_was_fitted_to():
     generator = np.random.default_rng(0)
-    views = np.repeat(np.arange(len(VIEWS)), 30)
-    seen = generator.normal(size=(len(views), 12)) * 3 + 5
-    seen[np.arange(len(views)), views] += 20
-    weight, bias = view_regression(seen, views)
-    assert ((seen @ weight.T + bias).argmax(1) == views).mean() > 0.97
-    chests = generator.normal(size=(40, 256)) + np.linspace(-1, 1, 256)
-    assert (chests @ heart_regression(chests) > 0).all()
+    shown = np.repeat(np.arange(len(VIEWS)), 30)
+    seen = generator.normal(size=(len(shown), 12)) * 3 + 5
+    seen[np.arange(len(shown)), shown] += 20
+    weight, bias = view_regression(seen, shown)
+    assert ((seen @ weight.T + bias).argmax(1) == shown).mean() > 0.97
 
 
 def test_the_table_says_what_each_kind_is_taken_for():
@@ -72,7 +99,9 @@ def test_the_bundled_head():
         assert pipe(np.ascontiguousarray(picture)).refused == refused
     state, mirrored = pipe.infer([load_radiograph(picture) for picture in (frontal, mirror_image)])
     assert state.views["frontal"] > 0.5 and sum(state.views.values()) == pytest.approx(1)
-    assert state.heart_left > 0.5 > mirrored.heart_left
+    assert state.heart_left > 0.9 and mirrored.heart_left < 0.05
+    codes = [[warning.code for warning in pipe(picture).warnings] for picture in (frontal, mirror_image)]
+    assert codes == [[], ["mirrored"]]
 
 
 def test_a_checkpoint_without_a_view_head_says_nothing_of_the_view(tmp_path):

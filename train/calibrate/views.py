@@ -5,7 +5,7 @@ Frontal radiographs of every source, as they are and as people send them (photog
 hidden in parts), stand against other radiographs, real and drawn, against pictures that are none, and against
 themselves: turned, twice in one picture, a part alone. All are altered in the same ways, so that no alteration tells
 what a picture is. Each source is left out once, and so is each fourth of the patients and drawings of other pictures:
-views.json and views.md say what those left out are taken for.
+views.json and views.md say what those left out are taken for, sides.json and sides.md how many are called mirrored.
 
     python -m train.calibrate.views --model runs/lungs/model --others data/other-radiographs \\
         --frontal data/shenzhen-tuberculosis data/nih-findings --output runs/views
@@ -23,13 +23,21 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
+from torch.nn import functional as F
 from tqdm.auto import tqdm
 
 from lungfusion import LungFusionPipeline, load_radiograph
 from lungfusion.checks.framing import find_frame
 from lungfusion.checks.geometry import correct_pixels
 from lungfusion.checks.input_checks import Limits
-from lungfusion.models.view_head import VIEW_CELLS, VIEWS, ViewHead, view_inputs
+from lungfusion.models.view_head import (
+    HEART_SIDE,
+    VIEW_CELLS,
+    VIEWS,
+    ViewHead,
+    heart_logit,
+    view_inputs,
+)
 from train.augment.ood_images import DRAWN, PERSONS, SIDE, not_one_frontal_chest, ood_images
 from train.augment.phantom.radiograph import SIGNS, draw_phantom
 from train.augment.phantom.views import pair
@@ -43,7 +51,10 @@ from train.scoring.metrics import proportion
 
 IMAGES = 100  # frontal radiographs of each source at most
 COPIES = {"lateral": 14, "another_radiograph": 3, "no_radiograph": 5, "several_pictures": 2, "frontal": 2}  # altered
-VIEW_STRENGTH, HEART_STRENGTH = 0.03, 0.1  # of the two regressions: the inverse of their penalty
+VIEW_STRENGTH = 0.03  # of the regression: the inverse of its penalty
+HEART_IMAGES = 1500  # frontal radiographs of each source at most, of which the heart's side is learned
+HEART_EPOCHS, HEART_BATCH, HEART_RATE = 10, 64, 4e-3
+LEAST_LOGIT = -3  # below it a chest is itself mirrored, as some films are that were photographed from behind
 FOLDS = 4  # of what does not come from a source of frontal radiographs
 DRAWINGS = {  # kinds of `train.augment.ood_images` that are no other radiographs
     **dict.fromkeys(("photographs", "photographs without colour", "noise", "gradient", "text_page"), "no_radiograph"),
@@ -235,12 +246,33 @@ def anywhere(pixels, generator):
 
 @torch.inference_mode()
 def inputs_of(pipeline, picture):
-    """What the head is given of a picture (H, W) float32 in [0, 1], once framed: (1, D) and (1, 256)."""
+    """What the view is read from of a picture (H, W) float32 in [0, 1], once framed: (1, D)."""
     segmenter = pipeline.segmenter
+    features = segmenter.encode(framed_values(pipeline, picture))
+    return view_inputs(features[-1], segmenter.unet.decode(features)).cpu().double().numpy()
+
+
+def framed_values(pipeline, picture):
+    """(1, 1, S, S), as the model is given a picture (H, W) float32 in [0, 1]."""
     radiograph = load_radiograph(np.ascontiguousarray(picture))
     framed, _ = correct_pixels(radiograph.pixels, find_frame(radiograph.pixels))
-    features = segmenter.encode(pipeline.pixel_values([load_radiograph(framed)]))
-    return [x.cpu().double().numpy() for x in view_inputs(features[-1], segmenter.unet.decode(features))]
+    return pipeline.pixel_values([load_radiograph(framed)])
+
+
+def small_pictures(pipeline, frontal):
+    """What the heart's side is learned from: source → (N, 1, 64, 64) float32 in [0, 1]; phantoms are a source, too."""
+    sources = {name: data.shuffle(seed=0).select(range(min(HEART_IMAGES, len(data)))) for name, data in frontal.items()}
+    pictures = {name: (load_radiograph(image_bytes(x)).pixels for x in data["image"]) for name, data in sources.items()}
+    pictures["phantoms"] = (draw_phantom(seed, SIDE)[0] for seed in range(PERSONS + DRAWN))
+    return {
+        name: torch.cat([small(pipeline, picture) for picture in tqdm(of_source, desc=f"Heart: {name}")])
+        for name, of_source in pictures.items()
+    }
+
+
+def small(pipeline, picture):
+    """(1, 1, 64, 64) of a picture (H, W), as the head makes it."""
+    return F.adaptive_avg_pool2d(framed_values(pipeline, picture).float(), HEART_SIDE).cpu()
 
 
 def fitted_view_head(pipeline, frontal, others):
@@ -255,27 +287,33 @@ def fitted_view_head(pipeline, frontal, others):
         head: `ViewHead`.
         figures: kind of picture → how many there are, and the shares that are taken for each view, with intervals,
             each by a head that was fitted without its source or fold.
+        sides: source → `summarise_sides`, by a head that was fitted without it.
     """
     rows = [
-        (view, group, as_it_was, *inputs_of(pipeline, picture))
+        (view, group, as_it_was, inputs_of(pipeline, picture))
         for view, group, picture, as_it_was in chain(of_frontal(frontal), of_others(others), of_drawings())
     ]
-    views, groups, as_they_were, seen, compared = zip(*rows, strict=True)
-    seen, compared = np.concatenate(seen), np.concatenate(compared)
+    views, groups, as_they_were, seen = zip(*rows, strict=True)
+    seen = np.concatenate(seen)
     views = np.array([VIEWS.index(view) for view in views])
     folds = np.array([name if name in frontal else str(zlib.crc32(name.encode()) % FOLDS) for name in groups])
-    upright = compared[(views == 0) & np.array(as_they_were)]
     head = ViewHead(seen.shape[1] - VIEW_CELLS**2)
     weight, bias = view_regression(seen, views)
     head.view_weight.copy_(torch.from_numpy(weight))
     head.view_bias.copy_(torch.from_numpy(bias))
-    head.heart_weight.copy_(torch.from_numpy(heart_regression(upright)))
+    pictures = small_pictures(pipeline, frontal)
+    for name, weight in fitted_heart(pictures.values()).items():
+        getattr(head, name).copy_(weight)
     round_weights(head)
+    sides = {
+        name: summarise_sides(of_source, fitted_heart(x for other, x in pictures.items() if other != name))
+        for name, of_source in pictures.items()
+    }
     logits = np.empty((len(seen), len(VIEWS)))
     for fold in np.unique(folds):
         weight, bias = view_regression(seen[folds != fold], views[folds != fold])
         logits[folds == fold] = seen[folds == fold] @ weight.T + bias
-    return head, summarise_views(views, groups, as_they_were, logits)
+    return head, summarise_views(views, groups, as_they_were, logits), sides
 
 
 def view_regression(seen, views):
@@ -287,11 +325,65 @@ def view_regression(seen, views):
     return weight, fitted.intercept_ - weight @ scaler.mean_
 
 
-def heart_regression(compared):
-    """Logistic regression between chests (N, 256) and their mirror images, which are the same, negative: (256,)."""
-    both = np.concatenate([compared, -compared])
-    fitted = LogisticRegression(C=HEART_STRENGTH, fit_intercept=False, max_iter=3000)
-    return fitted.fit(both, np.repeat([1, 0], len(compared))).coef_[0]
+def fitted_heart(sources):
+    """The heart's weights of a `ViewHead`, by name, fitted to tell chests from their mirror images.
+
+    Args:
+        sources: (N, 1, 64, 64) float32 in [0, 1] each, chests whose heart lies on the picture's right but for a few.
+    """
+    pictures, generator = torch.cat(list(sources)), torch.Generator().manual_seed(0)
+    weights = {name: x for name, x in ViewHead(1).named_buffers() if name.startswith("heart")}
+    for name, weight in weights.items():
+        if "bias" not in name:
+            weight.normal_(0, (2 / weight[0].numel()) ** 0.5 if weight.ndim > 1 else 0.01, generator=generator)
+        weight.requires_grad_()
+    optimizer = torch.optim.AdamW(weights.values(), HEART_RATE, weight_decay=0.02)
+    steps = HEART_EPOCHS * -(-len(pictures) // HEART_BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, HEART_RATE, steps)
+    for _ in range(HEART_EPOCHS):
+        for some in torch.randperm(len(pictures), generator=generator).split(HEART_BATCH):
+            logits = heart_logit(seen_otherwise(pictures[some], generator), weights)
+            loss = F.softplus(-logits.clamp(min=LEAST_LOGIT)).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return {name: weight.detach() for name, weight in weights.items()}
+
+
+def seen_otherwise(pictures, generator):
+    """(B, 1, h, w) in [0, 1], each tilted, shifted, stretched and re-exposed, some noisy or covered in part."""
+
+    def draw(low, high):
+        return low + (high - low) * torch.rand(len(pictures), generator=generator)
+
+    angle, across, down = draw(-0.2, 0.2), draw(0.8, 1.15), draw(0.8, 1.15)
+    x, y = draw(-0.15, 0.15), draw(-0.15, 0.15)
+    rows = [
+        torch.stack([across * angle.cos(), -down * angle.sin(), x], 1),
+        torch.stack([across * angle.sin(), down * angle.cos(), y], 1),
+    ]
+    grid = F.affine_grid(torch.stack(rows, 1), pictures.shape, align_corners=False)
+    seen = F.grid_sample(pictures, grid, align_corners=False, padding_mode="border")
+    seen = seen.clamp(0, 1) ** draw(-0.6, 0.6).exp()[:, None, None, None]
+    seen = seen + draw(0, 0.06)[:, None, None, None] * torch.randn(seen.shape, generator=generator)
+    place = torch.linspace(0, 1, seen.shape[-1])
+    left, top, width, height = draw(-0.5, 1), draw(-0.5, 1), draw(0, 0.35), draw(0, 0.35)
+    covered = (place > left[:, None]) & (place < (left + width)[:, None])
+    covered = covered[:, None] & ((place > top[:, None]) & (place < (top + height)[:, None]))[:, :, None]
+    return torch.where(covered[:, None], draw(0, 1)[:, None, None, None], seen)
+
+
+def summarise_sides(pictures, weights):
+    """Of chests (N, 1, 64, 64) and their mirror images, the shares that get a warning: `as they are` and `mirrored`."""
+    with torch.inference_mode():
+        probability = heart_logit(pictures, weights).sigmoid()
+    least, images = Limits().min_heart_left, len(pictures)
+    return {
+        "images": images,
+        "as they are": proportion(int((probability < least).sum()), images),
+        "mirrored": proportion(int((1 - probability < least).sum()), images),
+    }
 
 
 def summarise_views(views, groups, as_they_were, logits):
@@ -318,6 +410,12 @@ def views_table(figures):
     return markdown_table(["pictures", "n", *[name.replace("_", " ") for name in VIEWS]], rows)
 
 
+def sides_table(figures):
+    """Markdown: one row for each source."""
+    rows = [[name, row["images"], cell(row["as they are"]), cell(row["mirrored"])] for name, row in figures.items()]
+    return markdown_table(["warned of a heart on the right", "n", "as they are", "mirrored"], rows)
+
+
 def main(arguments=None):
     parser = command_line(__doc__)
     parser.add_argument("--model", help="a checkpoint; the bundled one if not given")
@@ -327,10 +425,12 @@ def main(arguments=None):
     arguments = parser.parse_args(arguments)
     pipeline = LungFusionPipeline.from_pretrained(arguments.model)
     frontal = {Path(place).name: load_source(place, "train") for place in arguments.frontal}
-    head, figures = fitted_view_head(pipeline, frontal, undecoded(load_dataset(arguments.others, split="train")))
+    head, figures, sides = fitted_view_head(pipeline, frontal, undecoded(load_dataset(arguments.others, split="train")))
     pipeline.segmenter.view_head = head
     save_model(pipeline.model, pipeline.processor, arguments.output / "model")
-    write_table(arguments.output, "views", views_table(figures), figures, weights_digest(arguments.output / "model"))
+    weights = weights_digest(arguments.output / "model")
+    write_table(arguments.output, "views", views_table(figures), figures, weights)
+    write_table(arguments.output, "sides", sides_table(sides), sides, weights)
 
 
 if __name__ == "__main__":
