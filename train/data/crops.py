@@ -19,7 +19,7 @@ from lungfusion.models.concatenation import sample
 from train.augment.geometry import bent
 from train.data.cache import model_digest
 from train.data.pictures import image_bytes, read_mask
-from train.data.splits import image_digests
+from train.data.splits import image_digests, with_mask
 
 DRAWN_SIDE = 256  # pixels at which lungs are drawn for training: their box needs no finer outline
 MARGIN = 1.25  # a crop's side over that of what the branches see: room to turn, shift and shrink
@@ -77,7 +77,7 @@ def lung_crops(data, processor, segmenter, concatenation, name="", workers=0, lu
     """
     if lungs not in LUNGS:
         raise ValueError(f"lungs is {lungs!r}: choose one of {', '.join(LUNGS)}.")
-    if lungs == "by_hand" and not any(mask is not None for mask in data.with_format(None)["mask"]):
+    if lungs == "by_hand" and ("mask" not in data.column_names or not len(with_mask(data))):
         lungs = "drawn"
     folder = folder_of_crops(data, processor, segmenter, concatenation, lungs, tilt)
     if not folder.exists():

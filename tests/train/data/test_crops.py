@@ -69,8 +69,10 @@ def test_lungs_by_hand_are_taken_where_there_are_some(data, cache):
     processor, model = LungFusionImageProcessor(), tiny_model(concatenation="rgba")
     lungs = np.zeros((256, 256), np.uint8)
     lungs[64:192, 64:192] = 255
+    given = processor, model.segmenter, model.concatenation
+    assert lung_crops(data, *given, lungs="by_hand").alpha is not None  # a source without such a column
     data = data.add_column("mask", [png(lungs), None, None])
-    given = data, processor, model.segmenter, model.concatenation
+    given = data, *given
     drawn, by_hand = lung_crops(*given), lung_crops(*given, lungs="by_hand")
     edge = CROP_SIDE // 10  # a margin lies around what is seen
     assert by_hand.alpha[0][edge * 5, edge * 5] == 255 and by_hand.alpha[0][edge * 2, edge * 2] == 0
