@@ -12,7 +12,7 @@ def test_a_second_radiograph_is_compared_with_the_one_that_was_analysed(visit, r
     upload(page, radiograph_files["chest.png"])
     page.locator(".answer").wait_for()
     page.get_by_role("button", name="Compare with…").click()
-    page.get_by_text("Now give the second X-ray").wait_for()
+    page.locator(".panel.empty").get_by_text("Choose the second X-ray").wait_for()
     assert "tab=compare" in page.url
     page.locator("#compare-second input[type=file]").set_input_files(radiograph_files["chest.dcm"])
     page.locator(".comparison .panel.second").wait_for()

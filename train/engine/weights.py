@@ -10,6 +10,7 @@ import timm
 import torch
 from safetensors.torch import load_file
 from timm.models import adapt_input_conv
+from torch import nn
 
 from lungfusion.loading import load_model
 from lungfusion.models import LungFusionForImageClassification
@@ -113,6 +114,7 @@ def folder_weights(name, folder):
 
 def freeze(branches, frozen):
     """Keep the first layers of every branch as they are: lines and textures look alike in photographs and radiographs.
+    The first convolution of a branch that sees alpha learns all the same: of alpha it knows nothing yet.
 
     Args:
         branches: `Branch` modules.
@@ -127,6 +129,8 @@ def freeze(branches, frozen):
     for branch in branches:
         for part in first_layers(branch.backbone, frozen):
             part.requires_grad_(False)
+        if branch.mean.shape[1] > 3:
+            next(part for part in branch.backbone.modules() if isinstance(part, nn.Conv2d)).requires_grad_(True)
 
 
 def first_layers(backbone, stages):

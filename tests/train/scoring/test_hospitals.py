@@ -78,6 +78,10 @@ def test_first_stages_are_frozen_and_keep_their_batch_norms():
     assert all(p.requires_grad for p in backbone.blocks[2].parameters())
     model.train()
     assert not backbone.blocks[0].training and backbone.blocks[2].training
+    with_alpha = tiny_model(branches=["test_efficientnet"], concatenation="rgba").branches
+    freeze(with_alpha, 2)
+    stem = with_alpha[0].backbone
+    assert stem.conv_stem.weight.requires_grad and not any(p.requires_grad for p in stem.blocks[1].parameters())
     freeze(model.branches, -1)
     assert not any(p.requires_grad for p in model.branches.parameters())
     resnet = tiny_model(branches=["test_resnet"]).branches
