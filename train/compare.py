@@ -264,9 +264,9 @@ def compare_variants(parser, arguments):
     single = [variant for variant, of_variant in runs.items() if is_single(arguments.recipe, of_variant)]
     best = max(single, key=lambda variant: mean_of_sources(table[variant]), default=None)
     for name, of_row in said.items() if best else ():
-        of_best = summarise_findings(of_row.rows, said[best].rows)["sources"]
-        for source, figures in table[name]["sources"].items():
-            figures["single_difference"] = of_best[source]["auc_difference"]
+        of_best = summarise_findings(*(together(one.rows) for one in (of_row, said[best])))["sources"]
+        for source, figures in of_best.items():
+            table[name]["sources"][source]["single_difference"] = figures["auc_difference"]
     write_table(arguments.output, "compare", variants_table(recipe["task"], table, best), table)
     if groups:
         draw_variants(table).savefig(arguments.output / "compare.png", dpi=120)
@@ -280,6 +280,11 @@ def compare_variants(parser, arguments):
 
 
 MODULES = {"segmentation": "train.segment", "classification": "train.classify"}
+
+
+def together(rows):
+    """Those rows that are of all hospitals left out together, where any are: a table needs no more of them twice."""
+    return [row for row in rows if row["source"] == AWAY] or rows
 
 
 def is_single(recipe_path, runs):

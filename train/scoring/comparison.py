@@ -200,14 +200,17 @@ def lungs_table(table):
 def findings_table(table, single=None):
     """For each source the mean ROC AUC of the findings it labels; a second table of turned images, where there are."""
     first = next(iter(table.values()))
-    titles, keys = ["variant", "runs"], ["auc", "auc_difference", *["single_difference"] * bool(single)]
+    titles, columns = ["variant", "runs"], []
     for source, figures in first["sources"].items():
         titles += [f"{source}: ROC AUC, {counted(figures['findings'])}, n = {figures['images']}", "against the first"]
-        titles += [f"against {single}, the best single network"] * bool(single)
+        columns += [(source, "auc"), (source, "auc_difference")]
+        if "single_difference" in figures:
+            titles.append(f"against {single}, the best single network")
+            columns.append((source, "single_difference"))
     costs = [title for key, title, _ in COSTS if key in first]
     rows = []
     for variant, row in table.items():
-        cells = [cell_or_nothing(row["sources"].get(source), key) for source in first["sources"] for key in keys]
+        cells = [cell_or_nothing(row["sources"].get(source), key) for source, key in columns]
         told = [form.format(row[key]) for key, _, form in COSTS if key in first]
         rows.append([variant, row["runs"], *cells, f"{row['parameters'] / 1e6:.2f}", *told])
     lines = markdown_table([*titles, "million weights", *costs], rows)
