@@ -5,8 +5,8 @@ processor, card, tables, metrics and figures. Code stays out: the package holds 
 such as the segmenter's run and the comparison that chose it, card, tables, metrics and figures lie in folders of their
 own there. The checkpoint that was there is replaced once the new one is whole.
 
-For the default checkpoint, its card, and tables and output in the READMEs are written anew; without RUN_DIR nothing
-else is done.
+Without RUN_DIR these reports are added to the checkpoint that is there. For the default checkpoint, its card, and
+tables and output in the READMEs are written anew.
 """
 
 import json
@@ -37,6 +37,8 @@ def main(arguments=None):
     arguments = parser.parse_args(arguments)
     if arguments.run:
         bundle(arguments.run, arguments.output, arguments.beside)
+    else:
+        add_reports(arguments.beside, arguments.output)
     if arguments.output == DEFAULT:
         release(DEFAULT)
         write_card(DEFAULT)
@@ -55,9 +57,7 @@ def bundle(run, output, beside=()):
     new = output.with_name(f"{output.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     write_checkpoint(run, new)
-    for folder in beside:
-        (new / folder.name).mkdir()
-        copy_reports(folder, new / folder.name)
+    add_reports(beside, new)
     old = output.with_name(f"{output.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if output.exists():
@@ -91,9 +91,16 @@ def release(folder):
         write_json(folder / RECIPE, json.loads((folder / RECIPE).read_text()) | {"released": __version__})
 
 
+def add_reports(folders, output):
+    """Copy what runs or comparisons report into folders of their own in a checkpoint's."""
+    for folder in folders:
+        copy_reports(folder, output / folder.name)
+
+
 def copy_reports(folder, output):
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not there: give the folder of a finished run or comparison.")
+    output.mkdir(exist_ok=True)
     for pattern in ALONGSIDE:
         for path in folder.glob(pattern):
             shutil.copy(path, output / path.name)

@@ -45,6 +45,21 @@ def test_a_run_is_bundled_with_reports_and_without_code(run, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundled", "lungs", "run"]
 
 
+def test_reports_are_added_to_the_checkpoint_that_is_there(run, tmp_path):
+    output, beside = tmp_path / "bundled", tmp_path / "compared"
+    main([str(run), "--output", str(output)])
+    weights = (output / "model.safetensors").read_bytes()
+    with pytest.raises(FileNotFoundError, match="compared is not there"):
+        main(["--output", str(output), "--beside", str(beside)])
+    assert not (output / "compared").exists()
+    beside.mkdir()
+    (beside / "compare.md").write_text("a table")
+    (beside / "left_out.csv").write_text("stays at home")
+    main(["--output", str(output), "--beside", str(beside)])
+    assert [path.name for path in (output / "compared").iterdir()] == ["compare.md"]
+    assert (output / "model.safetensors").read_bytes() == weights
+
+
 def test_what_can_not_be_bundled_leaves_the_old_one_whole(run, tmp_path):
     output = tmp_path / "bundled"
     main([str(run), "--output", str(output)])

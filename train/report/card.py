@@ -120,7 +120,8 @@ def figures_section(run, recipe, metrics):
         )
     lines += ["In files beside this card, with n and 95 % intervals:", ""]
     lines += ["- [metrics.md](metrics.md): every figure on validation patients, a row for each source."]
-    lines += [f"- [{table.name}]({table.name}): {words}" for table, words in own_tables(run).items()]
+    tables = {table.relative_to(run).as_posix(): words for table, words in own_tables(run).items()}
+    lines += [f"- [{name}]({name}): {words}" for name, words in tables.items()]
     pictures = [f"[{title}]({name})" for name, title in FIGURES.items() if (run / name).exists()]
     return [*lines, *([f"- Pictures: {', '.join(pictures)}."] if pictures else []), ""]
 

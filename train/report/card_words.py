@@ -65,6 +65,8 @@ TABLES = {  # what a file beside the card holds, and the command that makes it
     "hospitals.md": "what models of the same recipe, each trained without one hospital, say of that hospital's people "
     "(`train.compare --leave-out`). One segmenter drew all lungs; it learned from pictures of these "
     "hospitals, but not what ails their people.",
+    "compare_findings/compare.md": "what each step of the method is worth at home and in hospitals left out, of small "
+    "networks that differ in that step alone (`train.compare --grid`).",
     "nodules.md": "nodules and masses: images ranked, places found, healthy called, by the detector's variants "
     "(`train.nodules`).",
     "robustness.md": "lungs of the same patients, drawn on images made to look like another scanner's "

@@ -15,6 +15,7 @@ FIGURES = {  # file name: title
     "curves.png": "ROC curves, precision and recall, reliability",
     "confusion.png": "Confusion matrices at the thresholds",
     "dice.png": "Dice of each image",
+    "compare_findings/compare.png": "what each step of the method is worth",
 }
 
 

@@ -251,7 +251,7 @@ def what_helps_table(answers):
     columns = [(part, source) for part, source in columns if source in first[part]]
     titles = ["step"]
     for part, source in columns:
-        where = f"{source}, tilted" if part == "tilted" else source
+        where = f"{AWAY}, tilted by {source}" if part == "tilted" else source
         titles.append(f"{where}: gain in ROC AUC, n = {first[part][source]['images']}")
     rows = [
         [question, *[cell_or_nothing(figures.get(part, {}).get(source), "auc_difference") for part, source in columns]]
