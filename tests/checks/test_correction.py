@@ -9,7 +9,7 @@ from lungfusion.backends import TorchBackend
 from lungfusion.checks.film import film_corners
 from lungfusion.checks.framing import find_frame
 from lungfusion.checks.geometry import MAX_RESAMPLED, apply_correction, correct_pixels, homography, unwarp_to_original
-from lungfusion.reading.radiograph import Radiograph
+from lungfusion.reading.radiograph import Radiograph, RadiographError
 from train.augment.phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
 from train.augment.phantom.radiograph import draw_phantom
 from train.augment.phantom.views import beside_caption, draw_lateral, pair
@@ -233,7 +233,11 @@ def test_a_chest_from_the_side_gets_no_answer(pipe, seed):
 @pytest.mark.parametrize("draw", [draw_scout, draw_animal, draw_animal_from_the_side])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_scouts_and_animals_get_no_answer(pipe, draw, seed):
-    assert pipe(draw(seed=seed, size=384)).refused
+    """Refused, or not even read: the drawn table's sharp edges look like greys that overflowed."""
+    try:
+        assert pipe(draw(seed=seed, size=384)).refused
+    except RadiographError as error:
+        assert draw is draw_scout and error.code == "wrapped"
 
 
 @pytest.mark.parametrize("kind", ["stacked", "side by side", "beside a caption", "beside a lateral view"])
