@@ -1,7 +1,5 @@
 """What a segmenter says of the view: one frontal chest, or what else it is; and on which side the heart lies."""
 
-from itertools import pairwise
-
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -25,7 +23,8 @@ class ViewHead(nn.Module):
         super().__init__()
         self.register_buffer("view_weight", torch.zeros(len(VIEWS), channels + VIEW_CELLS**2))
         self.register_buffer("view_bias", torch.zeros(len(VIEWS)))
-        for number, (inputs, outputs) in enumerate(pairwise(HEART_CHANNELS)):
+        for number in range(len(HEART_CHANNELS) - 1):
+            inputs, outputs = HEART_CHANNELS[number : number + 2]
             self.register_buffer(f"heart_kernel{number}", torch.zeros(outputs, inputs, 3, 3))
             self.register_buffer(f"heart_bias{number}", torch.zeros(outputs))
         self.register_buffer("heart_output", torch.zeros(HEART_CHANNELS[-1] * HEART_CELLS**2))
