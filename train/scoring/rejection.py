@@ -7,7 +7,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tvF
 from tqdm.auto import tqdm
 
-from lungfusion import load_radiograph
+from lungfusion import RadiographError, load_radiograph
 from lungfusion.checks.input_checks import (
     ANOTHER_RADIOGRAPH,
     CORRECTED,
@@ -61,12 +61,22 @@ def measure_rejection(pipeline, parts, images=200, pictures=()):
             without their colours.
     """
     kinds = ood_images() | not_one_frontal_chest() | {folder.name: read_pictures(folder) for folder in pictures}
-    figures = {kind: summarise_answers([pipeline(picture) for picture in of_kind]) for kind, of_kind in kinds.items()}
+    figures = {
+        kind: summarise_answers([answer(pipeline, picture) for picture in of_kind]) for kind, of_kind in kinds.items()
+    }
     for name, data in parts.items():
         drawn = data.shuffle(seed=0).select(range(min(images, len(data))))
-        for version, answers in answers_by_version(pipeline, drawn, name).items():
-            figures[f"{name}, {version}"] = summarise_answers(answers)
+        for version, of_version in answers_by_version(pipeline, drawn, name).items():
+            figures[f"{name}, {version}"] = summarise_answers(of_version)
     return figures
+
+
+def answer(pipeline, picture):
+    """`Analysis`; None where the picture is not even read."""
+    try:
+        return pipeline(picture)
+    except RadiographError:
+        return None
 
 
 def read_pictures(folder):
@@ -93,17 +103,20 @@ def turned(pixels, angle):
 
 
 def summarise_answers(analyses):
-    """Share of the pictures that get each answer, with its interval, and how many there are."""
-    refused = sum(any(warning.rejects for warning in analysis.warnings) for analysis in analyses)
-    figures = {"images": len(analyses), "no answer": proportion(refused, len(analyses))}
-    for answer, warnings in ANSWERS.items():
-        count = sum(bool(set(analysis.warnings) & warnings) for analysis in analyses)
-        figures[answer] = proportion(count, len(analyses))
+    """Share of the pictures that get each answer, with its interval, and how many there are; of what is not read (None)
+    there is no answer.
+    """
+    warned = [set() if analysis is None else set(analysis.warnings) for analysis in analyses]
+    silent = sum(analysis is None or any(w.rejects for w in analysis.warnings) for analysis in analyses)
+    figures = {"images": len(analyses), "no answer": proportion(silent, len(analyses))}
+    figures["not read"] = proportion(sum(analysis is None for analysis in analyses), len(analyses))
+    for name, warnings in ANSWERS.items():
+        figures[name] = proportion(sum(bool(of_one & warnings) for of_one in warned), len(analyses))
     return figures
 
 
 def rejection_table(figures):
     """Markdown: one row for each kind of picture."""
-    columns = ["no answer", *ANSWERS]
+    columns = ["no answer", "not read", *ANSWERS]
     rows = [[kind, row["images"], *[cell(row[name]) for name in columns]] for kind, row in figures.items()]
     return markdown_table(["pictures", "n", *columns], rows)

@@ -70,7 +70,7 @@ def test_no_image_is_drawn_more_often_than_allowed():
 
 
 def test_first_stages_are_frozen_and_keep_their_batch_norms():
-    model = tiny_model(branches=["test_efficientnet"])
+    model = tiny_model(branches=["test_efficientnet"], concatenation="crop")
     freeze(model.branches, 2)
     backbone = model.branches[0].backbone
     assert not any(p.requires_grad for p in backbone.conv_stem.parameters())
