@@ -82,11 +82,11 @@ def weights(words, steps):
 
 def joined_picture(words, steps, name, worth):
     caption = words(f"way_{name}")
+    if name == steps.concatenation:
+        caption = words("step_own_way", name=caption)
     if worth:
         share, low, high = (f"{100 * number:.0f}" for number in (worth["value"], *worth["interval"]))
         caption = f"{caption} – {share} ({low}–{high})"
-    if name == steps.concatenation:
-        caption = words("step_own_way", name=caption)
     return joined_image(steps, name).resize((SIDE, SIDE), Image.Resampling.BILINEAR), caption
 
 
