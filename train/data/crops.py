@@ -83,7 +83,7 @@ def lung_crops(data, processor, segmenter, concatenation, name="", workers=0, lu
     if not folder.exists():
         unfinished = folder.with_suffix(f".{os.getpid()}")
         rows = ReadRadiographs(data, processor, tilt, with_mask=lungs == "by_hand")
-        cut_crops(rows, segmenter, concatenation, unfinished, name, workers, LUNGS[lungs])
+        cut_crops(rows, segmenter, concatenation, unfinished, LUNGS[lungs], name, workers)
         unfinished.rename(folder)
     kept = ["pixels", *["alpha"] * concatenation.reads_alpha]
     return LungCrops(*(np.load(folder / f"{file}.npy", mmap_mode="r") for file in kept))
@@ -100,7 +100,7 @@ def folder_of_crops(data, processor, segmenter, concatenation, lungs, tilt):
 
 
 @torch.inference_mode()
-def cut_crops(rows, segmenter, concatenation, folder, name="", workers=0, drawn=lambda alpha, given: alpha):
+def cut_crops(rows, segmenter, concatenation, folder, drawn, name="", workers=0):
     """Write pixels.npy and alpha.npy into a new folder.
 
     Args:
