@@ -1,6 +1,5 @@
 """The page as it leaves the server: one language, its own looks, and previews of its own."""
 
-import asyncio
 import gzip
 import re
 
@@ -11,6 +10,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from lungfusion.app.front import InVisitorsLanguage, Packed
 from lungfusion.app.view.words import LANGUAGES
+from tests.support.helpers import result_of
 
 PAGE = """<html lang="en"><head><meta property="og:title" content="Gradio" /><meta
  name="twitter:image" content="" /><script>window.gradio_config = {"value": "@@now@@ @@formats@@ @@start@@"};</script>
@@ -37,7 +37,7 @@ def sent_by(app, path="/", query="", root="", **headers):
     async def send(message):
         sent.append(message)
 
-    asyncio.run(app(scope, None, send))
+    result_of(app(scope, None, send))
     start = next(message for message in sent if message["type"] == "http.response.start")
     body = b"".join(message.get("body", b"") for message in sent)
     return {name.decode(): value.decode() for name, value in start["headers"]}, body

@@ -1,9 +1,7 @@
 """The tool as language models call it, by the protocol's own client."""
 
-import asyncio
 import base64
 import json
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from mcp import ClientSession
 from mcp.client.streamable_http import streamablehttp_client
 
 from tests.support.app_server import upload
+from tests.support.helpers import result_of
 
 
 def call(address, radiograph=None):
@@ -25,8 +24,7 @@ def call(address, radiograph=None):
             (tool,) = (await session.list_tools()).tools
             return tool, radiograph and await session.call_tool(tool.name, {"radiograph": radiograph})
 
-    with ThreadPoolExecutor() as pool:  # a browser of another test may have a loop in this thread
-        return pool.submit(asyncio.run, ask()).result()
+    return result_of(ask())
 
 
 def data_uri(path, kind):

@@ -1,5 +1,7 @@
 """What several tests share: tiny settings of a training, and data sets of phantoms."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -95,3 +97,9 @@ def write_findings(folder, seed):
             findings = ["Effusion", "Pneumonia"] if index % 2 else []
             rows.append({"image": image, "findings": findings, "patient_id": str(index), "file_name": str(index)})
         Dataset.from_list(rows, features=features).to_parquet(folder / f"{split}-00000-of-00001.parquet")
+
+
+def result_of(coroutine):
+    """What it returns, run in a thread of its own: a browser of another test may keep a loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

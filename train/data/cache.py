@@ -55,17 +55,16 @@ def to_arrays(row, processor):
     return {"pixels": to_bytes(pixels), "mask": mask}
 
 
-def model_digest(model):
-    """SHA-256 of a model's configuration, weights and buffers, on whatever device they are."""
-    digest = hashlib.sha256(model.config.to_json_string().encode())
-    add_weights(digest, model)
-    return digest.hexdigest()
+def drawing_digest(segmenter):
+    """SHA-256 of what a segmenter draws lungs with, on whatever device it is: its U-Net and how it scales pixels.
 
-
-def add_weights(digest, module):
-    """Update a hashlib digest with a module's weights and buffers, on whatever device they are."""
-    for name, tensor in sorted(module.state_dict().items()):
+    What else it says (which view it sees, how sure it is) may be fitted anew, and drawn lungs stay as they are.
+    """
+    config = segmenter.config
+    digest = hashlib.sha256(f"{config.image_mean} {config.image_std} {config.image_size}".encode())
+    for name, tensor in sorted(segmenter.unet.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def from_bytes(buffer, size):

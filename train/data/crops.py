@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 from lungfusion import load_radiograph
 from lungfusion.models.concatenation import sample
 from train.augment.geometry import bent
-from train.data.cache import model_digest
+from train.data.cache import drawing_digest
 from train.data.pictures import image_bytes, read_mask
 from train.data.splits import image_digests, with_mask
 
@@ -93,7 +93,7 @@ def folder_of_crops(data, processor, segmenter, concatenation, lungs, tilt):
     """Where the crops of `lung_crops` lie."""
     view = concatenation.roi_affine.__func__.__qualname__
     settings = f"{processor.size.height} {DRAWN_SIDE} {CROP_SIDE} {MARGIN} {view} {lungs} {POOR_DICE} {tilt}"
-    digest = hashlib.sha256(f"crops and alpha {settings} {model_digest(segmenter)}".encode())
+    digest = hashlib.sha256(f"crops and alpha {settings} {drawing_digest(segmenter)}".encode())
     for image in image_digests(data):
         digest.update(image.encode())
     return Path(HF_CACHE_HOME) / "lungfusion" / digest.hexdigest()[:32]

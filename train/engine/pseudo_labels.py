@@ -12,7 +12,7 @@ import torch
 from lungfusion.models import LungFusionImageProcessor
 from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
 from lungfusion.models.modeling_lung_unet import resize
-from train.data.cache import cache_arrays, from_bytes, model_digest, one_thread, to_bytes
+from train.data.cache import cache_arrays, from_bytes, drawing_digest, one_thread, to_bytes
 from train.data.splits import load_part, without_mask
 from train.engine.processes import has_bfloat16
 from train.engine.weights import load_segmenter
@@ -78,7 +78,7 @@ def predict_masks(arrays, segmenter, size, kept_size=None):
         kept = {"pixels": pixels, "mask": alpha}
         return {key: [to_bytes(one) for one in resize(x, (kept_size,) * 2).cpu()] for key, x in kept.items()}
 
-    drawn_with = f"{arrays._fingerprint} {model_digest(segmenter)} {in_bfloat16} {kept_size}"
+    drawn_with = f"{arrays._fingerprint} {drawing_digest(segmenter)} {in_bfloat16} {kept_size}"
     fingerprint = hashlib.sha256(drawn_with.encode()).hexdigest()[:32]
     return arrays.map(
         draw,
