@@ -18,6 +18,7 @@ _CLOSE = 1 / 32  # of all greys: as near lie neighbours that jumped, if black an
 _SOME_JUMPS, _MANY_JUMPS = 0.0002, 0.0008
 # Of jumps of more than three quarters, what may remain with another grey as the beginning: of few, and of many.
 _HARDLY_ANY, _FEWER, _FEW = 0.05, 0.3, 0.002
+_STRAIGHT = 0.25  # of a row or column of a quarter: where so much of it jumps, a line was drawn or a shutter ends
 _ROUGH = 3 / 16  # of all greys, from one pixel to the next where it may begin anew: in noise a quarter
 _LOOKED_AT = 256  # rows and columns of a quarter
 _BEGINNINGS = 128  # greys that are tried as black
@@ -155,8 +156,8 @@ def _middle(length: int, most: int) -> slice:
 
 
 def _steep_pairs(values: np.ndarray, modulus: int) -> tuple[np.ndarray, np.ndarray, int]:
-    """Neighbours of (H, W) that do not lie between two plateaus, as letters and frames make them: two (n,) arrays, and
-    how many pairs there were.
+    """Neighbours of (H, W) that lie neither between two plateaus nor along a straight line, as letters and frames make
+    them: two (n,) arrays, and how many pairs there were.
     """
     kept, pairs, flat = [], 0, modulus // 256  # how far greys of a plateau may lie apart
     for part in _quarters(values):
@@ -164,6 +165,7 @@ def _steep_pairs(values: np.ndarray, modulus: int) -> tuple[np.ndarray, np.ndarr
         for lines in (part, part.T):
             before, one, other, after = (lines[:, i : lines.shape[1] - 3 + i] for i in range(4))
             steep = (np.abs(one - before) > flat) | (np.abs(after - other) > flat)
+            steep &= (modulus - np.abs(one - other) < _CLOSE * modulus).mean(0) < _STRAIGHT
             kept.append((one[steep], other[steep]))
             pairs += steep.size
     return *map(np.concatenate, zip(*kept, strict=True)), pairs

@@ -262,3 +262,12 @@ def test_edges_of_letters_and_frames_are_no_overflow():
         assert_shows(picture, picture / np.float32(255), 1e-6)
     noise = np.random.default_rng(0).integers(0, 256, (200, 200), np.uint8)
     assert_shows(noise, noise / np.float32(255), 1e-6)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+def test_lines_drawn_across_a_picture_are_no_overflow(width):
+    noise = np.random.default_rng(0).integers(0, 6, (200, 240))
+    scout = (np.minimum(smooth(8), 200) + noise).astype(np.uint8)
+    scout[:, :70], scout[:, 180:] = noise[:, :70], noise[:, 180:]  # the air beside a body
+    scout[30 : 30 + width] = scout[150 : 150 + width] = 255  # the range that is to be scanned
+    assert_shows(scout, scout / np.float32(255), 1e-6)
