@@ -85,18 +85,17 @@ def unwarp_to_original(x, matrix, shape):
 
 
 def resample(pixels, matrix, shape):
-    """(H, W) seen through a matrix, (h, w) float32; black where nothing lies."""
-    return sample_at(pixels, matrix, shape, slice(0, shape[0]))
+    """(H, W) in [0, 1] seen through a matrix, (h, w) float32, as sharp as can be; black where nothing lies."""
+    return sample_at(pixels, matrix, shape, slice(0, shape[0]), "bicubic").clip(0, 1)
 
 
-def sample_at(x, matrix, shape, rows):
+def sample_at(x, matrix, shape, rows, mode="bilinear"):
     """Some rows of a picture of that shape, each place taken from `x` where the matrix says."""
     y = ((2 * np.arange(rows.start, rows.stop) + 1) / shape[0] - 1)[:, None]
     place = np.stack(np.broadcast_arrays((2 * np.arange(shape[1]) + 1) / shape[1] - 1, y, 1.0), -1) @ matrix.T
     grid = torch.from_numpy((place[..., :2] / place[..., 2:]).astype(np.float32))[None]
-    return F.grid_sample(torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None], grid, align_corners=False)[
-        0, 0
-    ].numpy()
+    x = torch.from_numpy(np.ascontiguousarray(x, np.float32))[None, None]
+    return F.grid_sample(x, grid, mode, align_corners=False)[0, 0].numpy()
 
 
 def bounded(pixels):
@@ -139,10 +138,10 @@ def turn_matrix(angle, shape, turned_shape):
 
 
 def sides(corners, shape):
-    """(h, w) in pixels of a quadrilateral straightened: the mean of opposite sides."""
+    """(h, w) in pixels of a quadrilateral straightened: the longer of opposite sides, so that nothing fine is lost."""
     places = np.array(corners) * shape[::-1]
     top, right, bottom, left = np.linalg.norm(np.roll(places, -1, 0) - places, axis=1)
-    return max(1, round((left + right) / 2)), max(1, round((top + bottom) / 2))
+    return max(1, round(max(left, right))), max(1, round(max(top, bottom)))
 
 
 def tilt(lungs, aspect=1.0):
