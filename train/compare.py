@@ -172,15 +172,16 @@ def read_means(folders):
 def mean_rows(of_runs):
     """Rows of several runs → those that all have, the logits that all have averaged."""
     known = [{(row["source"], row["file_name"]): row for row in rows} for rows in of_runs]
-    rows = []
-    for image, row in known[0].items():
-        if not all(image in one for one in known):
-            continue
-        said = [one[image] for one in known]
-        shared = {key for key in row if key.startswith("logit_") and all(key in one for one in said)}
-        kept = {key: value for key, value in row.items() if not key.startswith("logit_")}
-        rows.append(kept | {key: float(np.mean([one[key] for one in said])) for key in shared})
-    return rows
+    images = [image for image in known[0] if all(image in one for one in known)]
+    return [mean_row([one[image] for one in known], "logit_") for image in images]
+
+
+def mean_row(rows, prefix):
+    """Rows about one image → the first, of its columns that begin with `prefix` those that all have, averaged."""
+    first, *_ = rows
+    shared = {key for key in first if key.startswith(prefix) and all(key in row for row in rows)}
+    kept = {key: value for key, value in first.items() if not key.startswith(prefix)}
+    return kept | {key: float(np.mean([row[key] for row in rows])) for key in shared}
 
 
 def write_hospitals(runs, recipe, output):
@@ -376,15 +377,8 @@ def read_probabilities(run):
 
 def mean_said(of_variants):
     """What several variants said of the same images, put together: the mean of what ranks each finding."""
-    return Said(*(mean_of_rows(parts) for parts in zip(*of_variants, strict=True)))
-
-
-def mean_of_rows(parts):
-    rows = []
-    for of_image in zip(*parts, strict=True):
-        ranks = {key for key in of_image[0] if key.startswith("probability_")}
-        rows.append(of_image[0] | {key: float(np.mean([row[key] for row in of_image])) for key in ranks})
-    return rows
+    parts = (zip(*rows, strict=True) for rows in zip(*of_variants, strict=True))
+    return Said(*([mean_row(of_image, "probability_") for of_image in part] for part in parts))
 
 
 def summarise(task, of_row, said):

@@ -189,7 +189,8 @@ def write_left_out(folder, noise):
         for patient in range(60):
             label = patient % 2
             rows.append(
-                {"source": source, "hospital": hospital, "home": home, "confounded": "yes" if source == "x" else "no"}
+                {"source": source, "hospital": hospital, "home": home, "age": "adult"}
+                | {"confounded": "yes" if source == "x" else "no"}
                 | {"patient_id": str(patient), "file_name": f"{patient}.png", "label_mass": label}
                 | {"logit_mass": label + noise * rng.normal(), "label_gout": int(patient < 3), "logit_gout": 0.0}
             )
@@ -219,19 +220,26 @@ def test_variants_are_compared_in_hospitals_left_out(tmp_path):
 
 
 def test_which_of_two_rivals_it_is_is_asked_across_hospitals_that_one_run_left_out(tmp_path):
-    """Elm has the one, oak the other; what ranks them is the difference of the logits, upright and tilted."""
+    """Elm has the one, oak the other; what ranks them is the difference of the logits, upright and tilted.
+
+    Fir's children have the other, too, and look like the one: nobody of their age has it, so they are not asked.
+    """
     rows = []
-    for hospital, home in (("elm", "no"), ("oak", "no"), ("ash", "yes")):
+    for hospital, home in (("elm", "no"), ("oak", "no"), ("fir", "no"), ("ash", "yes")):
         for patient in range(20):
             mass = int(hospital == "elm")
             row = {"source": hospital, "hospital": hospital, "home": home, "confounded": "yes" if mass else "no"}
             row |= {
+                "age": "child" if hospital == "fir" else "adult",
                 "patient_id": str(patient),
                 "file_name": f"{patient}.png",
                 "label_mass": mass,
                 "label_gout": 1 - mass,
             }
-            rows.append(row | {"logit_mass": 5 + patient + mass, "logit_gout": 5 + patient, "label_other": patient % 2})
+            alike = mass + 2 * (hospital == "fir")
+            rows.append(
+                row | {"logit_mass": 5 + patient + alike, "logit_gout": 5 + patient, "label_other": patient % 2}
+            )
     folder = write_run(tmp_path / "run", [], [])
     write_csv(folder / "left_out.csv", [row | {"logit_other": 0.0} for row in rows])
     write_csv(folder / "tilted.csv", [row | {"tilt": tilt, "logit_other": 0.0} for tilt in (0, 20) for row in rows])

@@ -12,7 +12,7 @@ import torch
 from lungfusion.models import LungFusionImageProcessor
 from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice, keep_lungs, split_lungs
 from lungfusion.models.modeling_lung_unet import resize
-from train.data.cache import cache_arrays, from_bytes, drawing_digest, one_thread, to_bytes
+from train.data.cache import cache_arrays, drawing_digest, from_bytes, one_thread, to_bytes
 from train.data.splits import load_part, without_mask
 from train.engine.processes import has_bfloat16
 from train.engine.weights import load_segmenter

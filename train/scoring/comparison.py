@@ -81,7 +81,8 @@ def left_out_rows(rows, run, group, findings=None, rivals=None):
     confounded; those rows do not count there, nor what fewer than `MIN_IMAGES` have, or have not.
 
     Which of two rivals it is, is asked of the ill of all hospitals that one run left out: it knows none of their
-    devices. What ranks them is the difference of the two logits.
+    devices. What ranks them is the difference of the two logits. Those of an age in which only one of the two was seen
+    are not asked: children would be told from adults.
 
     Args:
         rows: as `train.io.read_rows` reads them.
@@ -92,6 +93,7 @@ def left_out_rows(rows, run, group, findings=None, rivals=None):
     """
     sorted_rows, counts = [], Counter()
     pairs = sorted({tuple(sorted((finding, rival))) for finding, of in (rivals or {}).items() for rival in of})
+    ages = {(name, row["age"]) for row in rows if row["home"] == "no" for name in present(row)}
     for row in rows:
         figures = {}  # column → what is asked there of this row, name → (label, what ranks it)
         known = {key.removeprefix("label_"): row[key] for key in row if key.startswith("label_")}
@@ -105,7 +107,8 @@ def left_out_rows(rows, run, group, findings=None, rivals=None):
                 counted = known if findings is None or column == READERS else known.keys() & findings
                 figures[column] = {f"{within}{name}": (known[name], said[name]) for name in counted}
         for one, other in pairs if row["home"] == "no" else ():
-            if {known.get(one), known.get(other)} == {0.0, 1.0}:
+            both = {(one, row["age"]), (other, row["age"])} <= ages
+            if both and {known.get(one), known.get(other)} == {0.0, 1.0}:
                 asked = known[one], None if said[one] is None else said[one] - said[other]
                 figures[f"{one} or {other}, {group}"] = {f"{one} or {other}": asked}
                 figures.setdefault(AWAY, {})[f"{one} or {other}, {group}"] = asked
@@ -127,6 +130,11 @@ def tilted_rows(rows, run, group, findings=None, rivals=None):
         of_tilt = left_out_rows([row for row in rows if row["tilt"] == tilt], run, group, findings, rivals)
         sorted_rows += [row | {"source": f"{tilt:.0f}°"} for row in of_tilt if row["source"] == AWAY]
     return sorted_rows
+
+
+def present(row):
+    """Findings that a row's image has."""
+    return [key.removeprefix("label_") for key in row if key.startswith("label_") and row[key] == 1]
 
 
 def enough(counts, column, label):
