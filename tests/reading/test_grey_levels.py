@@ -240,6 +240,14 @@ def test_numbers_that_lost_their_high_bits_are_refused():
         refused(wrapped.astype(np.uint8) if wrapped.max() < 256 else wrapped, "overflowed")
 
 
+@pytest.mark.parametrize("bits", [10, 12])
+def test_low_bytes_of_a_picture_with_steep_greys_are_refused(bits):
+    y, x = np.mgrid[:200, :240]
+    waves = np.sin(x / 9) * np.cos(y / 8) + 0.01 * np.random.default_rng(0).normal(size=x.shape)
+    values = np.round((waves - waves.min()) / np.ptp(waves) * (2**bits - 1)).astype(np.uint16)
+    refused((values & 255).astype(np.uint8), "overflowed")
+
+
 def test_sign_that_is_mistaken():
     for bits in (16, 12):
         values = smooth(bits)
