@@ -145,13 +145,13 @@ def test_findings_are_compared_by_their_auc(tmp_path):
     table = {"good": about | figures_of(good, good), "poor": about | figures_of(poor, good)}
     assert list(table["good"]["sources"]) == ["adults"]
     first, other = (row["sources"]["adults"] for row in table.values())
-    assert first["images"] == 160 and first["findings"] == ["mass"]
+    assert first["images"] == 80 and first["findings"] == ["mass"]
     assert first["auc_mass"] == first["auc"]
     assert first["auc_difference"] == {"value": 0, "interval": [0, 0]}
     assert other["auc_difference"]["value"] == pytest.approx(other["auc"]["value"] - first["auc"]["value"])
     assert other["auc_difference"]["interval"][1] < 0
     lines = findings_table(table)
-    assert "adults: ROC AUC, mass, n = 160" in lines[0]
+    assert "adults: ROC AUC, mass, n = 80" in lines[0]
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| good", "| poor"]
     assert f"{other['auc']['value']:.3f} (" in lines[3]
 

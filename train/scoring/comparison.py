@@ -68,8 +68,10 @@ def summarise_findings(rows, rows_of_first):
             truth = np.stack([labels[f"label_{name}"] for name in names], axis=1)  # (N, F)
             said = [[[row.get(f"probability_{name}") for row in pair] for name in names] for pair in pairs]
             said = np.array(said, float)  # (N, F, 2); NaN where the label counts as unknown
-            figures = with_interval(partial(mean_auc, names), patients([row for row, _ in pairs]), truth, run, said)
-            sources[source] = {"images": len(pairs), "findings": names, **figures}
+            whose = patients([row for row, _ in pairs])
+            figures = with_interval(partial(mean_auc, names), whose, truth, run, said)
+            images = {(patient, row.get("file_name")) for patient, (row, _) in zip(whose, pairs, strict=True)}
+            sources[source] = {"images": len(images), "findings": names, **figures}
     return {"sources": sources}
 
 
@@ -115,6 +117,7 @@ def left_out_rows(rows, run, group, findings=None, rivals=None):
         for column, asked in figures.items():
             counts.update((column, name, label) for name, (label, _) in asked.items())
             kept = {"run": run, "source": column, "hospital": row["hospital"], "patient_id": row["patient_id"]}
+            kept["file_name"] = row["file_name"]
             kept |= {f"label_{name}": label for name, (label, _) in asked.items()}
             sorted_rows.append(kept | {f"probability_{name}": rank for name, (_, rank) in asked.items()})
     return [
