@@ -53,7 +53,7 @@ class LungFusionPipeline:
     def __init__(self, model, processor, evidence=None, backend="auto"):
         if any(module.training for module in model.modules()):
             raise ValueError("The model is in training mode: call .eval() first.")
-        for name, weight in model.state_dict().items():
+        for name, weight in (*model.named_parameters(), *model.named_buffers()):
             if not weight.isfinite().all():
                 raise ValueError(
                     f"The model's {name} holds what is no number (NaN or infinite): its training diverged, so take an "

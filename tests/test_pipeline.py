@@ -152,6 +152,15 @@ def test_what_is_no_number_is_told(pipe, phantom):
             diverged(source)
 
 
+@pytest.mark.filterwarnings("ignore:torch.ao.quantization is deprecated:DeprecationWarning")
+def test_a_quantised_model_answers(pipe, phantom):
+    """Of its state, the types of numbers are no numbers that could be finite."""
+    small = torch.ao.quantization.quantize_dynamic(pipe.model, {torch.nn.Linear}).eval()
+    said = [LungFusionPipeline(model, pipe.processor)(phantom[0]).findings for model in (pipe.model, small)]
+    for before, after in zip(*said, strict=True):
+        assert after.probability == pytest.approx(before.probability, abs=0.02)
+
+
 def test_no_lungs_no_findings(phantom):
     model = tiny_model()
     find_lungs_everywhere(model.segmenter, logit=-5)
