@@ -178,9 +178,8 @@ def mean_rows(of_runs):
 
 def mean_row(rows, prefix):
     """Rows about one image → the first, of its columns that begin with `prefix` those that all have, averaged."""
-    first, *_ = rows
-    shared = {key for key in first if key.startswith(prefix) and all(key in row for row in rows)}
-    kept = {key: value for key, value in first.items() if not key.startswith(prefix)}
+    shared = {key for key in rows[0] if key.startswith(prefix) and all(key in row for row in rows)}
+    kept = {key: value for key, value in rows[0].items() if not key.startswith(prefix)}
     return kept | {key: float(np.mean([row[key] for row in rows])) for key in shared}
 
 

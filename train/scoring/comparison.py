@@ -116,8 +116,8 @@ def left_out_rows(rows, run, group, findings=None, rivals=None):
                 figures.setdefault(AWAY, {})[f"{one} or {other}, {group}"] = asked
         for column, asked in figures.items():
             counts.update((column, name, label) for name, (label, _) in asked.items())
-            kept = {"run": run, "source": column, "hospital": row["hospital"], "patient_id": row["patient_id"]}
-            kept["file_name"] = row["file_name"]
+            kept = {"run": run, "source": column}
+            kept |= {key: row[key] for key in ("hospital", "patient_id", "file_name")}
             kept |= {f"label_{name}": label for name, (label, _) in asked.items()}
             sorted_rows.append(kept | {f"probability_{name}": rank for name, (_, rank) in asked.items()})
     return [
