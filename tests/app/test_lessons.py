@@ -51,6 +51,9 @@ def test_the_lesson_opens_with_what_is_most_often_a_false_alarm():
     often = {"healthy": (0.6,) * 5, "ill": SCORES["ill"]}
     options = Page(people(pneumonia={"nih": SCORES}, tuberculosis={"nih": often})).having("data-scores")
     assert [option["value"] for option in options] == ["tuberculosis", "pneumonia"]
+    of_two = {"nih": SCORES, "guangzhou": SCORES}
+    options = Page(people(tuberculosis={"nih": often}, pneumonia=of_two)).having("data-scores")
+    assert [option["value"] for option in options] == ["pneumonia", "tuberculosis"]  # several hospitals before one
 
 
 @pytest.mark.parametrize("scores", [{}, {"pneumonia": {"nih": {"healthy": [0.1] * 9}}}, {"nodule": {"nih": SCORES}}])

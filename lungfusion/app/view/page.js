@@ -224,6 +224,7 @@
   }
   function failed(sentence) {
     document.body.classList.remove("sending");
+    find("#answer .asking")?.classList.remove("asking");
     if (!busy() || busy().classList.contains("over")) return say(sentence, true);
     busy().classList.add("over");
     busy().querySelector(".message").textContent = sentence;
