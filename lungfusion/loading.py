@@ -34,16 +34,7 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
         ValueError: it is no LungFusion checkpoint, or some of its weights are missing or of another shape.
     """
     source = checkpoint_of(name_or_path)
-    if Path(source).is_dir() and not (Path(source) / "config.json").exists():
-        raise OSError(f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub.")
-    # trust_remote_code: if it is not given, transformers asks on the terminal whether to run theirs
-    where = {"revision": revision, "trust_remote_code": False}
-    try:
-        config = AutoConfig.from_pretrained(source, **where)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"{source} has a config.json that is no configuration of a model. {error}") from error
-    if config.model_type not in MODELS:
-        raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
+    config = load_config(source, revision)
     with no_progress_bar():
         model, loaded = MODELS[config.model_type].from_pretrained(
             source,
@@ -61,6 +52,22 @@ def load_model(name_or_path=None, revision=None, dtype=torch.float32):
             f"{source} lacks {len(absent)} of the model's weights, {absent[0]} among them: save it again, whole."
         )
     return model
+
+
+def load_config(name_or_path=None, revision=None):
+    """The configuration of the same checkpoint, without its weights; raises what `load_model` does of it."""
+    source = checkpoint_of(name_or_path)
+    if Path(source).is_dir() and not (Path(source) / "config.json").exists():
+        raise OSError(f"{source} has no config.json: give a folder written by save_pretrained, or an id on the Hub.")
+    # trust_remote_code: if it is not given, transformers asks on the terminal whether to run theirs
+    where = {"revision": revision, "trust_remote_code": False}
+    try:
+        config = AutoConfig.from_pretrained(source, **where)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(f"{source} has a config.json that is no configuration of a model. {error}") from error
+    if config.model_type not in MODELS:
+        raise ValueError(f"{source} holds a {config.model_type} model: give a checkpoint of LungFusion.")
+    return config
 
 
 def checkpoint_of(name_or_path=None):

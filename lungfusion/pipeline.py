@@ -10,6 +10,7 @@ from itertools import islice, repeat
 
 import numpy as np
 import torch
+from torch.nn.parallel import DataParallel, DistributedDataParallel
 from transformers import AutoImageProcessor
 
 from .analysis import UPRIGHT, Analysis, Correction, Finding, age_group
@@ -41,7 +42,7 @@ class LungFusionPipeline:
 
     Args:
         model: `LungFusionForImageClassification`, or `LungUNetForSemanticSegmentation` for the lungs alone, in
-            evaluation mode. It is left as it is.
+            evaluation mode; what `DataParallel` wrapped is taken out of it. It is left as it is.
         processor: `LungFusionImageProcessor`.
         evidence: `Evidence`, what was measured of it; none if None.
         backend: what runs the model: `"auto"`, `"torch"` or `"openvino"`; see `backends.pick`.
@@ -51,6 +52,8 @@ class LungFusionPipeline:
     """
 
     def __init__(self, model, processor, evidence=None, backend="auto"):
+        if isinstance(model, DataParallel | DistributedDataParallel):
+            model = model.module
         if any(module.training for module in model.modules()):
             raise ValueError("The model is in training mode: call .eval() first.")
         for name, weight in (*model.named_parameters(), *model.named_buffers()):
@@ -94,6 +97,10 @@ class LungFusionPipeline:
             segmenter_of(model).requires_grad_(False)  # heat maps need no gradients through the mask
         processor = AutoImageProcessor.from_pretrained(source, revision=revision, trust_remote_code=False)
         return cls(model, processor, Evidence.from_pretrained(source, revision), backend)
+
+    @property
+    def config(self):
+        return self.model.config
 
     @property
     def findings(self):

@@ -138,6 +138,12 @@ def test_a_model_in_training_is_refused(pipe):
             LungFusionPipeline(in_training, pipe.processor)
 
 
+def test_a_model_trained_on_several_gpus_is_taken_out_of_its_wrapper(pipe, phantom):
+    wrapped = LungFusionPipeline(torch.nn.DataParallel(pipe.model), pipe.processor, pipe.evidence)
+    assert wrapped.model is pipe.model
+    assert wrapped(phantom[0]).to_dict() == alike(pipe(phantom[0]).to_dict())
+
+
 def test_what_is_no_number_is_told(pipe, phantom):
     model = tiny_model()
     with torch.no_grad():

@@ -32,7 +32,7 @@ class Handlers:
     def __init__(self, pipe, examples, model="bundled"):
         self.answers = Answers(pipe)
         self.findings = pipe.findings
-        self.concatenation = getattr(pipe.model.config, "concatenation", "segmenter")
+        self.concatenation = getattr(pipe.config, "concatenation", "segmenter")
         self.examples = examples
         self.made_by = {"model": model, "version": __version__}
         self.limits, self.anything = pipe.limits, pipe.evidence.anything

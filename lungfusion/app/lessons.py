@@ -32,7 +32,7 @@ class Lessons:
     def __init__(self, pipe, handlers):
         self.handlers, self.findings, self.evidence = handlers, pipe.findings, pipe.evidence
         self.worth = worth_of_ways()
-        self.thresholds = {name: pipe.model.config.findings[name].threshold for name in pipe.findings}
+        self.thresholds = {name: pipe.config.findings[name].threshold for name in pipe.findings}
 
     def stepped(self, path, asked, request: gr.Request):
         """The way of the same radiograph through the model.

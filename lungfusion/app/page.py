@@ -132,9 +132,11 @@ def launch(demo, examples, once_served):
     """Serve the page until the process is told to end, and leave nothing behind; `once_served` is called meanwhile."""
     patch_server()
     demo.launch(state_session_capacity=SESSIONS, prevent_thread_lock=True, **TRUSTED, **settings(demo, examples))
-    once_served()
-    demo.block_thread()
-    delete_uploads(demo)
+    try:
+        once_served()
+        demo.block_thread()
+    finally:
+        delete_uploads(demo)
 
 
 def mount(app, demo, examples, path):

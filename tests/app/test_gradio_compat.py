@@ -2,8 +2,10 @@
 
 import inspect
 import json
+from pathlib import Path
 
 import pytest
+from gradio import component_meta
 from gradio.data_classes import FileData
 
 from lungfusion.app import gradio_compat
@@ -20,6 +22,18 @@ def test_gradio_still_has_what_the_app_uses_of_it(owner, name):
 
 def test_gradio_still_takes_the_word_that_the_page_is_there():
     assert set(gradio_compat.TRUSTED) <= set(inspect.signature(gr.Blocks.launch).parameters)
+
+
+def test_gradio_starts_without_type_stubs_for_its_components(monkeypatch):
+    def looked_through(*_):
+        raise LookupError
+
+    monkeypatch.setattr(component_meta, "extract_class_source_code", looked_through)
+    with gradio_compat.without_stubs():
+        component_meta.create_or_modify_pyi(gr.File, "File", [])
+        assert inspect.getfile(Path)
+    with pytest.raises(LookupError):
+        component_meta.create_or_modify_pyi(gr.File, "File", [])
 
 
 def test_no_empty_file_is_left_behind_by_a_field(tmp_path):
