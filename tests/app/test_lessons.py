@@ -159,7 +159,7 @@ def test_cards_say_what_is_true_and_how_right_the_model_is(lessons):
     assert len(page.having("data-example")) == 6 and "The model sees" not in page.text
     examples.look(lessons.handlers.answers.explain)
     page = Page(start_html(ENGLISH, examples, "pitch_more", 15))
-    assert page.text.count("The model sees") == 6
+    assert page.text.count("The model sees") == 6 and page.text.count("no patient") == 1  # told once of all
     pictures = [Path(picture["src"].removeprefix("gradio_api/file=")) for picture in page.having("src")]
     assert len(pictures) >= 7 and all(path.is_file() for path in pictures)  # browsers fetch them by themselves
     assert sum(path.stat().st_size for path in set(pictures)) < 60_000
