@@ -4,20 +4,24 @@ VENV := .venv
 SUDO := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 INSTALL := $(VENV)/bin/python -m pip install --progress-bar on --no-compile --editable
 
-.PHONY: app test lint space lowest clean
+MAKEFLAGS += --jobs=2  # the tests' browser is installed beside their packages
+
+.PHONY: app test lint browser space lowest clean
 
 app: $(VENV)/app.installed
 	@echo "Loading the model; the address follows."
 	$(VENV)/bin/python app.py
 
-test: $(VENV)/test.installed lint
-	@command -v chromium >/dev/null || { echo "Installing a browser."; $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
+test: browser $(VENV)/test.installed lint
 	@# Bytecode is kept even where the environment says not to: dozens of processes would compile torch anew.
 	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist loadscope
 
 lint: $(VENV)/test.installed
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+
+browser:
+	@command -v chromium >/dev/null || { echo "Installing a browser."; $(SUDO) apt-get update && $(SUDO) apt-get install -y chromium; }
 
 space: $(VENV)/test.installed  # what the Hub would build of it, in an environment of its own: minutes
 	$(VENV)/bin/python -m tests.benchmarks.space

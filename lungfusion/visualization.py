@@ -62,11 +62,6 @@ def saliency_image(analysis: Analysis, saliency: np.ndarray) -> Image.Image:
     return with_contour(picture, reduced(analysis.alpha))
 
 
-def contour_layer(alpha: np.ndarray) -> Image.Image:
-    """The line around the lungs of a mask (H, W), on nothing: mode P."""
-    return layer(contour(reduced(alpha)), np.tile(CONTOUR_COLOUR, (256, 1)))
-
-
 def background_layer(analysis: Analysis) -> Image.Image:
     """Black outside the lungs, nothing inside: mode P."""
     return layer(1 - reduced(analysis.alpha), np.zeros((256, 3)))

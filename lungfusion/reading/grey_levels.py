@@ -107,33 +107,52 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
     """
     if values.dtype.kind != "f":
         modulus = min(modulus, max(256, 1 << int(values.max()).bit_length()))  # fewer bits may have been kept than said
-    first, second, pairs = _steep_pairs(values, modulus)
-    close = _close_jumps(first, second, modulus) / pairs
-    apart = np.abs(first - second)
-    few = close <= _SOME_JUMPS
-    if few and np.count_nonzero(apart > 3 * modulus // 4) <= _STREWN * pairs:
+    one, other, pairs = _steep_pairs(values, modulus)
+    if _is_noise(one, other, modulus):
+        return values  # no picture, however it is read
+    _check_high_bits(one, other, pairs, modulus)
+    begin = _beginning(one, other, pairs, modulus)
+    if begin == 0:
         return values
-    if np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus:
-        return values  # noise is no picture, however it is read
-    begins = np.arange(_BEGINNINGS) * modulus // _BEGINNINGS
-    shares = _jumps(first, second, pairs, modulus)[begins]
-    if shares.min() > _STREWN:
-        raise refusal("wrapped")
-    if few:
-        return values
-    if shares.min() > _HARDLY_ANY * shares[0]:
-        if close <= _MANY_JUMPS:
-            return values
-        if shares.min() > min(_FEW, _FEWER * shares[0]):
-            raise refusal("wrapped")
-    best = begins[end_of_longest_run(shares <= shares.min() + _HARDLY_ANY * shares[0])]
     turned = np.empty(values.shape, np.uint16)
     for rows in bands(values):
-        turned[rows] = (_in_steps(values[rows], modulus).astype(np.int64) - best) % modulus
+        turned[rows] = (_in_steps(values[rows], modulus).astype(np.int64) - begin) % modulus
     return turned
 
 
-def end_of_longest_run(marked: np.ndarray) -> int:
+def _is_noise(one: np.ndarray, other: np.ndarray, modulus: int) -> bool:
+    apart = np.abs(one - other)
+    return np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus
+
+
+def _check_high_bits(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> None:
+    """Raises RadiographError where jumps are strewn over the picture, whichever grey it may begin at: low bytes alone
+    were kept.
+    """
+    far = np.count_nonzero(np.abs(one - other) > 3 * modulus // 4)
+    if far > _STREWN * pairs and _jumps_by_beginning(one, other, pairs, modulus)[1].min() > _STREWN:
+        raise refusal("wrapped")
+
+
+def _beginning(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> int:
+    """The grey that should be black, of numbers that were added to beyond their range; 0 where they were not.
+
+    Raises:
+        RadiographError: they were, and no beginning makes the picture continuous.
+    """
+    close = _close_jumps(one, other, modulus) / pairs
+    if close <= _SOME_JUMPS:
+        return 0
+    begins, shares = _jumps_by_beginning(one, other, pairs, modulus)
+    if shares.min() > _HARDLY_ANY * shares[0]:
+        if close <= _MANY_JUMPS:
+            return 0
+        if shares.min() > min(_FEW, _FEWER * shares[0]):
+            raise refusal("wrapped")
+    return int(begins[_end_of_longest_run(shares <= shares.min() + _HARDLY_ANY * shares[0])])
+
+
+def _end_of_longest_run(marked: np.ndarray) -> int:
     """Where the longest run of true values in a ring (N,) ends."""
     ends = np.flatnonzero(marked & ~np.roll(marked, -1))
     if not len(ends):
@@ -194,8 +213,9 @@ def _is_grey(colours: np.ndarray, white: float) -> bool:
     return float((channels.max(2) - channels.min(2)).max()) <= white / 100
 
 
-def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> np.ndarray:
-    """Share of the pairs that lie more than three quarters of the range apart, where black is 0, 1, … modulus − 1.
+def _jumps_by_beginning(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> tuple[np.ndarray, np.ndarray]:
+    """Greys that are tried as black, from 0 on, and the share of the pairs that then lie more than three quarters of
+    the range apart.
 
     With a black above the lower one of a pair and not above the higher, the lower one becomes the brighter.
     """
@@ -206,7 +226,8 @@ def _jumps(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> np.n
         ends = [np.bincount(side[some] + 1, minlength=modulus + 1)[:modulus] for side in (low, high)]
         return np.cumsum(ends[0] - ends[1])
 
-    return (np.count_nonzero(far) - turned(far) + turned(near)) / pairs
+    begins = np.arange(_BEGINNINGS) * modulus // _BEGINNINGS
+    return begins, ((np.count_nonzero(far) - turned(far) + turned(near)) / pairs)[begins]
 
 
 def _colour(sample: np.ndarray) -> float:

@@ -25,16 +25,18 @@ class Film:
     def project(self, x, y, volume):
         """Thickness map of a cloud of points: x, y and volume (cm3) are arrays of one shape."""
         y = y - FIELD / 2
-        column = (self.cos * x - self.sin * y) / self.pitch + self.size / 2 - 0.5
-        row = (self.sin * x + self.cos * y) / self.pitch + self.size / 2 - 0.5
+        if self.sin:
+            x, y = self.cos * x - self.sin * y, self.sin * x + self.cos * y
+        column, row = (places / self.pitch + self.size / 2 - 0.5 for places in (x, y))
         inside = (column >= 0) & (column < self.size - 1) & (row >= 0) & (row < self.size - 1)
         column, row, volume = column[inside], row[inside], volume[inside]
-        first = row.astype(np.intp) * self.size + column.astype(np.intp)
-        right, down = column % 1, row % 1  # each point is shared out between the four pixels around it
-        total = np.bincount(first, volume * (1 - right) * (1 - down), self.size**2)
-        total += np.bincount(first + 1, volume * right * (1 - down), self.size**2)
-        total += np.bincount(first + self.size, volume * (1 - right) * down, self.size**2)
-        total += np.bincount(first + self.size + 1, volume * right * down, self.size**2)
+        left, above = column.astype(np.intp), row.astype(np.intp)
+        right, down = column - left, row - above  # each point is shared out between the four pixels around it
+        first, near, far = above * self.size + left, volume * (1 - right), volume * right
+        total = np.bincount(first, near * (1 - down), self.size**2)
+        total += np.bincount(first + 1, far * (1 - down), self.size**2)
+        total += np.bincount(first + self.size, near * down, self.size**2)
+        total += np.bincount(first + self.size + 1, far * down, self.size**2)
         return total.reshape(self.size, self.size) / self.pitch**2
 
     def ellipsoid(self, centre, half_axes, depth, turn=0.0):
