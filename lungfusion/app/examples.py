@@ -24,6 +24,8 @@ DRAWN = {  # what was drawn into each drawing
     "phantom_tilted.png": "clear",
     "phantom_16bit.png": "nodule",
     "phantom_dicom.dcm": "effusion",
+    "phantom_mass.png": "mass",
+    "phantom_negative.png": "clear",
 }
 IS = {  # a truth → the findings that name it: whatever else is named beside it is not there
     "clear": (),
@@ -32,10 +34,11 @@ IS = {  # a truth → the findings that name it: whatever else is named beside i
     "pneumonia": ("consolidation", "pneumonia", "infiltration", "bacterial_pneumonia", "viral_pneumonia"),
     "upper_lobe": ("tuberculosis", "infiltration", "consolidation"),
     "nodule": ("nodule", "mass"),
+    "mass": ("mass", "nodule"),
     "effusion": ("effusion", "pleural_thickening"),
 }
 SMALL_SIDE = 144  # pixels, of the pictures on the cards
-QUALITY = 60  # of the first screen's pictures (WebP): they are looked at from afar
+QUALITY = 50  # of the first screen's pictures (WebP): they are looked at from afar
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ class KnownExample:
 
     @property
     def key(self):
-        """Of the sentence that names it; a tilted one is clear too."""
-        return "tilted" if "tilted" in self.path.stem else self.truth
+        """Of the sentence that names it; a tilted one and a negative are clear too."""
+        return next((name for name in ("tilted", "negative") if name in self.path.stem), self.truth)
 
 
 def verdict(truth, findings):
@@ -134,7 +137,7 @@ class Examples:
 
     def shown(self):
         """The same as cards are ordered: what the model gets right before what it does not, real ones first."""
-        order = ("right", "partly", "unsure", "wrong", None)
+        order = ("right", "partly", "unsure", None, "wrong")
         return sorted(self.known(), key=lambda example: (order.index(self.verdict(example)), example.drawn))
 
     def verdict(self, example):

@@ -5,6 +5,7 @@ language travels instead of five and the first thing that is painted can be read
 """
 
 import asyncio
+import hashlib
 import json
 import re
 
@@ -20,8 +21,10 @@ PLACE = re.compile(rb"@@(\w+)@@")
 OF_GRADIO = re.compile(rb"<meta\s+(?:property|name)=\"(?:og|twitter):[^>]*>\s*")
 ASSET = re.compile(r"/assets/[^/]+\.(?:js|css)$")  # named after what it holds, so it never changes
 QUICK, SMALLEST = 5, 11  # quality of Brotli: 5 takes milliseconds, 11 a quarter of a second for the largest asset
+KEPT = 300  # how many packed contents: Gradio's assets, and the page in each language and at each address
 IN_A_FRAME = b"document.head.appendChild(script);"  # Gradio's script for the page around a frame: 5 kB, else of no use
-STYLES = "\n".join(path.read_text(encoding="utf-8") for path in sorted(LOOKS.glob("*.css")))
+REMARK = re.compile(r"^ *//.*\n|  // .*$|\s*/\*(?s:.*?)\*/", re.MULTILINE)  # of a script or of styles
+STYLES = REMARK.sub("", "\n".join(path.read_text(encoding="utf-8") for path in sorted(LOOKS.glob("*.css"))))
 
 
 class Placeholders(Words):
@@ -59,17 +62,14 @@ class InVisitorsLanguage:
         self.first = str(first).encode()
 
     async def __call__(self, scope, receive, send):
-        if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) not in ("", "/"):
+        if not is_page(scope):
             return await self.app(scope, receive, send)
 
         def finished(begun, sent):
             headers = MutableHeaders(raw=begun["headers"])
             if headers.get("content-type", "").startswith("text/html"):
                 sent = self.page(sent, scope)
-                headers["vary"] = "Accept-Language, Accept-Encoding"
-                if reads_brotli(scope):
-                    sent = brotli.compress(sent, quality=QUICK)
-                    headers["content-encoding"] = "br"
+                headers["vary"] = "Accept-Language"
                 headers["content-length"] = str(len(sent))
             return sent
 
@@ -98,7 +98,8 @@ class InVisitorsLanguage:
 
 
 class Packed:
-    """Middleware that sends assets as Brotli packs them smallest, once for all visitors, and all else by gzip.
+    """Middleware that sends the page and its assets as Brotli packs them smallest, once for all visitors, and all else by
+    gzip.
 
     The first visitor is not to wait for that: what he gets is packed quickly.
     """
@@ -107,13 +108,13 @@ class Packed:
         self.app, self.by_gzip, self.kept = app, GZipMiddleware(app), {}
 
     async def __call__(self, scope, receive, send):
-        asset = scope["type"] == "http" and scope["method"] == "GET" and ASSET.search(scope["path"])
-        if not asset or not reads_brotli(scope) or "range" in Headers(scope=scope):
+        known = is_page(scope) or scope["type"] == "http" and ASSET.search(scope["path"])
+        if not known or scope["method"] != "GET" or not reads_brotli(scope) or "range" in Headers(scope=scope):
             return await self.by_gzip(scope, receive, send)
 
         def packed(begun, sent):
             if begun["status"] == 200:
-                sent = self.pack(asset[0], sent)
+                sent = self.pack(sent)
                 headers = MutableHeaders(raw=begun["headers"])
                 headers["content-encoding"], headers["content-length"] = "br", str(len(sent))
                 headers.add_vary_header("Accept-Encoding")
@@ -121,14 +122,24 @@ class Packed:
 
         await self.app(scope, receive, once_whole(send, packed))
 
-    def pack(self, name, content):
-        if name not in self.kept:
-            self.kept[name] = brotli.compress(content, quality=QUICK)
-            asyncio.get_running_loop().run_in_executor(None, self.pack_smaller, name, content)
-        return self.kept[name]
+    def pack(self, content):
+        digest = hashlib.sha256(content).digest()
+        if digest not in self.kept:
+            if len(self.kept) == KEPT:
+                del self.kept[next(iter(self.kept))]
+            self.kept[digest] = brotli.compress(content, quality=QUICK)
+            asyncio.get_running_loop().run_in_executor(None, self.pack_smaller, digest, content)
+        return self.kept[digest]
 
-    def pack_smaller(self, name, content):
-        self.kept[name] = brotli.compress(content, quality=SMALLEST)
+    def pack_smaller(self, digest, content):
+        smallest = brotli.compress(content, quality=SMALLEST)
+        if digest in self.kept:
+            self.kept[digest] = smallest
+
+
+def is_page(scope):
+    """Whether the page itself is asked for."""
+    return scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) in ("", "/")
 
 
 def once_whole(send, change):

@@ -11,7 +11,7 @@ from starlette.middleware import Middleware
 from ..visualization import data_address
 from .answers import Request
 from .card import about_html, model_card
-from .front import PLACEHOLDERS, InVisitorsLanguage, Packed, words_of
+from .front import PLACEHOLDERS, REMARK, InVisitorsLanguage, Packed, words_of
 from .gradio_compat import (
     KEPT_MINUTES,
     MAX_FILE_SIZE,
@@ -46,7 +46,7 @@ PLAIN = {"apply_default_css": False}
 
 
 def script(*names):
-    return "".join((LOOKS / f"{name}.js").read_text(encoding="utf-8") for name in names)
+    return REMARK.sub("", "".join((LOOKS / f"{name}.js").read_text(encoding="utf-8") for name in names))
 
 
 def page_words(words, handlers, model):

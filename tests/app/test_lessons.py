@@ -121,18 +121,18 @@ def test_the_verdict_says_what_is_true_and_who_was_right():
 
 def test_a_question_does_not_give_its_answer_away_and_the_score_travels(lessons):
     score = {"asked": "3", "visitor": "2", "model": "1"}
-    asked = Page(lessons.asked(SimpleNamespace(number=7, guess="", score=score), REQUEST))
+    asked = Page(lessons.asked(SimpleNamespace(number=9, guess="", score=score), REQUEST))
     assert "What is to be seen" in asked.text and "truth" not in asked.text.lower()
     assert [button["data-guess"] for button in asked.having("data-guess")] == list(GUESSES)
     assert "of 3: you 2, the model 1" in asked.text
-    answered = Page(lessons.asked(SimpleNamespace(number=7, guess="clear", score=score), REQUEST))
+    answered = Page(lessons.asked(SimpleNamespace(number=9, guess="clear", score=score), REQUEST))
     assert answered.having("data-asked")[0]["data-asked"] == "4"
-    assert answered.having("data-next")[0]["data-next"] == "8"
+    assert answered.having("data-next")[0]["data-next"] == "10"
 
 
 def test_the_quiz_begins_anew_with_no_score(lessons):
     score = {"asked": "6", "visitor": "4", "model": "2"}
-    last = Page(lessons.asked(SimpleNamespace(number=5, guess="clear", score=score), REQUEST))
+    last = Page(lessons.asked(SimpleNamespace(number=7, guess="clear", score=score), REQUEST))
     assert last.having("data-next")[0]["data-next"] == "0"
     again = Page(lessons.asked(SimpleNamespace(number=0, guess="", score=score), REQUEST))
     assert again.having("data-asked")[0]["data-asked"] == "0"
@@ -140,7 +140,7 @@ def test_the_quiz_begins_anew_with_no_score(lessons):
 
 def test_a_question_has_an_address(lessons):
     at = SimpleNamespace(headers={}, query_params={"quiz": "2"})
-    assert "Picture 2 of 6" in lessons.quiz(at).value
+    assert "Picture 2 of 8" in lessons.quiz(at).value
     for strange in ("0", "99", "x", ""):
         assert "Start the quiz" in lessons.quiz(SimpleNamespace(headers={}, query_params={"quiz": strange})).value
 

@@ -184,7 +184,7 @@ def test_a_step_and_a_question_have_addresses(visit, server):
     page.get_by_role("button", name="Next").click()
     page.wait_for_function("location.search.includes('step=4')")
     page = visit(query="/?tab=steps&view=embed&quiz=2", wait=".quiz .guesses")
-    assert page.get_by_text("Picture 2 of 6").is_visible() and not page.locator(".people-lesson").is_visible()
+    assert page.get_by_text("Picture 2 of 8").is_visible() and not page.locator(".people-lesson").is_visible()
 
 
 def test_the_page_travels_small_and_in_one_language(server):

@@ -8,7 +8,7 @@ GUESSES = {  # what a visitor may answer → the truths it names
     "clear": ("clear", "no_pneumonia"),
     "consolidation": ("consolidation", "pneumonia"),
     "upper_lobe": ("upper_lobe",),
-    "nodule": ("nodule",),
+    "nodule": ("nodule", "mass"),
     "effusion": ("effusion",),
 }
 NO_SCORE = {"asked": 0, "visitor": 0, "model": 0}

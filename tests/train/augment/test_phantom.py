@@ -103,7 +103,7 @@ def test_each_sign_lies_in_its_zone():
 
 
 def test_unknown_sign_is_refused_with_the_choice():
-    with pytest.raises(ValueError, match="consolidation, upper_lobe, effusion, nodule"):
+    with pytest.raises(ValueError, match="consolidation, upper_lobe, effusion, nodule, mass"):
         draw_phantom(0, 64, "pneumothorax")
 
 

@@ -34,37 +34,46 @@ LUNG_DENSITY = 0.26  # of water: inflated lung (ICRU Report 44)
 SCATTER = 0.2  # share of the scattered photons that reach the film behind a grid; set by eye
 
 
-def consolidation(film, body, side, rng, extent):
+def consolidation(film, body, side, rng):
     """A lower lobe filled, patchy at its edges, its air-filled bronchi left dark."""
-    distance = np.hypot((film.x - side * rng.uniform(7, 8)) / 4.6, (film.y - body.right_dome + 3.6) / 4.4) / extent
+    distance = np.hypot((film.x - side * rng.uniform(7, 8)) / 4.6, (film.y - body.right_dome + 3.6) / 4.4)
     patch = step(1 - distance + 0.3 * film.noise(rng, (10, 20, 40)), 0.35)
-    filled = 1 - 0.4 / extent
-    return patch * (filled - 0.3 * np.clip(branches(film, body, rng, radius=0.32, forks=3) / 0.4, 0, 1))
+    return patch * (0.6 - 0.3 * np.clip(branches(film, body, rng, radius=0.32, forks=3) / 0.4, 0, 1))
 
 
-def upper_lobe(film, body, side, rng, extent):
+def upper_lobe(film, body, side, rng):
     """Patches in both upper zones and a ring-shaped cavity in one of them."""
     zone = step(body.apex + 10 - film.y, 2) * np.where(film.x * side > 0, 1, 0.55)
-    patches = step(film.noise(rng, (12, 24, 48)) - 0.35 / extent, 0.5)
+    patches = step(film.noise(rng, (12, 24, 48)) - 0.35, 0.5)
     ring = np.hypot(film.x - side * rng.uniform(6.5, 7.5), film.y - body.apex - rng.uniform(4.5, 6))
-    return np.clip(0.45 * extent * zone * patches * step(ring - 1.5, 0.3) + 0.4 * bump(ring - 1.6, 0.35), 0, 1)
+    return np.clip(0.45 * zone * patches * step(ring - 1.5, 0.3) + 0.4 * bump(ring - 1.6, 0.35), 0, 1)
 
 
-def effusion(film, body, side, rng, extent):
+def effusion(film, body, side, rng):
     """Fluid in a costophrenic angle, its upper edge a meniscus that climbs the chest wall."""
     climb = 4.5 * np.exp(-np.clip(body.cavity(film.y) - side * film.x, 0, None) / 1.6)
-    return 0.92 * step(film.y - body.right_dome + extent * rng.uniform(0.5, 2.5) + climb, 0.6) * (side * film.x > 0)
+    return 0.92 * step(film.y - body.right_dome + rng.uniform(0.5, 2.5) + climb, 0.6) * (side * film.x > 0)
 
 
-def nodule(film, body, side, rng, extent):
-    """A round nodule."""
-    centre = (side * rng.uniform(6.5, 9), body.apex + rng.uniform(6, 16))
-    radius = extent * rng.uniform(0.8, 1.3)
+def nodule(film, body, side, rng, radii=(0.8, 1.3)):
+    """A round nodule, its radius between these (cm)."""
+    centre, radius = (side * rng.uniform(6.5, 9), body.apex + rng.uniform(6, 16)), rng.uniform(*radii)
     return film.ellipsoid(centre, (radius, radius), 0.2 * radius)
 
 
+def mass(film, body, side, rng):
+    """A round mass: more than 3 cm wide."""
+    return nodule(film, body, side, rng, radii=(1.7, 2.3))
+
+
 # What each sign draws: the share of the lung's air that it takes the place of, (size, size) in [0, 1]
-SIGNS = {"consolidation": consolidation, "upper_lobe": upper_lobe, "effusion": effusion, "nodule": nodule}
+SIGNS = {
+    "consolidation": consolidation,
+    "upper_lobe": upper_lobe,
+    "effusion": effusion,
+    "nodule": nodule,
+    "mass": mass,
+}
 
 
 def expose(film, body, soft, bone, rng):
@@ -79,7 +88,7 @@ def expose(film, body, soft, bone, rng):
     return np.clip(1.02 * pixels + 0.02, 0, 1).astype(np.float32)
 
 
-def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0, extent=1.0):
+def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0):
     """Draw one frontal chest radiograph and its lungs.
 
     seed chooses the anatomy and the exposure; size is the side in pixels; opacity is None or a key of SIGNS; tilt turns
@@ -99,7 +108,7 @@ def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0, extent=1.0):
     aerated = (air - vessels) * (1 + 0.015 * film.noise(texture_rng, (40, 80, 160)))
     if opacity is not None:
         near = np.clip(2 * gaussian_filter(mask.astype(float), 0.4 / film.pitch), 0, 1)  # signs end at the lungs
-        aerated *= 1 - near * SIGNS[opacity](film, body, sign_rng.choice([-1, 1]), sign_rng, extent)
+        aerated *= 1 - near * SIGNS[opacity](film, body, sign_rng.choice([-1, 1]), sign_rng)
     soft = trunk(film, body) - (1 - LUNG_DENSITY) * aerated - airways_and_stomach(film, body, texture_rng)
     bone = ribs(film, body) + spine(film, body) + shoulder_girdle(film, body)
     return expose(film, body, soft, bone, grain_rng), mask
@@ -112,6 +121,8 @@ EXAMPLES = {  # file name: what draw_phantom is asked for
     "phantom_tilted.png": {"seed": 4, "tilt": 8.0},
     "phantom_16bit.png": {"seed": 6, "opacity": "nodule"},
     "phantom_dicom.dcm": {"seed": 6, "opacity": "effusion"},
+    "phantom_mass.png": {"seed": 14, "opacity": "mass"},
+    "phantom_negative.png": {"seed": 8},
 }
 
 
@@ -151,10 +162,11 @@ def write_dicom(path, pixels):
 
 
 def write_example(path, pixels):
-    """pixels as DICOM (.dcm) or as a grey PNG of 8 bits, or of 16 if the name says so."""
+    """pixels as DICOM (.dcm) or as a grey PNG of 8 bits, or of 16, or black for white, if the name says so."""
     if path.suffix == ".dcm":
         return write_dicom(path, pixels)
     depth = np.uint16 if "16bit" in path.stem else np.uint8
+    pixels = 1 - pixels if "negative" in path.stem else pixels
     Image.fromarray(np.round(pixels * np.iinfo(depth).max).astype(depth)).save(path)
 
 
