@@ -51,7 +51,7 @@ def about_html(words, model=None):
 
 
 def model_card(name=None):
-    """The card of a model without its front matter, its pictures within it: Markdown.
+    """The card of a model without its front matter, its pictures within it, the files beside it not linked: Markdown.
 
     Args:
         name: folder or id on the Hub; the bundled checkpoint if None. Of one on the Hub, a link.
@@ -60,6 +60,7 @@ def model_card(name=None):
     if not (folder / "README.md").is_file():
         return f"https://huggingface.co/{name}"
     text = re.sub(r"\A---\n.*?\n---\n", "", (folder / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = re.sub(r"(?<!!)\[(.*?)\]\((?!https?:)[^)]*\)", r"\1", text)
     return re.sub(r"!\[(.*?)\]\((.*?)\)", lambda link: card_picture(folder, *link.groups()), text)
 
 

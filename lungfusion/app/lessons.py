@@ -154,7 +154,7 @@ def connect_lessons(demo, lessons, tab, parts, path, asked, once):
         once: settings of an event whose last call alone counts.
     """
     unqueued = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
-    tab.select(lessons.stepped, [path, asked], [parts.hint, parts.shown], **once)
+    tab.select(lessons.stepped, [path, asked], [parts.hint, parts.shown], show_progress="hidden", **once)
     demo.load(lessons.people, None, parts.people, **unqueued)
     demo.load(lessons.quiz, None, parts.quiz, **unqueued)
     every = once | {"trigger_mode": "multiple"}  # else Gradio would replay an earlier one's data

@@ -223,8 +223,8 @@ def row_opening(handlers, many, files, table, upload, tabs):
 
 def about_room(tab, model):
     """Few read it: it and Gradio's Markdown, 30 kB, are loaded when the tab is opened; the card, when unfolded."""
-    shown = gr.HTML(js_on_load=script("about"), elem_id="about", **PLAIN)
     said = gr.Markdown(PLACEHOLDERS("about"), elem_id="about-words", visible=False)
+    shown = gr.HTML(js_on_load=script("about"), elem_id="about", **PLAIN)
     with gr.Accordion(PLACEHOLDERS("about_card"), open=False) as fold:
         card = gr.Markdown(visible=False)
 

@@ -290,11 +290,14 @@ def test_the_same_page_is_served_within_another_app(app):
 
 def test_the_card_is_shown_with_its_pictures(tmp_path):
     assert model_card().lstrip().startswith("#")
-    (tmp_path / "README.md").write_text("---\na: b\n---\n# Card\n\n![Curves](curves.png) ![Lost](lost.png)\n")
+    (tmp_path / "README.md").write_text(
+        "---\na: b\n---\n# Card\n\n![Curves](curves.png) ![Lost](lost.png)\n[a](b.md) [c](https://d)\n"
+    )
     Image.new("L", (2, 2)).save(tmp_path / "curves.png")
     card = model_card(tmp_path)
     assert card.lstrip().startswith("# Card")
     assert "![Curves](data:image/png;base64," in card and "](curves.png)" not in card and "Lost" in card
+    assert "](b.md)" not in card and "[c](https://d)" in card  # the page serves no file of the model's
 
 
 def test_examples_are_drawings_and_can_all_be_read(app):

@@ -51,6 +51,9 @@ def test_the_lesson_opens_with_what_is_most_often_a_false_alarm():
     often = {"healthy": (0.6,) * 5, "ill": SCORES["ill"]}
     options = Page(people(pneumonia={"nih": SCORES}, tuberculosis={"nih": often})).having("data-scores")
     assert [option["value"] for option in options] == ["tuberculosis", "pneumonia"]
+    of_two = {"nih": SCORES, "guangzhou": SCORES}
+    options = Page(people(tuberculosis={"nih": often}, pneumonia=of_two)).having("data-scores")
+    assert [option["value"] for option in options] == ["pneumonia", "tuberculosis"]  # several hospitals before one
 
 
 @pytest.mark.parametrize("scores", [{}, {"pneumonia": {"nih": {"healthy": [0.1] * 9}}}, {"nodule": {"nih": SCORES}}])
@@ -156,7 +159,7 @@ def test_cards_say_what_is_true_and_how_right_the_model_is(lessons):
     assert len(page.having("data-example")) == 6 and "The model sees" not in page.text
     examples.look(lessons.handlers.answers.explain)
     page = Page(start_html(ENGLISH, examples, "pitch_more", 15))
-    assert page.text.count("The model sees") == 6
+    assert page.text.count("The model sees") == 6 and page.text.count("no patient") == 1  # told once of all
     pictures = [Path(picture["src"].removeprefix("gradio_api/file=")) for picture in page.having("src")]
     assert len(pictures) >= 7 and all(path.is_file() for path in pictures)  # browsers fetch them by themselves
     assert sum(path.stat().st_size for path in set(pictures)) < 60_000

@@ -58,6 +58,7 @@ def test_the_table_shows_counts_levels_and_reasons(table):
     assert "this is not a picture" in shown.text and "does not look like a frontal chest" in shown.text
     sorts = [cell["data-value"] for cell in shown.having("data-value")]
     assert sorts[:4] == ["=bad.png", "0.63", "0.2", "-1"]
+    assert "63%" in shown.text and "20%" not in shown.text  # none of what is not detected
     assert [
         row["class"] for row in shown.having("class") if row["class"].startswith(("read", "refused", "unread"))
     ] == [

@@ -43,6 +43,27 @@ def test_the_picture_is_zoomed_moved_and_set_back(visit, radiograph_files):
     assert not page.locator(".contour").is_visible()
 
 
+def test_the_whole_picture_stands_in_its_frame(visit, radiograph_files):
+    page = visit()
+    upload(page, radiograph_files["chest.png"])
+    page.locator(".answer").wait_for()
+
+    def fits():
+        frame, picture = (page.locator(name).bounding_box() for name in (".stage", ".stack"))
+        assert picture["width"] == pytest.approx(picture["height"], abs=1)  # a square radiograph
+        assert picture["height"] == pytest.approx(min(frame["width"], frame["height"]), abs=1)
+        assert picture["y"] >= frame["y"] - 1
+
+    for width, height in ((1920, 1080), (1280, 600), (1000, 900), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        fits()
+    page.set_viewport_size({"width": 1280, "height": 600})
+    page.locator(".stage").focus()
+    page.keyboard.press("f")
+    page.wait_for_function("document.fullscreenElement")
+    fits()
+
+
 def turned_and_set_back(page, radiograph_files):
     upload(page, radiograph_files["chest.png"])
     page.locator(".answer").wait_for()

@@ -92,6 +92,20 @@ def test_without_a_connection_it_says_so_and_tries_again(visit):
     assert not page.locator(".toast").is_visible()
 
 
+def test_what_was_sent_outlives_a_server_that_was_gone(visit, radiograph_files):
+    page = visit(locale="es-MX")
+    page.expected_errors = 50  # what the browser says of each request that fails
+    page.wait_for_timeout(2000)
+    of_server = re.compile("/queue/|/app_id")
+    page.route(of_server, lambda route: route.abort())
+    upload(page, radiograph_files["chest.png"])
+    page.get_by_role("alert").get_by_text(SPANISH("failed")).wait_for()
+    assert not barriers(page)
+    page.unroute(of_server)  # Gradio notices, and loads the page anew
+    page.get_by_role("heading", name=SPANISH("detected", findings=SPANISH.finding("pneumonia"))).wait_for()
+    assert page.evaluate("indexedDB.databases().then(kept => kept.length)") == 0
+
+
 def test_a_case_of_ones_own_is_fetched_by_the_browser(visit, radiograph_files):
     page = visit()
     case = Path(radiograph_files["chest.png"]).read_bytes()

@@ -62,10 +62,11 @@ class Batch:
         return [self.finding_cell(analysis[name]) if analysis.findings else EMPTY for name in self.findings]
 
     def finding_cell(self, finding):
+        """Of what is not detected no percentage, which would be read as a risk: the table's download has it."""
         level = self.words(f"level_{finding.level}")
         known = finding.probability is not None
         return {
-            "said": percentage(self.words, finding.probability) if known else level,
+            "said": percentage(self.words, finding.probability) if finding.detected else "",
             "mark": MARKS[finding.level],
             "level": finding.level,
             "title": f"{self.words.title(finding.name)}: {level}",

@@ -15,6 +15,7 @@
 
   const FIELDS = {analyse: ["upload"], steps: ["upload"], compare: ["compare-first", "compare-second"], many: ["many-files"], about: ["upload"]};
   let again = null;  // what was tried last
+  let last = null;  // and which files, for which field, if it was some
 
   function fieldOf(room) {
     const fields = FIELDS[room].map(name => document.getElementById(name)).filter(Boolean);
@@ -26,17 +27,19 @@
       field = fieldOf(room());
     }
     if (!files?.length || !field) return;
-    again = () => give(files, field);
     const input = field.querySelector("input[type=file]") ?? await emptied(field);
     if (!input) return;
     const kept = new DataTransfer();
     for (const file of input.multiple ? files : [files[0]]) kept.items.add(file);
-    if (field.id === "upload") waiting(files[0]);
     input.files = kept.files;
     input.dispatchEvent(new Event("change", {bubbles: true}));
   }
-  function count(field, number) {
-    for (const place of document.querySelectorAll(`[data-count="${field}"]`)) place.textContent = place.dataset.said.replace("#", number);
+  function sending(field, files) {
+    if (!files.length) return;
+    again = () => give(files, field);
+    last = {field: field.id, files};
+    if (field.id === "upload") waiting(files[0]);
+    for (const place of document.querySelectorAll(`[data-count="${field.id}"]`)) place.textContent = place.dataset.said.replace("#", files.length);
   }
   async function emptied(field) {
     field.querySelector("[aria-label=Clear], .icon-button-wrapper button, .clear-button")?.click();
@@ -66,7 +69,7 @@
   });
   document.addEventListener("change", event => {
     const own = event.target.type === "file" && event.target.closest(Object.values(FIELDS).flat().map(name => `#${name}`).join());
-    if (own) count(own.id, event.target.files.length);
+    if (own) sending(own, [...event.target.files]);
     if (!event.target.matches?.("[data-photo], [data-pick]")) return;
     give(event.target.files, document.getElementById(event.target.dataset.pick) ?? undefined);
     event.target.value = "";
@@ -221,6 +224,7 @@
   }
   function failed(sentence) {
     document.body.classList.remove("sending");
+    find("#answer .asking")?.classList.remove("asking");
     if (!busy() || busy().classList.contains("over")) return say(sentence, true);
     busy().classList.add("over");
     busy().querySelector(".message").textContent = sentence;
@@ -229,6 +233,22 @@
   let leaving = false;  // then what was asked for is given up, which is no fault
   window.addEventListener("pagehide", () => leaving = true);
   const lost = error => leaving || error?.name === "AbortError" || failed(navigator.onLine ? says.failed : says.offline);
+  // Gradio asks for `app_id` until a server that was gone is back, and then loads the page anew. What was sent last is
+  // kept meanwhile in the visitor's browser, for that moment, and sent again.
+  const shelf = use => new Promise((done, fail) => {
+    const opening = indexedDB.open("lungfusion");
+    opening.onupgradeneeded = () => opening.result.createObjectStore("last");
+    opening.onerror = fail;
+    opening.onsuccess = () => {
+      const asking = use(opening.result.transaction("last", "readwrite").objectStore("last"));
+      Object.assign(asking, {onsuccess: () => done(asking.result), onerror: fail});
+      opening.result.close();
+    };
+  });
+  shelf(store => store.get(0)).then(kept => {
+    indexedDB.deleteDatabase("lungfusion");
+    if (kept) give(kept.files, document.getElementById(kept.field));
+  }).catch(() => {});  // a browser that keeps nothing
   window.fetch = async (...request) => {
     const place = request[0]?.url ?? String(request[0]);
     let answer;
@@ -242,6 +262,7 @@
       if (answer.ok) quiet();
       else failed(answer.status === 503 ? says.full : answer.status === 413 ? says.large : says.failed);
     }
+    if (answer.ok && last && place.endsWith("/app_id")) await shelf(store => store.put(last, 0)).catch(() => {});
     if (answer.ok && place.includes("/queue/data")) readPlaces(answer.clone().body).catch(lost);
     return answer;
   };

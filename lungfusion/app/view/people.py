@@ -12,8 +12,8 @@ def people_html(words, findings, evidence):
     Args:
         words: `Words`.
         findings: name → threshold, of those that are told.
-        evidence: `Evidence`, with the scores. What is most often a false alarm comes first: the lesson is that a model
-            is wrong.
+        evidence: `Evidence`, with the scores. What people of several hospitals were scored for comes first, and of
+            that what is most often a false alarm: the lesson is that a model is wrong.
     """
     known = {name: scores for name in findings if (scores := scores_by_place(evidence[name]))}
     if not known:
@@ -26,7 +26,7 @@ def people_html(words, findings, evidence):
             "scores": json.dumps({group: [groups[group] for groups in scores.values()] for group in GROUPS}),
             "where": words.joined(sorted(map(words.hospital, scores))),
         }
-        for name, scores in sorted(known.items(), key=lambda one: -alarms(one[1], findings[one[0]]))
+        for name, scores in sorted(known.items(), key=lambda one: (len(one[1]) < 2, -alarms(one[1], findings[one[0]])))
     ]
     return render("people.html", words=words, findings=rows)
 

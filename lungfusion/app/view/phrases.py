@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from operator import itemgetter
 
 from ...analysis import LEVELS
 from ...evidence import HELD_BACK
@@ -155,24 +156,30 @@ def told_by_place(words, shares):
 
 def overlooked(words, findings):
     """Of what was not detected, what is missed most: of 100 people with it, as many; elsewhere, or where it learned."""
-    missed = [(1 - share, away, finding.name) for finding in findings for share, away in found_share(finding)]
-    worst = sorted(missed, reverse=True)[:3]
+    missed = [(1 - share, finding.name, where) for finding in findings for share, where in found_share(words, finding)]
+    worst = sorted(missed, key=lambda one: one[0], reverse=True)[:3]
     worst = [one for one in worst if one[0] >= MANY_MISSED] or worst[:1]
     if not worst:
         return [words("overlooks_unknown")] if findings else []
-    counts = words.joined(
-        [words("missed_of", finding=words.finding(name), number=at_least_one(share)) for share, _, name in worst]
-    )
-    return [words("overlooks_home" if not any(away for _, away, _ in worst) else "overlooks", counts=counts)]
+    counts = [
+        words("missed_in" if where else "missed_of", number=at_least_one(share), finding=words.finding(name), **where)
+        for share, name, where in worst
+    ]
+    key = "overlooks" if any(where for _, _, where in worst) else "overlooks_home"
+    return [words(key, counts=words.joined(counts))]
 
 
-def found_share(finding):
-    """[(the least share of its people who are found, whether in a hospital left out or where it learned)]; or none."""
+def found_share(words, finding):
+    """[(the least share of its people who are found, and of a hospital left out its name and how many were counted)];
+    or none.
+    """
     measured = enough(finding, "found")
     if measured:
-        return [(measured[0][1].value, not measured[0][0].endswith(HELD_BACK))]
+        place, share = measured[0]
+        away = not place.endswith(HELD_BACK)
+        return [(share.value, {"place": words.hospital(place), "n": share.n} if away else {})]
     home = finding.evidence.home.get("sensitivity")
-    return [] if home is None else [(home, False)]
+    return [] if home is None else [(home, {})]
 
 
 def not_looked_for(words, findings):
@@ -193,13 +200,17 @@ def people(words, place, share, number):
 
 
 def figures(words, finding):
-    """What was measured of a finding: rows of {"of", "said"}, the worst first, then where it was learned."""
+    """What was measured of a finding: rows of {"of", "said"}, a line for each hospital, the
+    worst first, then where it was learned.
+    """
     rows = [
-        {"of": words(f"figure_{figure}"), "said": figure_words(words, place, share, number)}
+        {
+            "of": words(f"figure_{figure}"),
+            "said": [figure_words(words, place, share, number) for place, share in enough(finding, figure)],
+        }
         for figure, number in FIGURES.items()
-        for place, share in enough(finding, figure)
     ]
-    return [*rows, {"of": words("figure_home"), "said": reliability(words, finding)}]
+    return [*filter(itemgetter("said"), rows), {"of": words("figure_home"), "said": [reliability(words, finding)]}]
 
 
 def figure_words(words, place, share, number):

@@ -34,30 +34,32 @@ LUNG_DENSITY = 0.26  # of water: inflated lung (ICRU Report 44)
 SCATTER = 0.2  # share of the scattered photons that reach the film behind a grid; set by eye
 
 
-def consolidation(film, body, side, rng):
+def consolidation(film, body, side, rng, extent):
     """A lower lobe filled, patchy at its edges, its air-filled bronchi left dark."""
-    distance = np.hypot((film.x - side * rng.uniform(7, 8)) / 4.6, (film.y - body.right_dome + 3.6) / 4.4)
+    distance = np.hypot((film.x - side * rng.uniform(7, 8)) / 4.6, (film.y - body.right_dome + 3.6) / 4.4) / extent
     patch = step(1 - distance + 0.3 * film.noise(rng, (10, 20, 40)), 0.35)
-    return patch * (0.6 - 0.3 * np.clip(branches(film, body, rng, radius=0.32, forks=3) / 0.4, 0, 1))
+    filled = 1 - 0.4 / extent
+    return patch * (filled - 0.3 * np.clip(branches(film, body, rng, radius=0.32, forks=3) / 0.4, 0, 1))
 
 
-def upper_lobe(film, body, side, rng):
+def upper_lobe(film, body, side, rng, extent):
     """Patches in both upper zones and a ring-shaped cavity in one of them."""
     zone = step(body.apex + 10 - film.y, 2) * np.where(film.x * side > 0, 1, 0.55)
-    patches = step(film.noise(rng, (12, 24, 48)) - 0.35, 0.5)
+    patches = step(film.noise(rng, (12, 24, 48)) - 0.35 / extent, 0.5)
     ring = np.hypot(film.x - side * rng.uniform(6.5, 7.5), film.y - body.apex - rng.uniform(4.5, 6))
-    return np.clip(0.45 * zone * patches * step(ring - 1.5, 0.3) + 0.4 * bump(ring - 1.6, 0.35), 0, 1)
+    return np.clip(0.45 * extent * zone * patches * step(ring - 1.5, 0.3) + 0.4 * bump(ring - 1.6, 0.35), 0, 1)
 
 
-def effusion(film, body, side, rng):
+def effusion(film, body, side, rng, extent):
     """Fluid in a costophrenic angle, its upper edge a meniscus that climbs the chest wall."""
     climb = 4.5 * np.exp(-np.clip(body.cavity(film.y) - side * film.x, 0, None) / 1.6)
-    return 0.92 * step(film.y - body.right_dome + rng.uniform(0.5, 2.5) + climb, 0.6) * (side * film.x > 0)
+    return 0.92 * step(film.y - body.right_dome + extent * rng.uniform(0.5, 2.5) + climb, 0.6) * (side * film.x > 0)
 
 
-def nodule(film, body, side, rng):
+def nodule(film, body, side, rng, extent):
     """A round nodule."""
-    centre, radius = (side * rng.uniform(6.5, 9), body.apex + rng.uniform(6, 16)), rng.uniform(0.8, 1.3)
+    centre = (side * rng.uniform(6.5, 9), body.apex + rng.uniform(6, 16))
+    radius = extent * rng.uniform(0.8, 1.3)
     return film.ellipsoid(centre, (radius, radius), 0.2 * radius)
 
 
@@ -77,7 +79,7 @@ def expose(film, body, soft, bone, rng):
     return np.clip(1.02 * pixels + 0.02, 0, 1).astype(np.float32)
 
 
-def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0):
+def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0, extent=1.0):
     """Draw one frontal chest radiograph and its lungs.
 
     seed chooses the anatomy and the exposure; size is the side in pixels; opacity is None or a key of SIGNS; tilt turns
@@ -97,7 +99,7 @@ def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0):
     aerated = (air - vessels) * (1 + 0.015 * film.noise(texture_rng, (40, 80, 160)))
     if opacity is not None:
         near = np.clip(2 * gaussian_filter(mask.astype(float), 0.4 / film.pitch), 0, 1)  # signs end at the lungs
-        aerated *= 1 - near * SIGNS[opacity](film, body, sign_rng.choice([-1, 1]), sign_rng)
+        aerated *= 1 - near * SIGNS[opacity](film, body, sign_rng.choice([-1, 1]), sign_rng, extent)
     soft = trunk(film, body) - (1 - LUNG_DENSITY) * aerated - airways_and_stomach(film, body, texture_rng)
     bone = ribs(film, body) + spine(film, body) + shoulder_girdle(film, body)
     return expose(film, body, soft, bone, grain_rng), mask
