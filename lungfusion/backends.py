@@ -265,12 +265,7 @@ def converted(module, example):
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
-            library = openvino()
-            from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
-            # torch's own comparison takes a third of the time, and `CompiledNetwork` compares the answers
-            decoder = TorchScriptPythonDecoder(module, example_input=example, trace_kwargs={"check_trace": False})
-            network = library.convert_model(decoder, input=[list(example.shape)])
+            network = openvino().convert_model(module, example_input=example, input=[list(example.shape)])
     finally:
         root.setLevel(level)
         root.filters, root.handlers = filters, handlers
