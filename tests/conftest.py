@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 import tempfile
+from itertools import cycle, islice
 
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="lungfusion-")  # nothing is read from the user's caches or left there
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test touches the network
@@ -21,9 +22,8 @@ from tests.support.app_server import radiograph_files, served, server  # noqa: F
 from tests.support.browser import browser, visit  # noqa: F401  fixtures
 from tests.support.publishing import finished_run, hub, online  # noqa: F401  fixtures
 from tests.support.schedule import pytest_collection_modifyitems, pytest_xdist_make_scheduler  # noqa: F401  hooks
-from tests.support.tiny import SIDE, find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.support.tiny import SIDE, draw_phantom, find_lungs_everywhere, tiny_model, tiny_segmenter
 from tests.support.trained import FEW_DRAWS, lungs_run, training_data  # noqa: F401  fixtures
-from train.augment.phantom.radiograph import draw_phantom
 
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 logging.disable_progress_bar()
@@ -54,9 +54,10 @@ def phantom_segmenter():
     masks = torch.stack([torch.from_numpy(mask).float()[None] for _, mask in pairs])
     optimizer = torch.optim.Adam(model.parameters(), 0.01)
     model.train()
-    for _ in range(40):
+    batches = zip(images.split(8), masks.split(8), strict=True)
+    for some, outlined in islice(cycle(batches), 60):
         optimizer.zero_grad()
-        model(images, labels=masks).loss.backward()
+        model(some, labels=outlined).loss.backward()
         optimizer.step()
     return model.eval()
 

@@ -15,9 +15,10 @@ from PIL import Image
 
 from lungfusion import LungFusionPipeline, RadiographError
 from lungfusion.checks.input_checks import MIN_MASK_QUALITY
+from tests.support.tiny import draw_phantom
 from train.augment.corruptions import corrupt
 from train.augment.ood_images import DRAWINGS, ood_images
-from train.augment.phantom.radiograph import draw_phantom, write_dicom
+from train.augment.phantom.radiograph import write_dicom
 from train.bundle import TABLES_FROM
 from train.io import cell, read_yaml
 from train.publish.readme import OUTPUT, with_tables

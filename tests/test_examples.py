@@ -21,8 +21,7 @@ from PIL import Image
 
 from examples import batch_to_csv, call_api, explain, export_onnx, features_to_sklearn, fine_tune, quickstart
 from lungfusion import FindingConfig, LungFusionPipeline
-from tests.support.tiny import alike
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import alike, draw_phantom
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PHANTOM = EXAMPLES / "radiographs" / "phantom_clear.png"

@@ -12,8 +12,7 @@ from lungfusion.checks.geometry import correct_pixels
 from lungfusion.models import LungFusionImageProcessor, LungFusionOutput
 from lungfusion.models.nodule_detector import BOX_WIDTH, NOWHERE
 from lungfusion.steps import MAX_SPOTS, InferenceState, locate
-from tests.support.tiny import SIDE, TINY_DETECTOR, find_lungs_everywhere, tiny_model
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import SIDE, TINY_DETECTOR, draw_phantom, find_lungs_everywhere, tiny_model
 
 SPOTS = {"nodule": (Spot(5.0, 6.0, 2.0, 0.7),), "mass": (Spot(9.0, 8.0, 4.0, 0.6),)}
 WHOLE = np.array([[1.0, 0, 0], [0, 1, 0]])

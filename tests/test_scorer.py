@@ -19,7 +19,7 @@ from PIL import Image
 
 from examples import score_stream
 from lungfusion import LungFusionPipeline, Scorer
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
 
 @pytest.fixture(scope="module")

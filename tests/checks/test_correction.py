@@ -10,8 +10,8 @@ from lungfusion.checks.film import film_corners
 from lungfusion.checks.framing import find_frame
 from lungfusion.checks.geometry import MAX_RESAMPLED, apply_correction, correct_pixels, homography, unwarp_to_original
 from lungfusion.reading.radiograph import Radiograph
+from tests.support.tiny import draw_phantom
 from train.augment.phantom.others import draw_animal, draw_animal_from_the_side, draw_scout
-from train.augment.phantom.radiograph import draw_phantom
 from train.augment.phantom.views import beside_caption, draw_lateral, pair
 
 

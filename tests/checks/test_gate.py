@@ -25,7 +25,7 @@ from lungfusion.models.configuration_lungfusion import INPUT_LIMITS
 from lungfusion.models.mask_postprocessing import split_lungs
 from lungfusion.models.view_head import VIEWS
 from lungfusion.reading.radiograph import load_radiograph
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
 BOX = ((0.1, 0.1), (0.9, 0.1), (0.9, 0.9), (0.1, 0.9))
 FILM = ((0.1, 0.12), (0.9, 0.1), (0.88, 0.9), (0.1, 0.9))

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from lungfusion.checks.fineness import effective_side
 from lungfusion.checks.visibility import hidden_lungs
 from lungfusion.models.mask_postprocessing import split_lungs
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
 
 @pytest.fixture(scope="module")

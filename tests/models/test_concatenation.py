@@ -14,7 +14,7 @@ from lungfusion.models.concatenation import (
     paste_back,
     sample,
 )
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
 SIDE = 96
 TURN = torch.tensor([[[0.6, -0.8, 0.1], [0.8, 0.6, -0.2]]])

@@ -8,8 +8,7 @@ from transformers import AutoImageProcessor
 from transformers.image_utils import load_image
 
 from lungfusion import LungFusionImageProcessor
-from tests.support.tiny import SIDE
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import SIDE, draw_phantom
 
 PIXELS, _ = draw_phantom(seed=0, size=96)
 DEEP = (PIXELS * 4095).astype(np.uint16)

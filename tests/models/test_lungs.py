@@ -1,16 +1,13 @@
 """What of a mask is kept as lung, and which lung is which: by hand on small masks, and on phantoms."""
 
-import functools
-
 import numpy as np
 import pytest
 from scipy.ndimage import center_of_mass, label
 from skimage.draw import line
 
 from lungfusion.models.mask_postprocessing import SOFT_RIM, keep_lungs, split_lungs, two_largest
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
-drawn_once = functools.cache(draw_phantom)
 TILTS = (-30, -15, 0, 15, 30)
 
 
@@ -25,7 +22,7 @@ def alpha_of(mask, inside=0.9, outside=0.1):
 
 def phantom_lungs(seed, tilt):
     """right, left: (128, 128) bool, the two lungs of a phantom, told apart as regions."""
-    _, mask = drawn_once(seed, 128, tilt=tilt)
+    _, mask = draw_phantom(seed, 128, tilt=tilt)
     regions, _ = label(two_largest(mask))
     right, left = (regions == number for number in (1, 2))
     return (right, left) if center_of_mass(right)[1] < center_of_mass(left)[1] else (left, right)

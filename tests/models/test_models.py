@@ -1,5 +1,7 @@
 """Contract of the models: every option runs, learns, survives saving, and says what is wrong with a configuration."""
 
+from itertools import cycle
+
 import numpy as np
 import pytest
 import torch
@@ -25,7 +27,7 @@ NAN = float("nan")
 
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("concatenation", CONCATENATIONS)
-def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tmp_path):
+def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values):
     model = tiny_model(concatenation=concatenation, fusion=fusion)
     output = model(pixel_values, labels=torch.tensor([[1, NAN], [NAN, 0]]), output_hidden_states=True)
 
@@ -34,7 +36,7 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tm
     assert output.alpha.min() >= 0 and output.alpha.max() <= 1
     assert output.cnn_input.shape == (2, 4 if concatenation in ("rgba", "guided") else 3, 64, 64)
     assert output.roi_affine.shape == (2, 2, 3)
-    assert len(output.hidden_states) == 2 and model(pixel_values).hidden_states is None
+    assert len(output.hidden_states) == 2
     assert output.fused_features.shape == (2, model.fusion.num_features)
     if fusion == "gated":
         assert torch.allclose(output.fusion_weights.sum(1), torch.ones(2))
@@ -45,6 +47,11 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values, tm
     trained = [*model.branches.parameters(), *model.fusion.parameters(), *model.classifier.parameters()]
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
 
+
+@pytest.mark.parametrize(("concatenation", "fusion"), zip(CONCATENATIONS, cycle(FUSIONS), strict=False))
+def test_every_option_is_saved_whole(concatenation, fusion, pixel_values, tmp_path):
+    model = tiny_model(concatenation=concatenation, fusion=fusion)
+    assert model(pixel_values).hidden_states is None  # not asked for
     model.save_pretrained(tmp_path)
     again = AutoModelForImageClassification.from_pretrained(tmp_path)
     assert type(again) is LungFusionForImageClassification

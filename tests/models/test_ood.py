@@ -10,9 +10,8 @@ from lungfusion.analysis import Correction
 from lungfusion.checks.orientation import CORRECTIONS, UPRIGHT, corrected
 from lungfusion.models.ood import MahalanobisDistance
 from tests.support.helpers import write_findings
-from tests.support.tiny import SIDE, tiny_model, tiny_segmenter
+from tests.support.tiny import SIDE, draw_phantom, tiny_model, tiny_segmenter
 from train.augment.ood_images import ood_images
-from train.augment.phantom.radiograph import draw_phantom
 from train.calibrate.ood import fitted_ood_head, mahalanobis
 
 

@@ -10,7 +10,7 @@ from lungfusion.loading import load_model
 from lungfusion.models import LungUNetConfig, LungUNetForSemanticSegmentation
 from lungfusion.models.view_head import VIEWS, ViewHead, heart_logit, view_inputs
 from lungfusion.reading.radiograph import load_radiograph
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 from train.augment.phantom.views import draw_lateral
 from train.calibrate import views
 from train.calibrate.views import (

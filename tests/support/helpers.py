@@ -11,7 +11,7 @@ import torch
 from datasets import ClassLabel, Dataset, Features, Image, Sequence, Value
 from PIL import Image as PILImage
 
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
 ROOT = Path(__file__).parents[2]
 PATIENTS = 24

@@ -17,7 +17,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 from tests.reading.test_refused_files import WHOLE
 from tests.support.dicom_files import compressed, dataset, dicom, file_bytes
 from tests.support.image_files import encoded
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 
 ODD_BYTES = (0, 1, 2, 127, 128, 129, 254, 255)
 ODD_NUMBERS = (0, 1, 2, 3, 7, 63, 64, 255, 256, 4095, 32767, 32768, 65535, 65536, 2**31 - 1, 2**31, 2**32 - 1)

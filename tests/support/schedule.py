@@ -10,6 +10,7 @@ TOGETHER = {  # module → what it shares with others, as those of the page do: 
     "test_app": "app",
     "test_correction": "test_checkpoint",
     "test_examples": "app",
+    "test_mcp": "app",
     "test_security": "app",
     "test_strange_files": "app",
     "test_quality": "training",

@@ -1,4 +1,6 @@
-"""Tiny real models, and analyses made by hand."""
+"""Tiny real models, phantoms, and analyses made by hand."""
+
+from functools import cache
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from lungfusion.models import (
     LungUNetConfig,
     LungUNetForSemanticSegmentation,
 )
+from train.augment.phantom import radiograph
 
 SIDE = 96
 TINY_SEGMENTER = {"width": 4, "image_size": 64}
@@ -23,6 +26,16 @@ TINY_MODEL = {
     "branches": ["test_efficientnet", "test_resnet"],
     "fusion_size": 8,
 }
+
+
+@cache
+def drawn_phantom(seed, size, opacity, tilt):
+    return radiograph.draw_phantom(seed, size, opacity, tilt)
+
+
+def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0):
+    """As `radiograph.draw_phantom` draws it, but once in a process: many tests ask for the same ones."""
+    return tuple(part.copy() for part in drawn_phantom(seed, size, opacity, tilt))
 
 
 def tiny_model(**changes):

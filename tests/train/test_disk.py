@@ -14,8 +14,7 @@ from safetensors.torch import load_file
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline, Scorer
 from tests.support.image_files import GREY, encoded
-from tests.support.tiny import SIDE, tiny_model, tiny_segmenter
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import SIDE, draw_phantom, tiny_model, tiny_segmenter
 from train.engine.loop import resume, save_checkpoint, save_model
 from train.io import write_json
 from train.predict import own_shards, predict, stream_splits

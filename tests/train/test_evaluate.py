@@ -9,9 +9,8 @@ from datasets import Image as ImageFeature
 
 from lungfusion import FindingConfig, LungFusionImageProcessor, LungFusionPipeline
 from tests.support.helpers import png
-from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.support.tiny import draw_phantom, find_lungs_everywhere, tiny_model, tiny_segmenter
 from train import evaluate
-from train.augment.phantom.radiograph import draw_phantom
 from train.io import read_rows, weights_digest
 from train.report.tables import metrics_tables
 from train.scoring import images

@@ -14,9 +14,8 @@ from lungfusion import LungFusionPipeline
 from lungfusion.models import LungFusionImageProcessor
 from tests.support.helpers import ROOT
 from tests.support.launching import train_here
-from tests.support.tiny import tiny_model
+from tests.support.tiny import draw_phantom, tiny_model
 from train import classify, finetune, prepare, push
-from train.augment.phantom.radiograph import draw_phantom
 from train.data.labels import known_labels
 from train.data.splits import patient_fold, stratified_parts
 from train.engine.head import learns_head_alone

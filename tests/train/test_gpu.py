@@ -16,9 +16,8 @@ from lungfusion import FindingConfig, LungFusionImageProcessor, LungFusionPipeli
 from lungfusion.explanation import grad_cam
 from tests.support.fake_gpu import FakeGpu, GpuTensor
 from tests.support.helpers import png
-from tests.support.tiny import find_lungs_everywhere, tiny_model, tiny_segmenter
+from tests.support.tiny import draw_phantom, find_lungs_everywhere, tiny_model, tiny_segmenter
 from train.augment.augmentation import Augmentation
-from train.augment.phantom.radiograph import draw_phantom
 from train.classify import aucs, augmented_loss
 from train.data.cache import RadiographDataset, byte_tensor, to_bytes
 from train.data.crops import LabelledCrops, LungCrops, Part

@@ -7,7 +7,7 @@ from datasets import ClassLabel, Dataset, Features, Image, Value
 from lungfusion import Evidence, FindingConfig, LungFusionPipeline
 from lungfusion.evidence import FindingEvidence, Place, Share
 from tests.support.helpers import png
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 from train.calibrate.local import (
     MIN_HEALTHY,
     local_evidence,

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from functools import cache
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +15,16 @@ from PIL import Image as PILImage
 
 from lungfusion import LungFusionPipeline
 from tests.support.launching import share
+from tests.support.tiny import draw_phantom
 from train import predict
-from train.augment.phantom.radiograph import draw_phantom, write_dicom
+from train.augment.phantom.radiograph import write_dicom
 
 ROOT = Path(__file__).parents[2]
 ROWS, SHARD = 40, 16
 BAD = {5: b"no picture", 17: b"", 30: None}
 
 
+@cache
 def phantom_bytes(seed):
     buffer = BytesIO()
     pixels, _ = draw_phantom(seed=seed, size=96)

@@ -14,10 +14,9 @@ from safetensors.torch import load_file
 from lungfusion import LungFusionPipeline
 from tests.support.helpers import PATIENTS, TINY_FINDINGS, TINY_LUNGS
 from tests.support.launching import RECIPES, launch, share, train_here
-from tests.support.tiny import find_lungs_everywhere, tiny_segmenter
+from tests.support.tiny import draw_phantom, find_lungs_everywhere, tiny_segmenter
 from tests.support.trained import FEW_DRAWS
 from train import classify, evaluate, segment
-from train.augment.phantom.radiograph import draw_phantom
 from train.bundle import bundle
 from train.engine import loop
 from train.engine.loop import round_weights

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
+from tests.support.tiny import draw_phantom
 from train.augment import exposure, geometry
 from train.augment.augmentation import PRESETS, Augmentation
 from train.augment.geometry import bent
-from train.augment.phantom.radiograph import draw_phantom
 
 SIDE = 96
 EXPOSURES = [

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lungfusion.models.image_processing_lungfusion import stretch_contrast
+from tests.support.tiny import draw_phantom
 from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS, CorruptedRadiographs, corrupt
-from train.augment.phantom.radiograph import draw_phantom
 from train.scoring.robustness import robustness_table, summarise_robustness
 
 MOVING = {"other_crop", "black_bands", "small_field", "tilted_30", "turned", "enlarged", "shrunk"}

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as F
 from torchvision.transforms.v2 import functional as tvF
 
+from tests.support.tiny import draw_phantom
 from train.augment import devices, white_lungs
-from train.augment.phantom.radiograph import draw_phantom
 
 SIDE = 128
 

@@ -5,7 +5,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
 from tests.support.helpers import png
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 from train.data.check import check_run, faults_of
 from train.data.splits import load_part
 from train.engine.recipe import load_recipe

@@ -8,8 +8,7 @@ from torchvision.transforms.v2 import functional as tvF
 
 from lungfusion import LungFusionImageProcessor
 from tests.support.helpers import png
-from tests.support.tiny import find_lungs_everywhere, tiny_model
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom, find_lungs_everywhere, tiny_model
 from train.data import crops
 from train.data.crops import CROP_SIDE, LabelledCrops, Part, cut_inputs, lung_crops
 

@@ -7,7 +7,7 @@ import pytest
 from datasets import ClassLabel, Dataset, Features, Image, List, Value
 
 from tests.support.helpers import png
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 from train.data.labels import known_labels, labels_and_readers
 from train.data.sources import apply_rules, find_source, known_sources, resolve_sources
 from train.data.splits import load_part, load_source

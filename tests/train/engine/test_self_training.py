@@ -6,7 +6,7 @@ import pytest
 from lungfusion import LungFusionImageProcessor
 from lungfusion.models.mask_postprocessing import keep_lungs
 from tests.support.helpers import write_source
-from train.augment.phantom.radiograph import draw_phantom
+from tests.support.tiny import draw_phantom
 from train.data.cache import from_bytes
 from train.data.splits import load_source
 from train.engine.pseudo_labels import clean_if_trusted, pseudo_labelled

@@ -9,9 +9,8 @@ import torch
 
 from lungfusion import LungFusionImageProcessor
 from tests.support.helpers import write_source
-from tests.support.tiny import SIDE, tiny_model
+from tests.support.tiny import SIDE, draw_phantom, tiny_model
 from train import compare, evaluate
-from train.augment.phantom.radiograph import draw_phantom
 from train.data.splits import load_source
 from train.io import weights_digest
 from train.scoring.curves import (

@@ -8,9 +8,8 @@ from datasets import Dataset
 
 from lungfusion import LungFusionImageProcessor, LungFusionPipeline
 from tests.support.helpers import write_source
-from tests.support.tiny import tiny_segmenter
+from tests.support.tiny import draw_phantom, tiny_segmenter
 from train import evaluate
-from train.augment.phantom.radiograph import draw_phantom
 from train.data.pictures import image_bytes
 from train.data.splits import load_source
 from train.io import weights_digest

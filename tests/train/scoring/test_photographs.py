@@ -9,8 +9,8 @@ from lungfusion import load_radiograph
 from lungfusion.analysis import Finding
 from lungfusion.checks.framing import find_frame
 from tests.support.helpers import write_source
+from tests.support.tiny import draw_phantom
 from train import evaluate
-from train.augment.phantom.radiograph import draw_phantom
 from train.augment.photographs import photograph
 from train.scoring.photographs import summarise_pairs
 

@@ -10,9 +10,9 @@ from safetensors.torch import load_file
 
 from lungfusion import LungFusionPipeline
 from lungfusion.models.mask_postprocessing import calibrated_quality, expected_dice
+from tests.support.tiny import draw_phantom
 from train import evaluate
 from train.augment.corruptions import MILD_CORRUPTIONS, SEVERE_CORRUPTIONS
-from train.augment.phantom.radiograph import draw_phantom
 from train.calibrate.mask_quality import fit_quality, quality_table, summarise_quality
 from train.io import weights_digest
 
