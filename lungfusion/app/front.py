@@ -98,8 +98,7 @@ class InVisitorsLanguage:
 
 
 class Packed:
-    """Middleware that sends the page and its assets as Brotli packs them smallest, once for all visitors, and all else by
-    gzip.
+    """Middleware that sends the page and its assets as Brotli packs them smallest, once for all visitors; all else by gzip.
 
     The first visitor is not to wait for that: what he gets is packed quickly.
     """
@@ -108,7 +107,7 @@ class Packed:
         self.app, self.by_gzip, self.kept = app, GZipMiddleware(app), {}
 
     async def __call__(self, scope, receive, send):
-        known = is_page(scope) or scope["type"] == "http" and ASSET.search(scope["path"])
+        known = is_page(scope) or (scope["type"] == "http" and ASSET.search(scope["path"]))
         if not known or scope["method"] != "GET" or not reads_brotli(scope) or "range" in Headers(scope=scope):
             return await self.by_gzip(scope, receive, send)
 
