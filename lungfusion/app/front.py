@@ -98,7 +98,7 @@ class InVisitorsLanguage:
 
 
 class Packed:
-    """Middleware that sends the page and its assets as Brotli packs them smallest, once for all visitors; all else by gzip.
+    """Middleware that sends the page and its assets as Brotli packs them smallest, once for all; all else by gzip.
 
     The first visitor is not to wait for that: what he gets is packed quickly.
     """
