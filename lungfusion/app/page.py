@@ -77,8 +77,9 @@ def build_page(pipe, handlers, model=None, asked_for=True):
         asked_for: whether that is the one that answers.
     """
     delete_cache = (60, 60 * (KEPT_MINUTES - 1))
+    header = header_html(asked_for)
     with gr.Blocks(title="LungFusion", analytics_enabled=False, delete_cache=delete_cache) as demo:
-        gr.HTML(header_html(asked_for), **PLAIN)
+        gr.HTML(header, **PLAIN)
         with gr.Tabs(elem_id="rooms") as tabs:  # the links of the header choose one
             with gr.Tab("analyse", id="analyse", elem_id="room-analyse"):
                 analyse = analyse_room(handlers)
@@ -100,7 +101,7 @@ def build_page(pipe, handlers, model=None, asked_for=True):
         demo.load(room_of, None, tabs, **UNQUEUED)
         api(handlers)
     demo.sentences = partial(page_words, handlers=handlers, model=model)
-    demo.first = render("first.html", header=header_html(asked_for), words=PLACEHOLDERS)
+    demo.first = render("first.html", header=header, words=PLACEHOLDERS)
     return demo.queue(max_size=QUEUE, default_concurrency_limit=1)
 
 

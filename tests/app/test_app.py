@@ -32,7 +32,7 @@ from lungfusion.app.card import model_card
 from lungfusion.app.gradio_compat import KEPT_MINUTES
 from lungfusion.app.handlers import Handlers, words_of
 from lungfusion.app.page import mount, page_words, room_of
-from lungfusion.app.view import downloads
+from lungfusion.app.view import report
 from lungfusion.app.view.viewer import pixels_html
 from lungfusion.app.view.words import LANGUAGES
 from lungfusion.checks.geometry import apply_correction
@@ -209,7 +209,7 @@ def test_all_pixels_lie_as_in_the_answer(app, radiograph_files):
 
 def test_a_file_is_made_of_the_answer_that_is_shown_when_it_is_asked_for(app, radiograph_files, monkeypatch):
     path, made = radiograph_files["chest.png"], []
-    monkeypatch.setattr(downloads, "report_pdf", lambda *of_answer: made.append(of_answer) or b"%PDF")
+    monkeypatch.setattr(report, "report_pdf", lambda *of_answer: made.append(of_answer) or b"%PDF")
     asked = Request(Correction(90, False), by_hand=True)
     html = app.handlers.answered(path, asked, request())
     assert "data-file" in html and "application/pdf" not in html and not made

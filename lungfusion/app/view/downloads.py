@@ -5,7 +5,6 @@ from pathlib import Path
 
 from ...visualization import cut_out_image, data_address, mask_image, picture_address
 from .render import render
-from .report import report_pdf
 
 FILES = {  # what there is, and how its name ends
     "report": ".pdf",
@@ -42,6 +41,8 @@ def file_of(kind, words, analysis, correction, made_by, saliency, anything=None)
         words, analysis, correction, made_by, saliency, anything: those of `report_pdf`.
     """
     if kind == "report":
+        from .report import report_pdf  # here, because it takes a while and the page begins without it
+
         report = report_pdf(words, analysis, correction, made_by, saliency, anything)
         address = data_address(report, "application/pdf")
     elif kind == "numbers":
