@@ -33,9 +33,9 @@ def drawn_phantom(*asked):
     return radiograph.draw_phantom(*asked)
 
 
-def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0, extent=1.0):
+def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0):
     """As `radiograph.draw_phantom` draws it, but once in a process: many tests ask for the same ones."""
-    return tuple(part.copy() for part in drawn_phantom(seed, size, opacity, tilt, extent))
+    return tuple(part.copy() for part in drawn_phantom(seed, size, opacity, tilt))
 
 
 def tiny_model(**changes):
