@@ -112,7 +112,7 @@ class LungAlignment(Concatenation):
     """The lungs' box, turned with them: the branches see a tilted patient upright."""
 
     def roi_affine(self, alpha):
-        frame, coarse = lung_frame(alpha), F.avg_pool2d(alpha, max(1, alpha.shape[-1] // BOX_CELLS))
+        frame, coarse = lung_frame(alpha), F.avg_pool2d(alpha, max(1, int(alpha.shape[-1] // BOX_CELLS)))
         return compose(frame, box_to_affine(lung_box(sample(coarse, frame, coarse.shape[-1]))))
 
 
@@ -181,7 +181,7 @@ def lung_frame(alpha, cells=64, rounds=8):
     Returns:
         (B, 2, 3) float32, as `Concatenation.roi_affine`.
     """
-    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, alpha.shape[-1] // cells))
+    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, int(alpha.shape[-1] // cells)))
     side = lungs.shape[-1]
     mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= MIN_AREA)  # (B, side²)
     place = (2 * torch.arange(side, device=alpha.device, dtype=torch.float32) + 1) / side - 1

@@ -82,7 +82,7 @@ class LungFusionModel(PreTrainedModel):
     main_input_name = "pixel_values"
     input_modalities = ("image",)
     supports_gradient_checkpointing = True
-    _keys_to_ignore_on_load_unexpected = (r"^classifier\.", r"^nodules\.")
+    _keys_to_ignore_on_load_unexpected = [r"^classifier\.", r"^nodules\."]
 
     def __init__(self, config: LungFusionConfig):
         config._check()
@@ -162,7 +162,7 @@ class LungFusionModel(PreTrainedModel):
 class LungFusionForImageClassification(LungFusionModel):
     """Findings in a chest radiograph, from the fused features of several CNNs over the segmented lungs."""
 
-    _keys_to_ignore_on_load_unexpected = ()
+    _keys_to_ignore_on_load_unexpected = []
 
     def add_head(self, config):
         """A shallow classifier: one logit for each finding; and the nodule detector, where there is one."""

@@ -48,7 +48,7 @@ def test_every_option_keeps_the_contract(concatenation, fusion, pixel_values):
     assert all(p.grad is not None and p.grad.isfinite().all() for p in trained)
 
 
-@pytest.mark.parametrize(("concatenation", "fusion"), zip(CONCATENATIONS, cycle(FUSIONS), strict=False))
+@pytest.mark.parametrize(("concatenation", "fusion"), list(zip(CONCATENATIONS, cycle(FUSIONS), strict=False)))
 def test_every_option_is_saved_whole(concatenation, fusion, pixel_values, tmp_path):
     model = tiny_model(concatenation=concatenation, fusion=fusion)
     assert model(pixel_values).hidden_states is None  # not asked for
