@@ -29,13 +29,13 @@ TINY_MODEL = {
 
 
 @cache
-def drawn_phantom(seed, size, opacity, tilt):
-    return radiograph.draw_phantom(seed, size, opacity, tilt)
+def drawn_phantom(*asked):
+    return radiograph.draw_phantom(*asked)
 
 
-def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0):
+def draw_phantom(seed=0, size=512, opacity=None, tilt=0.0, extent=1.0):
     """As `radiograph.draw_phantom` draws it, but once in a process: many tests ask for the same ones."""
-    return tuple(part.copy() for part in drawn_phantom(seed, size, opacity, tilt))
+    return tuple(part.copy() for part in drawn_phantom(seed, size, opacity, tilt, extent))
 
 
 def tiny_model(**changes):
