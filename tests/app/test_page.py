@@ -30,6 +30,7 @@ def test_visit(visit, radiograph_files, width, scheme):
         page.wait_for_function("window.lungfusion && document.querySelector('.card')")
         page.wait_for_timeout(1500)
     assert page.locator(".card .said:is(.right, .partly, .wrong, .unsure)").count() == 6  # none that does not say so
+    assert page.locator(".reel .heat").evaluate("one => getComputedStyle(one).display") == "block"  # where a finding is
     shoot(page, width, scheme, "start")
     assert not barriers(page)
 
