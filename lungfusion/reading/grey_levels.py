@@ -122,7 +122,7 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
 
 def _is_noise(one: np.ndarray, other: np.ndarray, modulus: int) -> bool:
     apart = np.abs(one - other)
-    return np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus
+    return apart.size > 0 and np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus
 
 
 def _check_high_bits(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> None:

@@ -108,6 +108,7 @@ def test_what_was_sent_outlives_a_server_that_was_gone(visit, radiograph_files):
 
 def test_a_case_of_ones_own_is_fetched_by_the_browser(visit, radiograph_files):
     page = visit()
+    page.expected_errors = 2  # of what Gradio still asked for when the page was left
     case = Path(radiograph_files["chest.png"]).read_bytes()
     page.route(re.compile(r"^[^?]*/cases/"), lambda route: route.fulfill(body=case, content_type="image/png"))
     page.goto(page.url.split("?")[0] + "?file=/cases/mine.png")
