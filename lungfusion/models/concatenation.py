@@ -181,7 +181,7 @@ def lung_frame(alpha, cells=64, rounds=8):
     Returns:
         (B, 2, 3) float32, as `Concatenation.roi_affine`.
     """
-    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, int(alpha.shape[-1] // cells)))
+    lungs = F.avg_pool2d((alpha > 0.5).float(), max(1, int(alpha.shape[-1] // cells)))  # int: not traced
     side = lungs.shape[-1]
     mass = lungs.flatten(1) * (lungs.mean((2, 3)) >= MIN_AREA)  # (B, side²)
     place = (2 * torch.arange(side, device=alpha.device, dtype=torch.float32) + 1) / side - 1

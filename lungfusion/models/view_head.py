@@ -47,7 +47,7 @@ class ViewHead(nn.Module):
 def view_inputs(features, logits):
     """What the linear layer is given: (B, channels + 64) float32."""
     alpha = logits.float().sigmoid()
-    mask = F.avg_pool2d(alpha, int(alpha.shape[-1] // VIEW_CELLS))  # (B, 1, 8, 8)
+    mask = F.avg_pool2d(alpha, int(alpha.shape[-1] // VIEW_CELLS))  # (B, 1, 8, 8); int: not traced
     return torch.cat([features.float().mean((2, 3)), mask.flatten(1)], 1)
 
 

@@ -108,8 +108,6 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
     if values.dtype.kind != "f":
         modulus = min(modulus, max(256, 1 << int(values.max()).bit_length()))  # fewer bits may have been kept than said
     one, other, pairs = _steep_pairs(values, modulus)
-    if _is_noise(one, other, modulus):
-        return values  # no picture, however it is read
     _check_high_bits(one, other, pairs, modulus)
     begin = _beginning(one, other, pairs, modulus)
     if begin == 0:
@@ -121,8 +119,9 @@ def continuous(values: np.ndarray, modulus: int) -> np.ndarray:
 
 
 def _is_noise(one: np.ndarray, other: np.ndarray, modulus: int) -> bool:
+    """Whether it is no picture, however it is read. It takes a while, and is asked where there are jumps."""
     apart = np.abs(one - other)
-    return apart.size > 0 and np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus
+    return np.median(np.minimum(apart, modulus - apart)) > _ROUGH * modulus
 
 
 def _check_high_bits(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> None:
@@ -130,7 +129,9 @@ def _check_high_bits(one: np.ndarray, other: np.ndarray, pairs: int, modulus: in
     were kept.
     """
     far = np.count_nonzero(np.abs(one - other) > 3 * modulus // 4)
-    if far > _STREWN * pairs and _jumps_by_beginning(one, other, pairs, modulus)[1].min() > _STREWN:
+    if far <= _STREWN * pairs or _is_noise(one, other, modulus):
+        return
+    if _jumps_by_beginning(one, other, pairs, modulus)[1].min() > _STREWN:
         raise refusal("wrapped")
 
 
@@ -141,7 +142,7 @@ def _beginning(one: np.ndarray, other: np.ndarray, pairs: int, modulus: int) -> 
         RadiographError: they were, and no beginning makes the picture continuous.
     """
     close = _close_jumps(one, other, modulus) / pairs
-    if close <= _SOME_JUMPS:
+    if close <= _SOME_JUMPS or _is_noise(one, other, modulus):
         return 0
     begins, shares = _jumps_by_beginning(one, other, pairs, modulus)
     if shares.min() > _HARDLY_ANY * shares[0]:

@@ -200,8 +200,8 @@ def people(words, place, share, number):
 
 
 def figures(words, finding):
-    """What was measured of a finding: rows of {"of", "said"}, a line for each hospital, the
-    worst first, then where it was learned.
+    """What was measured of a finding: rows of {"of", "said"}, a line for each hospital, the worst
+    first, then where it was learned.
     """
     rows = [
         {
